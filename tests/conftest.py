@@ -1,0 +1,69 @@
+"""What every test may rely on: no network, one thread, and the shared data where it exists."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# Read by the libraries when they are first imported, and inherited by every process that a test starts; so they are set
+# here and not in a fixture. One thread: workers and tests share the machine, and sums come out the same everywhere.
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["HF_DATASETS_OFFLINE"] = "1"
+os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+os.environ["OMP_NUM_THREADS"] = "1"
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder with real data (``data/``) and models (``models/``): ``$TUNEKIT_SHARED``, else ``../shared``."""
+    named = os.environ.get("TUNEKIT_SHARED")
+    folder = Path(named) if named else ROOT.parent / "shared"
+    if not folder.is_dir():
+        pytest.skip(f"no shared data at {folder}: set TUNEKIT_SHARED to the folder that holds data/ and models/")
+    return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_network() -> Iterator[None]:
+    """Refuse TCP connections that leave the machine's own networks (Ray's processes talk to each other by TCP)."""
+
+    def connect(self: socket.socket, address: Any) -> None:
+        if self.type == socket.SOCK_STREAM and self.family in (socket.AF_INET, socket.AF_INET6):
+            _refuse_outside(str(address[0]))
+        real_connect(self, address)
+
+    real_connect = socket.socket.connect
+    patch = pytest.MonkeyPatch()
+    patch.setattr(socket.socket, "connect", connect)
+    yield
+    patch.undo()
+
+
+def _refuse_outside(host: str) -> None:
+    try:
+        is_ours = ipaddress.ip_address(host).is_private
+    except ValueError:
+        is_ours = host in ("localhost", socket.gethostname())
+    if not is_ours:
+        raise OSError(f"tests use no network, and this one wants {host}")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests marked ``gpu`` are skipped, with the reason, where there is no CUDA device."""
+    marked = [item for item in items if item.get_closest_marker("gpu")]
+    if not marked:
+        return
+    import torch  # only now: most runs collect no such test and need not wait for it
+
+    if not torch.cuda.is_available():
+        for item in marked:
+            item.add_marker(pytest.mark.skip(reason="needs a CUDA device, and this machine has none"))

@@ -1,0 +1,80 @@
+"""A tiny world for tests of training: a task of generated words, a random BERT that knows them, methods that go wrong.
+
+Everything is found by name like the real things (``fakes:load_words``, ``fakes:Diverging``), so tests go through the
+same doors as a user's own package does.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+from tunekit.config import Locations, TaskConfig
+from tunekit.methods import Batch
+from tunekit.methods.finetune import Finetune
+from tunekit.tasks import Example, Task, TokenExample
+
+WORDS = tuple(f"w{number}" for number in range(30))
+LABELS = ("A", "B", "C")
+SIZES = {"train": 44, "dev": 20, "test": 16}
+
+
+def load_words(config: TaskConfig, locations: Locations) -> Task:
+    """Sentences of 2 to 12 words; a word's number decides its label. Languages use different words."""
+
+    def read(split: str, language: str) -> Sequence[Example]:
+        generator = random.Random(f"{split} {language}")
+        words = WORDS[::2] if language == "en" else WORDS[1::2]
+        return [_sentence(generator, words) for _ in range(SIZES[split])]
+
+    return Task(config, kind="token", read=read, labels=LABELS)
+
+
+def _sentence(generator: random.Random, words: Sequence[str]) -> TokenExample:
+    chosen = tuple(generator.choices(words, k=generator.randint(2, 12)))
+    return TokenExample(chosen, tuple(LABELS[int(word[1:]) % len(LABELS)] for word in chosen))
+
+
+def save_backbone(folder: Path) -> Path:
+    """A random BERT of two layers in the hub's format."""
+    special = ["[PAD]", "[CLS]", "[SEP]", "[UNK]", "[MASK]"]
+    vocabulary = {word: index for index, word in enumerate([*special, *WORDS])}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.post_processor = processors.BertProcessing(("[SEP]", 2), ("[CLS]", 1))
+    names = dict(zip(("pad_token", "cls_token", "sep_token", "unk_token", "mask_token"), special, strict=True))
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, **names).save_pretrained(folder)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        shape = BertConfig(
+            vocab_size=len(vocabulary),
+            hidden_size=16,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            intermediate_size=32,
+            max_position_embeddings=64,
+        )
+        BertModel(shape, add_pooling_layer=False).save_pretrained(folder)
+    return folder
+
+
+class Diverging(Finetune):
+    """The loss is no number from the fifth update on."""
+
+    num_losses = 0
+
+    def loss(self, batch: Batch) -> torch.Tensor:
+        self.num_losses += 1
+        return super().loss(batch) * (float("nan") if self.num_losses >= 5 else 1.0)
+
+
+class Greedy(Finetune):
+    """Wants more memory than there is."""
+
+    def loss(self, batch: Batch) -> torch.Tensor:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 PiB.")

@@ -1,0 +1,532 @@
+"""The contract of every method, on every family of backbones and both kinds of task; and how rows are made."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from peft import PrefixTuningConfig, TaskType, get_peft_model
+from tiny_models import ARCHITECTURES, SENTENCES, TAGS, backbone_of, examples_of, tag_of, task_of, tokenizer_of
+
+from tunekit.backbone import Backbone, Inputs, describe, load
+from tunekit.config import METHODS, BackboneConfig, ConfigError, DataError, Locations, TrainingConfig, build, lookup
+from tunekit.methods import Batch, Feature, Method, count_parameters
+from tunekit.methods.heads import HeadMethod
+from tunekit.methods.rows import RowEncoder, fit_pair, windows
+from tunekit.tasks import Example, PairExample, TokenExample
+
+KINDS = ("token", "pair")
+PROMPTS = [name for name in METHODS if not lookup("method", name).trains_backbone]
+every_method = pytest.mark.parametrize("name", METHODS)
+every_architecture = pytest.mark.parametrize("architecture", [a for a in ARCHITECTURES if a != "roberta"])
+every_kind = pytest.mark.parametrize("kind", KINDS)
+
+
+def make(
+    name: str,
+    backbone: Backbone,
+    kind: str = "token",
+    *,
+    seed: int = 0,
+    max_length: int = 40,
+    word_piece: str = "first_text",
+    **options: Any,
+) -> Any:
+    """A method on a backbone, without dropout of its own."""
+    cls: type[Method] = lookup("method", name)
+    config = build(cls.Config, {"head_dropout": 0.0, **options}, name)
+    torch.manual_seed(seed)
+    training = TrainingConfig(max_length=max_length)
+    return cls(config, backbone=backbone, task=task_of(kind), training=training, word_piece=word_piece)
+
+
+def rows_of(method: Method, examples: Sequence[Example]) -> list[Feature]:
+    return [row for rows in method.encode_all(examples) for row in rows]
+
+
+def trained(method: Method) -> dict[str, torch.nn.Parameter]:
+    return {name: p for name, p in method.named_parameters() if p.requires_grad}
+
+
+def predictions(method: Method, examples: Sequence[Example]) -> list[str | list[str]]:
+    """As training does it: all rows, then back to one answer an example."""
+    method.eval()
+    answers = []
+    for example in examples:
+        rows = method.encode(example)
+        answers.append(method.decode(example, list(zip(rows, method.predict(method.collate(rows)), strict=True))))
+    return answers
+
+
+def gold(examples: Sequence[Example]) -> list[str | list[str]]:
+    return [e.label if isinstance(e, PairExample) else list(e.labels) for e in examples]
+
+
+# The contract
+
+
+@every_method
+@every_architecture
+@every_kind
+def test_a_method_overfits_eight_examples(name: str, architecture: str, kind: str) -> None:
+    method, examples = make(name, backbone_of(architecture), kind), examples_of(kind)
+    batch = method.collate(rows_of(method, examples))
+    rate = 3e-3 if method.trains_backbone else 3e-2
+    optimizer = torch.optim.AdamW(trained(method).values(), lr=rate, weight_decay=0.0)
+    method.train()
+    for _ in range(120):
+        loss = method.loss(batch) / batch.num_labels
+        if loss < 0.05:
+            break
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert predictions(method, examples) == gold(examples)
+
+
+@every_method
+@every_architecture
+@every_kind
+def test_a_step_moves_every_trained_parameter_and_no_bit_of_a_frozen_one(
+    name: str, architecture: str, kind: str
+) -> None:
+    method = make(name, backbone_of(architecture, dropout=0.1), kind)
+    before = {key: value.clone() for key, value in method.state_dict().items()}
+    batch = method.collate(rows_of(method, examples_of(kind)))
+    method.train()
+    optimizer = torch.optim.AdamW(trained(method).values(), lr=1e-2, weight_decay=0.0)
+    method.loss(batch).backward()
+    optimizer.step()
+    for key, parameter in method.named_parameters():
+        moved = not torch.equal(before[key], parameter)
+        assert moved == parameter.requires_grad, key
+        assert (parameter.grad is not None) == parameter.requires_grad, key
+        assert not parameter.requires_grad or parameter.grad.abs().max() > 0, key  # type: ignore[union-attr]
+    is_frozen = not any(key.startswith("backbone.") for key in trained(method))
+    assert is_frozen == (name in PROMPTS)
+
+
+@every_method
+@every_architecture
+@every_kind
+@pytest.mark.parametrize("word_piece", ["first_text", "mean"])
+def test_predictions_do_not_depend_on_padding_or_on_the_batch(
+    name: str, architecture: str, kind: str, word_piece: str
+) -> None:
+    method = make(name, backbone_of(architecture), kind, word_piece=word_piece).eval()
+    rows = rows_of(method, examples_of(kind))
+    with torch.no_grad():
+        together = method.logits(method.collate(rows))
+        backwards = method.logits(method.collate(rows[::-1]))
+        alone = [method.logits(method.collate([row])) for row in rows]
+    torch.testing.assert_close(together, torch.cat(alone), atol=1e-5, rtol=0)
+    torch.testing.assert_close(backwards, torch.cat(alone[::-1]), atol=1e-5, rtol=0)
+
+
+@every_method
+@every_architecture
+def test_the_trained_parameters_carry_everything_that_was_learnt(name: str, architecture: str) -> None:
+    one = make(name, backbone_of(architecture), seed=1)
+    with torch.no_grad():
+        for parameter in trained(one).values():
+            parameter.add_(torch.randn_like(parameter) * 0.1)
+    kept = {key: parameter.detach().clone() for key, parameter in trained(one).items()}
+    other = make(name, backbone_of(architecture), seed=2)
+    batch = one.eval().collate(rows_of(one, examples_of("token")))
+    assert not torch.equal(one.logits(batch), other.eval().logits(batch))
+    result = other.load_state_dict(kept, strict=False)
+    assert not result.unexpected_keys
+    assert torch.equal(one.logits(batch), other.logits(batch))
+
+
+@every_method
+@every_kind
+def test_the_same_seed_gives_the_same_loss_dropout_included(name: str, kind: str) -> None:
+    def loss(seed: int) -> float:
+        method = make(name, backbone_of("xlm-roberta", dropout=0.1), kind, seed=seed, head_dropout=0.1).train()
+        return method.loss(method.collate(rows_of(method, examples_of(kind)))).item()
+
+    assert loss(3) == loss(3)
+    assert loss(3) != loss(4)
+
+
+@every_method
+@every_kind
+def test_the_loss_is_a_sum_over_labels(name: str, kind: str) -> None:
+    method = make(name, backbone_of("bert"), kind).eval()
+    rows = rows_of(method, examples_of(kind))
+    whole = method.collate(rows)
+    parts = [method.collate([row]) for row in rows]
+    assert whole.num_labels == sum(part.num_labels for part in parts) == len(whole.label_ids)
+    torch.testing.assert_close(method.loss(whole), torch.stack([method.loss(part) for part in parts]).sum())
+
+
+@every_method
+@every_architecture
+def test_bf16_trains_fp32_parameters(name: str, architecture: str) -> None:
+    method = make(name, backbone_of(architecture, dtype="bf16")).train()
+    method.loss(method.collate(rows_of(method, examples_of("token")))).backward()
+    for parameter in trained(method).values():
+        assert parameter.dtype == torch.float32
+        assert parameter.grad is not None
+        assert parameter.grad.isfinite().all()
+    frozen = {p.dtype for p in method.parameters() if not p.requires_grad}
+    assert frozen == (set() if method.trains_backbone else {torch.bfloat16})
+
+
+@every_method
+def test_a_method_after_another_on_one_backbone_is_as_on_a_fresh_one(name: str) -> None:
+    used, fresh = (backbone_of("xglm", dtype="bf16") for _ in range(2))
+    for other in METHODS:
+        make(other, used)
+    expected, found = make(name, fresh).eval(), make(name, used).eval()
+    batch = found.collate(rows_of(found, examples_of("token")))
+    assert torch.equal(found.logits(batch), expected.logits(batch))
+
+
+@every_method
+def test_encoding_one_example_is_the_same_as_encoding_all_together(name: str) -> None:
+    for kind in KINDS:
+        method = make(name, backbone_of("bert"), kind)
+        assert method.encode_all(examples_of(kind)) == [method.encode(example) for example in examples_of(kind)]
+
+
+@every_method
+def test_what_changes_the_rows_changes_the_encoding_key_and_a_prompt_does_not(name: str) -> None:
+    backbone = backbone_of("xlm-roberta")
+    key = make(name, backbone).encoding_key()
+    assert hash(key) == hash(make(name, backbone, seed=5).encoding_key())
+    others = [
+        make(name, backbone, "pair"),
+        make(name, backbone, max_length=20),
+        make(name, backbone, word_piece="last"),
+    ]
+    assert len({key, *(other.encoding_key() for other in others)}) == 4
+    if name in PROMPTS:
+        assert make(name, backbone, prompt_length=3).encoding_key() == key
+
+
+@pytest.mark.parametrize("name", PROMPTS)
+@pytest.mark.parametrize("architecture", ["bert", "xlm-roberta", "xglm"])
+def test_a_prompt_that_leaves_too_few_positions_is_refused(name: str, architecture: str) -> None:
+    limit = backbone_of(architecture).max_positions
+    assert limit is not None
+    make(name, backbone_of(architecture), prompt_length=limit - 40)
+    with pytest.raises(ConfigError, match=rf"{limit - 39} \+ 40 = {limit + 1}.*at most {limit - 40}"):
+        make(name, backbone_of(architecture), prompt_length=limit - 39)
+
+
+@every_method
+def test_a_kind_of_task_that_a_method_does_not_serve_is_refused(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lookup("method", name), "kinds", frozenset({"pair"}))
+    with pytest.raises(ConfigError, match="serves pair tasks; 'tiny' is a token task"):
+        make(name, backbone_of("bert"), "token")
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("ptuning_v2", {"prompt_length": 0}, "prompt_length is 0, must be at least 1"),
+        ("ptuning_v2", {"prefix_dropout": 1.0}, "prefix_dropout is 1.0"),
+        ("ptuning_v2", {"projection_size": 0}, "projection_size is 0"),
+        ("prompt_tuning", {"start": "zero"}, "'zero' is not a valid choice"),
+        ("prompt_tuning", {"prompt_lenght": 3}, "did you mean 'prompt_length'"),
+        ("finetune", {"head_dropout": -0.1}, "head_dropout is -0.1"),
+    ],
+)
+def test_an_option_out_of_range_is_one_clear_error(name: str, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        make(name, backbone_of("bert"), **options)
+
+
+@pytest.mark.parametrize("architecture", ["bert", "xlm-roberta"])
+@pytest.mark.parametrize("projection", [False, True])
+def test_p_tuning_v2_gives_what_peft_gives_with_the_same_weights(architecture: str, projection: bool) -> None:
+    options = {"projection": True, "projection_size": 7} if projection else {}
+    method = make("ptuning_v2", backbone_of(architecture), prompt_length=5, initial_std=1.0, **options).eval()
+    settings = {"prefix_projection": projection, "encoder_hidden_size": 7}
+    config = PrefixTuningConfig(num_virtual_tokens=5, task_type=TaskType.FEATURE_EXTRACTION, **settings)
+    peft = get_peft_model(backbone_of(architecture).model, config).eval()
+    theirs = peft.prompt_encoder["default"]
+    theirs.embedding.weight.data = method.prompt.table.data
+    if projection:
+        theirs.transform.load_state_dict(method.prompt.project.state_dict())
+    inputs = method.collate(rows_of(method, examples_of("token"))).inputs
+    found = peft(input_ids=inputs.input_ids, attention_mask=inputs.attention_mask).last_hidden_state
+    real = inputs.attention_mask.bool()
+    torch.testing.assert_close(method.hidden(inputs)[real], found[real], atol=1e-5, rtol=0)
+
+
+# Parameters
+
+
+def test_p_tuning_v2_on_xglm_564m_has_the_share_that_its_paper_states() -> None:
+    backbone = describe(BackboneConfig(name="facebook/xglm-564M"), Locations())
+    count = count_parameters(make("ptuning_v2", backbone, prompt_length=15))
+    assert count.backbone == 564_463_616
+    assert count.groups == {"prompt": 737_280, "head": 3 * 1024 + 3}
+    assert count.trainable == 737_280 + 3 * 1024 + 3
+    assert f"{count.share('prompt'):.4%}" == "0.1306%"
+
+
+@every_method
+def test_parameters_are_counted_alike_with_and_without_weights(name: str) -> None:
+    real = backbone_of("xlm-roberta")
+    with torch.device("meta"):
+        empty = Backbone("tiny", type(real.model)(real.model.config, add_pooling_layer=False))  # type: ignore[call-arg]
+    assert count_parameters(make(name, real)) == count_parameters(make(name, empty))
+    groups = count_parameters(make(name, real)).groups
+    assert set(groups) == {"head", "backbone" if name == "finetune" else "prompt"}
+
+
+def test_a_projected_prompt_has_the_parameters_of_its_perceptron() -> None:
+    count = count_parameters(
+        make("ptuning_v2", backbone_of("bert"), prompt_length=5, projection=True, projection_size=7)
+    )
+    assert count.groups["prompt"] == 5 * 32 + (32 * 7 + 7) + (7 * 128 + 128)
+
+
+def test_prefix_dropout_differs_between_rows_and_is_off_when_predicting() -> None:
+    method = make("ptuning_v2", backbone_of("bert"), prefix_dropout=0.5)
+    keys = method.train().prefix(2).keys
+    assert keys.shape == (2, 2, 16, 4, 8)
+    assert not torch.equal(keys[:, 0], keys[:, 1])
+    assert method.eval().prefix(2).keys.shape == (2, 16, 4, 8)
+
+
+def test_a_prompt_starts_at_pieces_of_the_vocabulary_and_not_at_special_ones() -> None:
+    backbone = backbone_of("xglm")
+    method = make("prompt_tuning", backbone, prompt_length=24)
+    pieces = backbone.embed(torch.arange(4, len(backbone.tokenizer)))
+    assert all((pieces == vector).all(-1).any() for vector in method.prompt)
+    assert make("prompt_tuning", backbone, prompt_length=24, start="normal").prompt.std() < 0.03
+
+
+# Rows
+
+
+def encoder(architecture: str = "xlm-roberta", kind: str = "token", **changes: Any) -> RowEncoder:
+    settings: dict[str, Any] = {"max_length": 40, "word_piece": "first_text", "is_causal": False, "has_segments": False}
+    return RowEncoder(tokenizer_of(architecture), kind=kind, labels=TAGS, **{**settings, **changes})
+
+
+def sentence(text: str) -> TokenExample:
+    words = tuple(text.split(" "))
+    return TokenExample(words, ("X",) * len(words))
+
+
+def read(rows: RowEncoder, text: str, architecture: str = "xlm-roberta") -> list[list[str]]:
+    """The pieces read for each word of a one-row sentence."""
+    ((row,),) = rows.encode_all([sentence(text)])
+    tokens = tokenizer_of(architecture).convert_ids_to_tokens(list(row.input_ids))
+    return [[tokens[place] for place in places] for places in row.reads]
+
+
+@pytest.mark.parametrize(
+    ("word_piece", "expected"),
+    [
+        ("first_text", [["▁the"], ["猫"], ["▁un"], ["▁"]]),
+        ("first", [["▁the"], ["▁"], ["▁un"], ["▁"]]),
+        ("last", [["▁the"], ["猫"], ["ly"], ["▁"]]),
+        ("mean", [["▁the"], ["▁", "猫"], ["▁un", "happi", "ly"], ["▁"]]),
+    ],
+)
+def test_the_piece_of_a_word_that_is_read_is_the_one_asked_for(word_piece: str, expected: list[list[str]]) -> None:
+    assert read(encoder(word_piece=word_piece), "the 猫 unhappily ▁") == expected
+
+
+@pytest.mark.parametrize("word_piece", ["first_text", "first", "last", "mean"])
+def test_a_causal_model_always_reads_the_last_piece(word_piece: str) -> None:
+    rows = encoder("xglm", is_causal=True, word_piece=word_piece)
+    assert read(rows, "the 猫 unhappily", "xglm") == [["▁the"], ["猫"], ["ly"]]
+
+
+def test_a_word_that_the_tokenizer_maps_to_nothing_is_unknown_and_still_predicted() -> None:
+    assert read(encoder("bert"), "the \u200b cat", "bert") == [["the"], ["<unk>"], ["cat"]]
+    assert read(encoder("bert"), "\n", "bert") == [["<unk>"]]
+
+
+def test_words_stand_in_their_sentence_between_the_special_pieces() -> None:
+    for architecture, expected in {
+        "xlm-roberta": "<s> ▁the ▁ 猫 ▁un happi ly </s>",
+        "bert": "<s> the 猫 un ##happi ##ly </s>",
+        "xglm": "</s> ▁the ▁ 猫 ▁un happi ly",
+    }.items():
+        ((row,),) = encoder(architecture).encode_all([sentence("the 猫 unhappily")])
+        assert " ".join(tokenizer_of(architecture).convert_ids_to_tokens(list(row.input_ids))) == expected
+
+
+def test_a_byte_level_tokenizer_sees_a_space_before_every_word() -> None:
+    rows = encoder("bloom", word_piece="mean")
+    ((row,),) = rows.encode_all([sentence("the cat sees the")])
+    assert tokenizer_of("bloom").decode(list(row.input_ids)) == " the cat sees the"
+    pieces = read(rows, "the cat sees the", "bloom")
+    assert pieces[0] == pieces[3], "a word has the same pieces wherever it stands"
+
+
+def test_a_label_outside_the_inventory_is_named() -> None:
+    with pytest.raises(DataError, match="label 'W' is not one of the task's"):
+        encoder().encode_all([TokenExample(("the",), ("W",))])
+
+
+def pair_tokens(architecture: str, a: str, b: str, **changes: Any) -> tuple[list[str], Feature]:
+    ((row,),) = encoder(architecture, "pair", **changes).encode_all([PairExample(a, b, "N")])
+    return tokenizer_of(architecture).convert_ids_to_tokens(list(row.input_ids)), row
+
+
+@pytest.mark.parametrize("architecture", ["bert", "xlm-roberta", "xglm"])
+def test_a_pair_has_the_form_of_its_tokenizer(architecture: str) -> None:
+    tokenizer, (tokens, row) = tokenizer_of(architecture), pair_tokens(architecture, "the cat", "a dog sees")
+    assert list(row.input_ids) == tokenizer("the cat", "a dog sees")["input_ids"], tokens
+    assert not row.truncated
+    segments = pair_tokens(architecture, "the cat", "a dog sees", has_segments=True)[1].token_type_ids
+    expected = tokenizer("the cat", "a dog sees", return_token_type_ids=True)["token_type_ids"]
+    assert (list(segments) if segments else [0] * len(tokens)) == expected
+    assert any(expected) == (architecture == "bert")
+
+
+def test_a_pair_without_a_separator_is_joined_by_the_end_of_text_piece() -> None:
+    tokenizer, (tokens, _) = tokenizer_of("bloom"), pair_tokens("bloom", "the cat", "a dog")
+    at = tokens.index("</s>")
+    assert tokenizer.convert_tokens_to_string(tokens[:at]) == "the cat"
+    assert tokenizer.convert_tokens_to_string(tokens[at + 1 :]) == "a dog"
+
+
+def test_an_encoder_reads_a_pair_at_the_first_piece_and_a_causal_model_at_the_last() -> None:
+    assert pair_tokens("xlm-roberta", "the cat", "a dog")[1].reads == ((0,),)
+    tokens, row = pair_tokens("xglm", "the cat", "a dog", is_causal=True)
+    assert row.reads == ((len(tokens) - 1,),)
+    assert tokens[-1] == "▁dog"
+
+
+def test_a_long_pair_is_cut_longest_first_and_says_so() -> None:
+    tokens, row = pair_tokens("xlm-roberta", "the cat " * 30, "a dog", max_length=12)
+    assert tokens == ["<s>", *["▁the", "▁cat"] * 3, "</s>", "</s>", "▁a", "▁dog", "</s>"]
+    assert row.truncated
+
+
+def test_two_empty_texts_still_make_a_row() -> None:
+    for architecture in ARCHITECTURES:
+        assert pair_tokens(architecture, "", "", is_causal=architecture == "bloom")[1].length >= 1
+
+
+@given(st.integers(0, 60), st.integers(0, 60), st.integers(0, 50))
+def test_a_cut_pair_fills_the_row_and_never_cuts_the_shorter_text_first(a: int, b: int, room: int) -> None:
+    kept_a, kept_b = fit_pair(a, b, room)
+    assert kept_a + kept_b == min(a + b, room)
+    assert 0 <= kept_a <= a
+    assert 0 <= kept_b <= b
+    if kept_a < a and kept_b < b:
+        assert abs(kept_a - kept_b) <= 1
+    elif kept_a < a:
+        assert kept_a >= kept_b - 1
+
+
+# Windows
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(4, 30), st.lists(st.integers(1, 60), min_size=1, max_size=120), st.booleans())
+def test_every_word_is_owned_by_one_window_that_fits_and_shows_it_most_context(
+    capacity: int, sizes: list[int], is_causal: bool
+) -> None:
+    sizes = [min(size, capacity) for size in sizes]
+    found = windows(sizes, capacity, is_causal=is_causal)
+    assert sorted(word for _, _, owned in found for word in owned) == list(range(len(sizes)))
+    for start, end, owned in found:
+        assert sum(sizes[start:end]) <= capacity
+        assert all(start <= word < end for word in owned)
+    if sum(sizes) <= capacity:
+        assert len(found) == 1
+
+
+def test_neighbouring_windows_overlap_and_split_the_words_between_them() -> None:
+    assert windows([1] * 20, 8, is_causal=False) == [
+        (0, 8, [0, 1, 2, 3, 4, 5, 6]),
+        (6, 14, [7, 8, 9, 10, 11, 12]),
+        (12, 20, [13, 14, 15, 16, 17, 18, 19]),
+    ]
+    assert [owned[0] for _, _, owned in windows([1] * 20, 8, is_causal=True)] == [0, 8, 14]
+
+
+@every_architecture
+def test_a_sentence_of_5000_words_is_predicted_whole_and_fast(architecture: str) -> None:
+    words = tuple((" ".join(SENTENCES) + " ").split() * 200)[:5000]
+    example = TokenExample(words, tuple(map(tag_of, words)))
+    method = make("ptuning_v2", backbone_of(architecture))
+    started = time.perf_counter()
+    rows = method.encode(example)
+    assert time.perf_counter() - started < 2
+    assert max(row.length for row in rows) <= 40
+    assert [word for row in rows for word in row.words] == list(range(5000))
+    assert [label for row in rows for label in row.label_ids] == [TAGS.index(label) for label in example.labels]
+    answer = method.decode(example, list(zip(rows, method.eval().predict(method.collate(rows)), strict=True)))
+    assert len(answer) == 5000
+
+
+def test_a_word_longer_than_the_limit_is_still_predicted() -> None:
+    method = make("finetune", backbone_of("xlm-roberta"), max_length=8)
+    example = sentence(f"the {'x' * 500} cat {'y' * 500}")
+    rows = method.encode(example)
+    assert max(row.length for row in rows) == 8
+    assert len(predictions(method, [example])[0]) == 4
+
+
+# Batches
+
+
+def test_a_batch_moves_whole_also_when_a_method_adds_to_it() -> None:
+    from dataclasses import dataclass
+
+    @dataclass
+    class Wider(Batch):
+        extra: torch.Tensor
+
+    inputs = Inputs(torch.ones(1, 2), torch.ones(1, 2), torch.ones(1, 2))
+    one = torch.zeros(1)
+    moved = Wider(inputs, one, one, one, one, (1,), extra=one).to("meta")
+    assert isinstance(moved, Wider)
+    tensors = [moved.extra, moved.label_ids, moved.read_rows, moved.inputs.input_ids, moved.inputs.token_type_ids]
+    assert all(t is not None and t.device.type == "meta" for t in tensors)
+
+
+def test_rows_with_and_without_segments_can_share_a_batch() -> None:
+    plain = Feature((0, 5, 2), None, (0,), ((0,),), ())
+    method = make("finetune", backbone_of("bert"), "pair")
+    batch = method.collate([plain, Feature((0, 5, 2, 6), (0, 0, 1, 1), (1,), ((0,),), (), truncated=True)])
+    assert batch.inputs.token_type_ids is not None
+    assert batch.inputs.token_type_ids.tolist() == [[0, 0, 0, 0], [0, 0, 1, 1]]
+    assert batch.inputs.attention_mask.tolist() == [[1, 1, 1, 0], [1, 1, 1, 1]]
+    assert batch.row_sizes == (1, 1)
+
+
+def test_segments_reach_the_model() -> None:
+    method = make("finetune", backbone_of("bert"), "pair").eval()
+    example = PairExample("the cat", "a dog", "N")
+    (row,) = method.encode(example)
+    assert row.token_type_ids is not None
+    blank = Feature(row.input_ids, None, row.label_ids, row.reads, row.words)
+    assert not torch.allclose(method.logits(method.collate([row])), method.logits(method.collate([blank])))
+
+
+# The real model
+
+
+def test_a_real_tokenizer_cuts_chinese_words_and_the_piece_with_text_is_read(shared: Path) -> None:
+    folder = str(shared / "models" / "mini-xlmr")
+    backbone = load(BackboneConfig(name="mini-xlmr"), Locations(backbone_path=folder))
+    method: HeadMethod = make("ptuning_v2", backbone, max_length=128)
+    words = ("我", "喜欢", "这", "本", "书", "。")
+    example = TokenExample(words, ("X",) * len(words))
+    (row,) = method.encode(example)
+    tokens = backbone.tokenizer.convert_ids_to_tokens(list(row.input_ids))
+    texts = [tokens[place].strip("▁") for (place,) in row.reads]
+    assert all(text and word.startswith(text) for word, text in zip(words, texts, strict=True)), tokens
+    assert "▁" in tokens, "the case that this is about"
+    assert len(predictions(method, [example])[0]) == len(words)

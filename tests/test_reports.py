@@ -1,0 +1,515 @@
+"""Reports: what is selected, averaged, counted, flagged and written, from journals made by hand."""
+
+from __future__ import annotations
+
+import csv
+import os
+import subprocess
+import sys
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+import pytest
+import yaml
+from builders import SPACE, TASK, JournalBuilder, cells, definition
+from rich.console import Console
+
+from tunekit import reports
+from tunekit.config import ConfigError, Locations, StorageError, TrialConfig, build
+from tunekit.journal import replay
+from tunekit.reports.definition import dimensions, num_points_asked, read_definition
+from tunekit.reports.progress import is_finished
+from tunekit.reports.reading import read
+
+A, B = {"learning_rate": 1e-3}, {"learning_rate": 2e-4}
+TABLE = ("n", "zero_shot")
+
+
+def _scores(en: float, de: float, zh: float) -> dict[str, float]:
+    return {"en": en, "de": de, "zh": zh}
+
+
+def _finished(folder: Path, **changes: Any) -> JournalBuilder:
+    """One arm, two points, the better one finalised on seeds 10 and 42."""
+    sweep = JournalBuilder(folder, definition(**changes))
+    sweep.complete("finetune", B, 0.70)
+    sweep.finalised("finetune", A, {10: (0.90, _scores(0.88, 0.60, 0.40)), 42: (0.86, _scores(0.84, 0.70, 0.50))})
+    return sweep
+
+
+def _report(sweep: JournalBuilder) -> str:
+    out = sweep.journal.folder / "report"
+    reports.write(sweep.record, out)
+    return (out / "report.md").read_text(encoding="utf-8")
+
+
+def _csv(sweep: JournalBuilder) -> list[dict[str, str]]:
+    out = sweep.journal.folder / "report"
+    reports.write(sweep.record, out)
+    with (out / "results.csv").open(encoding="utf-8", newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def _shown(renderable: Any, *, width: int = 100) -> str:
+    console = Console(width=width, highlight=False)
+    with console.capture() as capture:
+        console.print(renderable)
+    return capture.get()
+
+
+def test_a_cell_is_the_mean_and_the_sample_deviation_over_seeds_in_percent(tmp_path: Path) -> None:
+    row = cells(_report(_finished(tmp_path)), "finetune", header=TABLE)
+    assert row["n"] == "2"
+    assert row["en (source)"] == f"86.0 ± {100 * stdev([0.88, 0.84]):.1f}"
+    assert row["de"] == f"65.0 ± {100 * stdev([0.6, 0.7]):.1f}"
+
+
+def test_the_zero_shot_mean_and_the_gap_are_taken_for_each_seed_first(tmp_path: Path) -> None:
+    row = cells(_report(_finished(tmp_path)), "finetune", header=TABLE)
+    zero_shot = [fmean([0.60, 0.40]), fmean([0.70, 0.50])]
+    gap = [0.88 - zero_shot[0], 0.84 - zero_shot[1]]
+    assert row["zero_shot"] == f"{100 * fmean(zero_shot):.1f} ± {100 * stdev(zero_shot):.1f}"
+    assert row["transfer_gap"] == f"{100 * fmean(gap):.1f} ± {100 * stdev(gap):.1f}"
+
+
+def test_a_single_seed_has_no_deviation(tmp_path: Path) -> None:
+    sweep = _finished(tmp_path, finalise={"top": 1, "seeds": [10]})
+    row = cells(_report(sweep), "finetune", header=TABLE)
+    assert (row["n"], row["en (source)"], row["zero_shot"]) == ("1", "88.0", "50.0")
+
+
+def test_the_reported_point_is_the_best_on_dev_over_the_final_seeds_and_never_the_best_on_test(tmp_path: Path) -> None:
+    sweep = JournalBuilder(tmp_path, definition(finalise={"top": 2, "seeds": [10, 42]}))
+    sweep.finalised("finetune", A, {10: (0.90, _scores(0.9, 0.9, 0.9)), 42: (0.80, _scores(0.9, 0.9, 0.9))})
+    sweep.finalised("finetune", B, {10: (0.89, _scores(0.5, 0.5, 0.5)), 42: (0.88, _scores(0.5, 0.5, 0.5))})
+    assert cells(_report(sweep), "finetune", header=TABLE)["en (source)"] == "50.0 ± 0.0"
+    rows = _csv(sweep)
+    assert {row["point"] for row in rows if row["is_best_point"] == "True"} == {"1"}
+    assert {row["point"] for row in rows if row["is_best_point"] == "False"} == {"0"}
+
+
+def test_of_equal_points_the_one_drawn_first_is_reported(tmp_path: Path) -> None:
+    sweep = JournalBuilder(tmp_path, definition(finalise={"top": 2, "seeds": [10]}))
+    sweep.finalised("finetune", A, {10: (0.9, _scores(0.8, 0.6, 0.5))})
+    sweep.finalised("finetune", B, {10: (0.9, _scores(0.9, 0.9, 0.9))})
+    best = read(sweep.record).arm("finetune").best
+    assert best is not None and best.number == 0
+
+
+def test_search_seeds_that_finalising_did_not_ask_for_stay_out_of_the_table(tmp_path: Path) -> None:
+    sweep = JournalBuilder(tmp_path, definition(seeds=[7], finalise={"top": 1, "seeds": [10, 42]}))
+    searched = sweep.complete("finetune", A, 0.95, seed=7)
+    sweep.test(searched, _scores(1.0, 1.0, 1.0))
+    for seed in (10, 42):
+        trial = sweep.complete("finetune", A, 0.8, seed=seed, number=0, phase="finalise")
+        sweep.test(trial, _scores(0.5, 0.5, 0.5))
+    row = cells(_report(sweep), "finetune", header=TABLE)
+    assert (row["n"], row["en (source)"]) == ("2", "50.0 ± 0.0")
+    assert {row["seed"] for row in _csv(sweep)} == {"10", "42"}
+
+
+def test_a_point_drawn_twice_takes_its_replicates_from_both_draws(tmp_path: Path) -> None:
+    sweep = JournalBuilder(tmp_path, definition(finalise={"top": 1, "seeds": [10, 42]}))
+    first = sweep.complete("finetune", A, 0.8, seed=10)
+    again = sweep.complete("finetune", A, 0.9, seed=42)  # the searcher drew the same point; it got another seed
+    for trial in (first, again):
+        sweep.test(trial, _scores(0.8, 0.6, 0.4))
+    assert cells(_report(sweep), "finetune", header=TABLE)["n"] == "2"
+
+
+def test_a_configuration_that_two_arms_share_is_reported_in_both(tmp_path: Path) -> None:
+    arms = {"one": {"method": "finetune", "space": SPACE}, "two": {"method": "finetune", "space": SPACE}}
+    sweep = JournalBuilder(tmp_path, definition(arms=arms, search={"num_trials": 1}))
+    sweep.finalised("one", A, {10: (0.9, _scores(0.8, 0.6, 0.4))})
+    trial = sweep.complete("two", A, 0.9, seed=42)  # seed 10 was taken by the other arm
+    sweep.test(trial, _scores(0.7, 0.6, 0.4))
+    markdown = _report(sweep)
+    assert cells(markdown, "one", header=TABLE)["n"] == cells(markdown, "two", header=TABLE)["n"] == "2"
+
+
+def test_a_missing_seed_is_flagged_with_its_reason(tmp_path: Path) -> None:
+    sweep = JournalBuilder(tmp_path, definition(finalise={"top": 1, "seeds": [10, 42, 421]}))
+    sweep.finalised("finetune", A, {10: (0.9, _scores(0.9, 0.6, 0.5)), 421: (0.9, _scores(0.9, 0.6, 0.5))})
+    failed = sweep.create("finetune", A, seed=42, number=0, phase="finalise")
+    sweep.finish(failed, "FAILED", reason="out of memory | 8 GiB\nmore")
+    markdown = _report(sweep)
+    assert "n = 2 of 3 (seed 42: FAILED: out of memory" in markdown
+    assert cells(markdown, "finetune", header=TABLE)["n"] == "2"
+
+
+def test_failed_trials_are_counted_and_grouped_by_reason_whatever_its_numbers(tmp_path: Path) -> None:
+    sweep = JournalBuilder(tmp_path, definition(search={"num_trials": 5}))
+    for index in range(3):
+        trial = sweep.create("finetune", {"learning_rate": 1e-3 * (index + 2)})
+        sweep.report(trial, [0.3])
+        sweep.finish(trial, "FAILED", reason=f"loss became nan at update {17 + index} of epoch 2")
+    pruned = sweep.create("finetune", B)
+    sweep.report(pruned, [0.2])
+    sweep.finish(pruned, "PRUNED", reason="0.2000 < 0.3000 at epoch 1")
+    sweep.finalised("finetune", A, {10: (0.9, _scores(0.9, 0.6, 0.5)), 42: (0.9, _scores(0.9, 0.6, 0.5))})
+    markdown = _report(sweep)
+    group = cells(markdown, "finetune", header=["reason (of the first)"])
+    assert group["trials"] == "3" and "update 17" in group["reason (of the first)"]
+    budget = cells(markdown, "finetune", header=["updates"])
+    assert [budget[key] for key in ("trials", "COMPLETE", "PRUNED", "FAILED")] == ["5", "1", "1", "3"]
+    assert "1 trial PRUNED" in markdown
+
+
+def test_updates_of_a_stopped_trial_are_counted_from_its_epochs(tmp_path: Path) -> None:
+    sweep = JournalBuilder(tmp_path, definition())
+    pruned = sweep.create("finetune", B)
+    sweep.report(pruned, [0.2])
+    sweep.finish(pruned, "PRUNED")
+    assert read(sweep.record).arm("finetune").num_updates("search") is None
+    sweep.complete("finetune", A, 0.9)
+    # 640 rows in batches of 16: 40 updates an epoch, one epoch of the stopped trial and two of the other.
+    assert read(sweep.record).arm("finetune").num_updates("search") == 120
+
+
+def test_an_unfinished_sweep_shows_dev_of_the_best_point_and_says_that_it_is_not_test(tmp_path: Path) -> None:
+    sweep = JournalBuilder(tmp_path, definition(search={"num_trials": 5}))
+    sweep.complete("finetune", B, 0.7)
+    sweep.complete("finetune", A, 0.91)
+    sweep.report(sweep.create("finetune", {"learning_rate": 5e-3}), [0.95])
+    markdown = _report(sweep)
+    row = cells(markdown, "finetune", header=["dev", "majority"])
+    assert (row["point"], row["dev"], row["majority"]) == ("1", "91.0", "25.0")
+    assert "dev, not test; sweep unfinished" in markdown and "**The sweep is unfinished**" in markdown
+    assert "zero_shot" not in markdown
+    assert {row["split"] for row in _csv(sweep)} == {"dev"}
+    assert "dev, not test; sweep unfinished" in _shown(reports.summary(sweep.record))
+
+
+def test_a_sweep_that_finalises_nothing_is_finished_and_says_that_test_was_never_scored(tmp_path: Path) -> None:
+    sweep = JournalBuilder(tmp_path, definition(finalise={"top": 0}, search={"num_trials": 1}))
+    sweep.complete("finetune", A, 0.9)
+    markdown = _report(sweep)
+    assert is_finished(read(sweep.record))
+    assert "test was never scored" in markdown and "sweep unfinished" not in markdown
+
+
+@pytest.mark.parametrize("state", ["FAILED", "PRUNED", "RUNNING", None])
+def test_an_arm_without_a_complete_trial_keeps_its_row_and_has_no_best_config(tmp_path: Path, state: Any) -> None:
+    arms = {"finetune": {"method": "finetune", "space": SPACE}, "other": {"method": "ptuning_v2", "space": SPACE}}
+    sweep = JournalBuilder(tmp_path, definition(arms=arms, search={"num_trials": 1}))
+    sweep.finalised("finetune", A, {10: (0.9, _scores(0.9, 0.6, 0.5)), 42: (0.9, _scores(0.9, 0.6, 0.5))})
+    if state is not None:
+        trial = sweep.create("other", A)
+        sweep.report(trial, [0.3])
+        if state != "RUNNING":
+            sweep.finish(trial, state, reason="because")
+    markdown = _report(sweep)
+    assert cells(markdown, "other", header=TABLE)["n"] == "0"
+    assert "other" in _shown(reports.summary(sweep.record))
+    assert not (tmp_path / "report" / "best_config.other.yaml").exists()
+    with pytest.raises(ConfigError, match="no COMPLETE point"):
+        reports.best_config_yaml(sweep.record, "other")
+
+
+def test_a_sweep_without_any_trial_has_a_report_too(tmp_path: Path) -> None:
+    sweep = JournalBuilder(tmp_path, definition())
+    assert "No trial has been run." in _report(sweep)
+    assert _csv(sweep) == []
+    _shown(reports.summary(sweep.record))
+    assert "tunekit resume small" in _shown(reports.status_table([("small", sweep.record)]))
+
+
+def test_arms_of_different_tasks_have_tables_of_their_own_in_their_own_metric(tmp_path: Path) -> None:
+    ner = {"method": "finetune", "task": {"name": "panx", "target_languages": ["ja"]}, "space": SPACE}
+    arms = {"pos": {"method": "finetune", "space": SPACE}, "ner": ner}
+    sweep = JournalBuilder(
+        tmp_path, definition(arms=arms, search={"num_trials": 1}, finalise={"top": 1, "seeds": [10]})
+    )
+    sweep.finalised("pos", A, {10: (0.9, _scores(0.9, 0.6, 0.5))})
+    sweep.finalised("ner", A, {10: (0.8, {"en": 0.8, "ja": 0.3})}, metric="f1", majority=0.0)
+    markdown = _report(sweep)
+    assert "## udpos: test accuracy × 100" in markdown and "## panx: test entity F1 (micro) × 100" in markdown
+    assert "de" in cells(markdown, "pos", header=TABLE) and "de" not in cells(markdown, "ner", header=TABLE)
+    assert cells(markdown, "ner", header=TABLE)["zero_shot"] == "30.0"
+
+
+def test_a_list_of_shots_gives_a_row_each(tmp_path: Path) -> None:
+    arms = {"finetune": {"method": "finetune", "shots": [16, 64], "space": SPACE}}
+    sweep = JournalBuilder(
+        tmp_path, definition(arms=arms, search={"num_trials": 1}, finalise={"top": 1, "seeds": [10]})
+    )
+    for name, score in (("finetune@16", 0.4), ("finetune@64", 0.6)):
+        sweep.finalised(name, A, {10: (score, _scores(score, score, score))})
+    markdown = _report(sweep)
+    assert cells(markdown, "finetune@64", header=TABLE)["en (source)"] == "60.0"
+    assert {row["shots"] for row in _csv(sweep)} == {"16", "64"}
+    assert "64 shots a class" in markdown
+    assert (tmp_path / "report" / "best_config.finetune@16.yaml").is_file()
+
+
+def test_the_majority_baseline_has_a_row_and_arms_that_do_not_beat_it_are_named(tmp_path: Path) -> None:
+    sweep = JournalBuilder(tmp_path, definition(finalise={"top": 1, "seeds": [10]}))
+    sweep.finalised("finetune", A, {10: (0.9, _scores(0.9, 0.6, 0.2))}, majority=0.3)
+    markdown = _report(sweep)
+    row = cells(markdown, "majority", header=TABLE)
+    assert (row["en (source)"], row["zero_shot"], row["transfer_gap"]) == ("30.0", "30.0", "0.0")
+    assert "**Not above majority**: finetune in zh (20.0 against 30.0)" in markdown
+    assert "Above majority in every language" not in markdown
+
+
+def test_an_arm_above_majority_everywhere_is_said_to_be(tmp_path: Path) -> None:
+    assert "Above majority in every language: finetune." in _report(_finished(tmp_path))
+
+
+def test_selection_on_target_dev_is_said_loudly_wherever_a_table_is(tmp_path: Path) -> None:
+    sweep = _finished(tmp_path, selection="target_dev")
+    markdown = _report(sweep)
+    assert "**Selected on TARGET-language dev.**" in markdown
+    assert "## udpos: test accuracy × 100, selected on TARGET dev" in markdown
+    assert "selected on TARGET dev" in _shown(reports.summary(sweep.record))
+    assert "target-language dev" in reports.best_config_yaml(sweep.record, "finetune")
+    assert {row["selection"] for row in _csv(sweep)} == {"target_dev"}
+
+
+def test_selection_on_source_dev_names_the_language_and_the_seeds(tmp_path: Path) -> None:
+    markdown = _report(_finished(tmp_path))
+    assert "the dev score in the source language (en)" in markdown
+    assert "seeds 10 and 42" in markdown and "TARGET" not in markdown
+
+
+def test_unequal_budgets_are_flagged_with_by_how_much(tmp_path: Path) -> None:
+    arms = {"finetune": {"method": "finetune", "space": SPACE}, "other": {"method": "ptuning_v2", "space": SPACE}}
+    sweep = JournalBuilder(tmp_path, definition(arms=arms))
+    for index in range(4):
+        sweep.complete("finetune", {"learning_rate": 1e-3 + index}, 0.8)
+    sweep.complete("other", A, 0.8)
+    assert "search trials finetune 4, other 1 (4.0 ×)" in _report(sweep)
+
+
+def test_equal_budgets_are_not_flagged(tmp_path: Path) -> None:
+    arms = {"finetune": {"method": "finetune", "space": SPACE}, "other": {"method": "ptuning_v2", "space": SPACE}}
+    sweep = JournalBuilder(tmp_path, definition(arms=arms))
+    for arm in arms:
+        sweep.complete(arm, A, 0.8)
+    assert "Unequal" not in _report(sweep)
+
+
+def test_changed_data_cut_pairs_and_samples_are_flagged(tmp_path: Path) -> None:
+    sweep = JournalBuilder(tmp_path, definition(task={**TASK, "max_test_examples": 200}))
+    first = sweep.create("finetune", A)
+    sweep.report(first, [0.9, 0.9])
+    sweep.finish(first, num_train_truncated=12)
+    second = sweep.create("finetune", B)
+    sweep.report(second, [0.8, 0.8])
+    sweep.finish(second, data_fingerprint="ffffffffffff")
+    markdown = _report(sweep)
+    assert "**The data changed** while finetune ran" in markdown and "`ffffffffffff`" in markdown
+    assert "12 of 600 training pairs were cut at 128 pieces" in markdown
+    assert "test 200" in markdown
+
+
+def test_a_search_extended_after_test_was_scored_is_flagged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter(range(1000))
+    monkeypatch.setattr("tunekit.journal.now", lambda: f"2026-01-01T00:{next(clock):05}Z")
+    sweep = _finished(tmp_path)
+    assert "extended" not in _report(sweep)
+    sweep.journal.append("amended", definition=definition(search={"num_trials": 3}))
+    sweep.complete("finetune", {"learning_rate": 3e-3}, 0.6)
+    assert "extended after test had been scored (1 search trial later)" in _report(sweep)
+
+
+def test_the_csv_and_the_table_tell_the_same(tmp_path: Path) -> None:
+    sweep = _finished(tmp_path)
+    rows = [r for r in _csv(sweep) if r["split"] == "test" and r["is_main_metric"] == "True"]
+    values = [float(row["value"]) for row in rows if row["language"] == "de"]
+    shown = cells(_report(sweep), "finetune", header=TABLE)["de"]
+    assert shown == f"{100 * fmean(values):.1f} ± {100 * stdev(values):.1f}"
+    assert {(row["language"], row["role"]) for row in rows} == {("en", "source"), ("de", "target"), ("zh", "target")}
+    assert {row["majority"] for row in rows} == {"0.2"}
+    keys = [(r["arm"], r["point"], r["seed"], r["split"], r["language"], r["metric"]) for r in _csv(sweep)]
+    assert len(keys) == len(set(keys))
+
+
+def test_the_best_config_builds_the_very_trial_and_names_the_places_of_its_data(tmp_path: Path) -> None:
+    sweep = _finished(tmp_path)
+    text = reports.best_config_yaml(sweep.record, "finetune")
+    content = yaml.safe_load(text)
+    locations = build(Locations, content.pop("locations"), "locations")
+    trial = build(TrialConfig, content, "best_config")
+    assert trial.trial_id in sweep.record.trials and trial.trial_id in text
+    assert trial.seed == 10 and trial.training.learning_rate == A["learning_rate"]
+    assert locations == Locations(data_dir="/data/xtreme", backbone_path="/models/mini")
+    assert text.startswith("# Best configuration of arm finetune in sweep small: point 1 (finalised).")
+
+
+def test_the_best_config_of_an_unfinished_sweep_says_so(tmp_path: Path) -> None:
+    sweep = JournalBuilder(tmp_path, definition(search={"num_trials": 5}))
+    sweep.complete("finetune", A, 0.9)
+    assert "# The sweep is unfinished" in reports.best_config_yaml(sweep.record, "finetune")
+
+
+def test_an_unknown_arm_is_told_the_nearest_and_several_ask_for_one(tmp_path: Path) -> None:
+    arms = {"finetune": {"method": "finetune"}, "other": {"method": "ptuning_v2"}}
+    sweep = JournalBuilder(tmp_path, definition(arms=arms))
+    with pytest.raises(ConfigError, match="did you mean 'finetune'"):
+        reports.best_config_yaml(sweep.record, "fintune")
+    with pytest.raises(ConfigError, match="--arm: finetune, other"):
+        reports.best_config_yaml(sweep.record)
+
+
+def test_names_in_any_script_come_through_and_cells_hold_their_bars(tmp_path: Path) -> None:
+    task = {**TASK, "name": "wörter|タグ", "kind": "token", "target_languages": ["de", "中文"], "data_dir": "/データ/ü"}
+    sweep = JournalBuilder(tmp_path, definition(task=task, search={"num_trials": 2}))
+    trial = sweep.create("finetune", B)
+    sweep.finish(trial, "FAILED", reason="cannot read /データ/\udcff | torn")
+    runs = {seed: (0.9, {"en": 0.9, "de": 0.6, "中文": 0.5}) for seed in (10, 42)}
+    sweep.finalised("finetune", A, runs)
+    markdown = _report(sweep)
+    assert cells(markdown, "finetune", header=TABLE)["中文"] == "50.0 ± 0.0"
+    assert "/データ/\\udcff \\| torn" in markdown
+    assert "data_dir: /データ/ü" in reports.best_config_yaml(sweep.record, "finetune")
+    assert {row["task"] for row in _csv(sweep)} == {"wörter|タグ"}
+    _shown(reports.summary(sweep.record)).encode("utf-8")
+
+
+def test_the_searched_space_and_the_best_points_are_listed(tmp_path: Path) -> None:
+    space = {
+        **SPACE,
+        "batch_size": [8, 16],
+        "prompt_length": {"low": 8, "high": 50},
+        "projection_size": {"choices": [128, 256], "when": {"batch_size": 8}},
+    }
+    shared = {"weight_decay": {"low": 0.0, "high": 0.1}, "unknown_here": {"low": 0, "high": 1}}
+    arms = {"p": {"method": "ptuning_v2", "space": space}}
+    sweep = JournalBuilder(tmp_path, definition(arms=arms, space=shared))
+    sweep.complete("p", {**A, "batch_size": 16, "prompt_length": 12, "weight_decay": 0.05}, 0.9)
+    markdown = _report(sweep)
+    assert cells(markdown, "`prompt_length`")["searched"] == "8 to 50 (int)"
+    assert cells(markdown, "`learning_rate`")["searched"] == "1e-05 to 0.01 (float, log)"
+    assert cells(markdown, "`projection_size`")["searched"] == "one of 128, 256 when batch_size in [8]"
+    assert cells(markdown, "`projection_size`")["best"] == "–"
+    assert cells(markdown, "`weight_decay`")["best"] == "0.05"
+    assert "`unknown_here`" not in markdown
+    assert cells(markdown, "0", header=["search dev"])["search dev"] == "90.0"
+
+
+def test_a_grid_asks_for_no_more_points_than_it_has() -> None:
+    space = {"batch_size": [8, 16], "epochs": {"low": 2, "high": 4, "type": "int"}}
+    space["warmup_fraction"] = {"low": 0.0, "high": 0.2, "step": 0.1, "when": {"batch_size": 16}}
+    content = definition(
+        arms={"finetune": {"method": "finetune", "space": space}}, search={"searcher": "grid", "num_trials": 100}
+    )
+    read_in = read_definition(content)
+    assert num_points_asked(read_in, dimensions(read_in.arms["finetune"], None)) == 3 * (1 + 3)
+
+
+@pytest.mark.parametrize(
+    ("changes", "num_trials", "is_done"),
+    [
+        ({"search": {"num_trials": 3}}, 2, False),
+        ({"search": {"num_trials": 2}}, 2, True),
+        ({"search": {"num_trials": 9}, "budget": {"trials": 2}}, 2, True),
+        ({"search": {"num_trials": 9}, "budget": {"hours": 0.05}}, 2, True),  # each takes two minutes
+        ({"search": {"num_trials": 2}, "seeds": [10, 42]}, 2, False),
+    ],
+)
+def test_a_search_is_over_with_its_points_its_budget_and_its_seeds(
+    tmp_path: Path, changes: dict[str, Any], num_trials: int, is_done: bool
+) -> None:
+    sweep = JournalBuilder(tmp_path, definition(finalise={"top": 0}, **changes))
+    for index in range(num_trials):
+        sweep.complete("finetune", {"learning_rate": 1e-3 * (index + 1)}, 0.5)
+    assert is_finished(read(sweep.record)) is is_done
+
+
+def test_a_sweep_is_unfinished_until_every_final_trial_is_scored_or_has_failed(tmp_path: Path) -> None:
+    sweep = JournalBuilder(tmp_path, definition(search={"num_trials": 1}))
+    sweep.test(sweep.complete("finetune", A, 0.9), _scores(0.9, 0.6, 0.5))
+    status = _shown(reports.status_table([("small", sweep.record)]))
+    assert "1 of 2" in status and "tunekit resume small" in status
+    trial = sweep.create("finetune", A, seed=42, number=0, phase="finalise")
+    sweep.finish(trial, "FAILED", reason="because")
+    status = _shown(reports.status_table([("small", sweep.record)]))
+    assert "2 of 2" in status and "tunekit report small" in status
+
+
+def test_status_counts_states_a_sweep_and_says_which_runs_now(tmp_path: Path) -> None:
+    first = _finished(tmp_path / "a")
+    second = JournalBuilder(tmp_path / "b", definition(name="second"))
+    second.create("finetune", A)
+    shown = _shown(reports.status_table([("a", first.record), ("b", second.record)], running={"b"}))
+    row_a, row_b = (next(line.split() for line in shown.splitlines() if line.startswith(f" {x} ")) for x in "ab")
+    assert row_a[1:5] == ["3", "0", "0", "0"] and row_a[-3:] == ["tunekit", "report", "a"]
+    assert row_b[1:5] == ["0", "1", "0", "0"] and row_b[-2:] == ["running", "now"]
+
+
+def test_the_summary_fits_a_terminal_of_80_columns_and_shows_scores_parameters_and_cost(tmp_path: Path) -> None:
+    targets = [f"l{index}" for index in range(40)]
+    sweep = JournalBuilder(tmp_path, definition(task={**TASK, "target_languages": targets}))
+    runs = {s: (0.9, {"en": 0.9 + s / 1e4, **dict.fromkeys(targets, 0.5)}) for s in (10, 42)}
+    sweep.finalised("finetune", A, runs)
+    shown = _shown(reports.summary(sweep.record), width=80)
+    assert "90.3 ± 0.2" in shown and "l39" in shown and "…" not in shown
+    assert "learning_rate 0.001" in shown and "1 search trial (1 complete), 2 min" in shown
+
+
+def test_many_arms_are_summed_up_by_source_and_zero_shot_mean(tmp_path: Path) -> None:
+    arms = {f"arm{index}": {"method": "finetune", "space": SPACE} for index in range(6)}
+    sweep = JournalBuilder(tmp_path, definition(arms=arms, finalise={"top": 1, "seeds": [10]}))
+    for index in range(6):
+        sweep.finalised(f"arm{index}", {"learning_rate": 1e-3 * (index + 1)}, {10: (0.9, _scores(0.9, 0.6, 0.5))})
+    shown = _shown(reports.summary(sweep.record), width=80)
+    assert "zero_shot" in shown and "55.0" in shown and "majority" in shown
+
+
+def test_interruptions_launches_and_versions_are_told(tmp_path: Path) -> None:
+    sweep = JournalBuilder(tmp_path, definition())
+    trial = sweep.create("finetune", A)
+    sweep.journal.append("interrupted", trial_id=trial, reason="the worker died")
+    sweep.journal.append("resumed", host="node", pid=1, versions={"torch": "9.9"})
+    markdown = _report(sweep)
+    assert "Resumed 1 time; 1 trial interruption" in markdown and "torch 9.9" in markdown
+
+
+def test_the_definition_in_the_report_is_the_sweep_file(tmp_path: Path) -> None:
+    sweep = _finished(tmp_path)
+    block = _report(sweep).partition("```yaml\n")[2].partition("```")[0]
+    assert yaml.safe_load(block) == sweep.content
+
+
+def test_a_report_is_made_again_from_the_journal_alone_and_is_the_same(tmp_path: Path) -> None:
+    sweep = _finished(tmp_path)
+    files = reports.write(sweep.record, tmp_path / "one")
+    sweep.journal.close()
+    again = reports.write(replay(tmp_path), tmp_path / "two")
+    assert [path.read_bytes() for path in files] == [path.read_bytes() for path in again]
+    assert [path.name for path in files] == ["report.md", "results.csv", "best_config.finetune.yaml"]
+    assert sorted(path.name for path in (tmp_path / "one").iterdir()) == sorted(path.name for path in files)
+
+
+def test_one_line_in_the_registry_adds_a_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(reports.REPORTS, "listing", "test_reports:_write_listing")
+    files = reports.write(_finished(tmp_path).record, tmp_path / "out")
+    assert files.written["listing"] == (tmp_path / "out" / "arms.txt",)
+
+
+def _write_listing(record: Any, out: Path) -> list[Path]:
+    (out / "arms.txt").write_text("\n".join(arm.name for arm in read(record).arms), encoding="utf-8")
+    return [out / "arms.txt"]
+
+
+def test_a_folder_that_cannot_be_written_is_one_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    with pytest.raises(StorageError, match="--out"):
+        reports.write(_finished(tmp_path / "run").record, tmp_path / "file")
+
+
+def test_reports_load_neither_torch_nor_ray_nor_optuna(tmp_path: Path) -> None:
+    _finished(tmp_path).journal.close()
+    code = (
+        "import sys; from pathlib import Path; from tunekit import journal, reports\n"
+        f"record = journal.replay(Path({str(tmp_path)!r}))\n"
+        f"reports.write(record, Path({str(tmp_path)!r}) / 'report'); reports.summary(record)\n"
+        "reports.status_table([('a', record)]); reports.best_config_yaml(record)\n"
+        "assert not {'torch', 'ray', 'optuna', 'transformers'} & sys.modules.keys()\n"
+    )
+    root = Path(__file__).resolve().parents[1]
+    environment = {**os.environ, "PYTHONPATH": str(root)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

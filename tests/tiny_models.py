@@ -1,0 +1,143 @@
+"""Tiny random backbones of every supported family, with tokenizers built on the spot, and a task to go with them."""
+
+from __future__ import annotations
+
+import copy
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from transformers import AutoConfig, AutoModel, PreTrainedTokenizerFast
+
+from tunekit.backbone import Backbone
+from tunekit.config import TaskConfig
+from tunekit.tasks import Example, PairExample, Task, TokenExample
+
+ARCHITECTURES = ("bert", "roberta", "xlm-roberta", "xglm", "bloom")
+WORDS = ("the", "cat", "dog", "sees", "likes", "a", "red", "old", "house", "now", "here", "unhappily", "猫", "犬")
+SPECIAL = ("<s>", "<pad>", "</s>", "<unk>")
+
+
+def tokenizer_of(architecture: str) -> Any:
+    """A small fast tokenizer in the manner of the family's own."""
+    made = {"bert": _wordpiece, "bloom": _byte_level}.get(architecture, _unigram)()
+    if architecture == "xglm":
+        _template(made, "</s> $A", "</s> $A </s> </s> $B")
+    elif architecture in ("xlm-roberta", "roberta"):
+        _template(made, "<s> $A </s>", "<s> $A </s> </s> $B </s>")
+    elif architecture == "bert":
+        _template(made, "<s> $A </s>", "<s> $A </s> $B:1 </s>:1")
+    names = {"bos_token": "<s>", "pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"}
+    return PreTrainedTokenizerFast(tokenizer_object=made, **names)
+
+
+def _unigram() -> Tokenizer:
+    """Like XLM-R's: a word begins with "▁", which is a piece of its own before Chinese characters."""
+    words = [f"▁{word}" for word in WORDS if word.isascii() and word != "unhappily"]
+    pieces = [*SPECIAL, "▁", *words, "▁un", "happi", "ly", "猫", "犬", *"abcdefghijklmnopqrstuvwxyz"]
+    made = Tokenizer(models.Unigram([(piece, -float(i)) for i, piece in enumerate(pieces)], unk_id=3))
+    made.pre_tokenizer = pre_tokenizers.Metaspace()
+    made.decoder = decoders.Metaspace()
+    return made
+
+
+def _wordpiece() -> Tokenizer:
+    pieces = [*SPECIAL, *(w for w in WORDS if w != "unhappily"), "un", "##happi", "##ly"]
+    made = Tokenizer(models.WordPiece({piece: i for i, piece in enumerate(pieces)}, unk_token="<unk>"))
+    made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    return made
+
+
+def _byte_level() -> Tokenizer:
+    """Like BLOOM's: no special pieces around a text, and no space before its first word."""
+    made = Tokenizer(models.BPE())
+    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    made.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(vocab_size=340, special_tokens=list(SPECIAL), show_progress=False)
+    made.train_from_iterator([" ".join(WORDS)] * 3, trainer)
+    return made
+
+
+def _template(made: Tokenizer, single: str, pair: str) -> None:
+    ids = [(piece, SPECIAL.index(piece)) for piece in ("<s>", "</s>")]
+    made.post_processor = processors.TemplateProcessing(single=single, pair=pair, special_tokens=ids)
+
+
+def config_of(architecture: str, **changes: Any) -> Any:
+    """Two layers of width 32 with four heads; weights large enough for a difference to show."""
+    common = {"vocab_size": 344, "pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2}
+    if architecture == "xglm":
+        own = {"d_model": 32, "ffn_dim": 64, "num_layers": 2, "attention_heads": 4, "init_std": 0.2, "dropout": 0.0}
+        own |= {"max_position_embeddings": 64, "attention_dropout": 0.0}
+    elif architecture == "bloom":
+        own = {"hidden_size": 32, "n_layer": 2, "n_head": 4, "initializer_range": 0.2}
+    else:
+        own = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
+        own |= {"max_position_embeddings": 66, "initializer_range": 0.2, "type_vocab_size": 2}
+        own |= {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    return AutoConfig.for_model(architecture, **{**common, **own, **changes})
+
+
+@cache
+def _model(architecture: str, dropout: float) -> Any:
+    rates = {"bert": ("hidden_dropout_prob",), "bloom": ("hidden_dropout",), "xglm": ("dropout",)}
+    names = rates.get(architecture, ("hidden_dropout_prob",))
+    shape = config_of(architecture, **({name: dropout for name in names} if dropout else {}))
+    pooler = {} if architecture in ("xglm", "bloom") else {"add_pooling_layer": False}
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = AutoModel.from_config(shape, **pooler)
+        with torch.no_grad():  # random biases too, which start at zero
+            for name, parameter in model.named_parameters():
+                if name.endswith("bias"):
+                    parameter.normal_(std=0.1)
+    return model
+
+
+def backbone_of(architecture: str, *, dtype: str = "fp32", dropout: float = 0.0) -> Backbone:
+    """A fresh backbone; equal arguments give equal weights."""
+    backbone = Backbone(
+        architecture, copy.deepcopy(_model(architecture, dropout)), tokenizer_of(architecture), dtype=dtype
+    )
+    return backbone.eval()
+
+
+def folder_of(architecture: str, folder: Path, dtype: torch.dtype = torch.float32) -> Path:
+    """The backbone saved in the hub's format."""
+    copy.deepcopy(_model(architecture, 0.0)).to(dtype).save_pretrained(folder)
+    tokenizer_of(architecture).save_pretrained(folder)
+    return folder
+
+
+SENTENCES = (
+    "the cat sees a red house",
+    "a dog likes the old cat now",
+    "here",
+    "the old dog sees unhappily",
+    "猫 likes 犬 here",
+    "now a house",
+    "red red cat",
+    "unhappily the dog likes a house here now",
+)
+TAGS = ("N", "V", "X")
+
+
+def tag_of(word: str) -> str:
+    """Nouns, verbs, and the rest."""
+    return "N" if word in ("cat", "dog", "house", "猫", "犬") else "V" if word in ("sees", "likes") else "X"
+
+
+def examples_of(kind: str) -> tuple[Example, ...]:
+    """Eight examples of different lengths."""
+    if kind == "token":
+        rows = [tuple(sentence.split()) for sentence in SENTENCES]
+        return tuple(TokenExample(words, tuple(map(tag_of, words))) for words in rows)
+    others = SENTENCES[3:] + SENTENCES[:3]
+    return tuple(PairExample(a, b, TAGS[i % 3]) for i, (a, b) in enumerate(zip(SENTENCES, others, strict=True)))
+
+
+def task_of(kind: Any, labels: tuple[str, ...] = TAGS) -> Task:
+    """A task that holds `examples_of` in every split."""
+    return Task(TaskConfig(name="tiny"), kind=kind, read=lambda split, language: examples_of(kind), labels=labels)

@@ -1,0 +1,12 @@
+"""The pretrained model: load it, tokenize for it, run it with a prompt before the text.
+
+The only room that knows transformers' internals. `load` gives a :class:`Backbone` with weights, `describe` the same
+shape without any (on the meta device), to count parameters before anything is downloaded.
+"""
+
+from __future__ import annotations
+
+from tunekit.backbone.encoder import Backbone, Inputs, Prefix
+from tunekit.backbone.loading import describe, load
+
+__all__ = ["Backbone", "Inputs", "Prefix", "describe", "load"]

@@ -1,0 +1,40 @@
+"""Fine-tuning: every weight of the backbone and a linear head are trained.
+
+The baseline of all three papers (*Vanilla*, *FT*). Differences from the usual scripts, all deliberate: the head reads
+the first state as it is, without BERT's pretrained pooler, so that every backbone gets the same head; a word is read
+at its first piece that carries text (`word_piece`), not at a lone "▁".
+
+With bf16 the weights are kept in fp32 and the arithmetic runs under autocast (see ``Backbone``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from tunekit.backbone import Inputs
+from tunekit.config import require
+from tunekit.methods.heads import HeadMethod
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Options of fine-tuning."""
+
+    head_dropout: float = 0.1
+    """Dropout before the head, 0 to 1."""
+
+    def __post_init__(self) -> None:
+        require(0 <= self.head_dropout < 1, "head_dropout", self.head_dropout, "from 0 to below 1")
+
+
+class Finetune(HeadMethod):
+    """All weights trained."""
+
+    Config: ClassVar[type] = Config
+    trains_backbone: ClassVar[bool] = True
+
+    def hidden(self, inputs: Inputs) -> Tensor:
+        return self.backbone.encode(inputs)

@@ -1,0 +1,110 @@
+"""P-tuning v2 (Liu et al. 2022, arXiv:2110.07602): trained keys and values before the text at every layer.
+
+Layer l attends to [K_l; text keys] and [V_l; text values], where (K_l, V_l) are P trained positions. They come from a
+table E [P, 2 x layers x width], or with `projection` from W2 tanh(W1 E' + b1) + b2 of a table E' [P, width]. Only they
+and a linear head are trained; the backbone stays as it is, bit for bit. Numbers are laid out as in PEFT's prefix
+tuning, with which the outputs agree.
+
+Deliberate differences from the authors' code: the table starts at N(0, `initial_std`) instead of N(0, 1); words are
+read at `word_piece`; a causal model is read at the last piece (of the text, or of each word).
+The frozen backbone keeps its own dropout while training, as in the authors' code.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from tunekit.backbone import Backbone, Inputs, Prefix
+from tunekit.config import TrainingConfig, require
+from tunekit.methods.heads import INITIAL_STD, HeadMethod
+from tunekit.tasks import Task
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Options of P-tuning v2."""
+
+    prompt_length: int = 16
+    """Trained positions before the text at every layer, >= 1; with the text they must fit the backbone's positions."""
+    projection: bool = False
+    """Compute keys and values by a two-layer perceptron from a smaller table instead of training them directly."""
+    projection_size: int = 512
+    """Width of the perceptron's hidden layer, >= 1; only read with `projection`."""
+    initial_std: float = 0.02
+    """Spread of the table at the start, > 0."""
+    prefix_dropout: float = 0.0
+    """Dropout on the keys and values, drawn for each row, 0 to 1."""
+    head_dropout: float = 0.1
+    """Dropout before the head, 0 to 1."""
+
+    def __post_init__(self) -> None:
+        require(self.prompt_length >= 1, "prompt_length", self.prompt_length, "at least 1")
+        require(self.projection_size >= 1, "projection_size", self.projection_size, "at least 1")
+        require(self.initial_std > 0, "initial_std", self.initial_std, "greater than 0")
+        require(0 <= self.prefix_dropout < 1, "prefix_dropout", self.prefix_dropout, "from 0 to below 1")
+        require(0 <= self.head_dropout < 1, "head_dropout", self.head_dropout, "from 0 to below 1")
+
+
+class DeepPrompt(nn.Module):
+    """The trained keys and values.
+
+    Args:
+        config: length, projection and start.
+        backbone: its layers and heads give the shape.
+        device: where the parameters are made.
+    """
+
+    def __init__(self, config: Config, backbone: Backbone, device: torch.device | str) -> None:
+        super().__init__()
+        self._shape = (config.prompt_length, backbone.num_layers, 2, backbone.num_heads, backbone.head_size)
+        total = 2 * backbone.num_layers * backbone.hidden_size
+        width = backbone.hidden_size if config.projection else total
+        self.table = nn.Parameter(torch.empty(config.prompt_length, width, device=device))
+        nn.init.normal_(self.table, std=config.initial_std)
+        self.project: nn.Module = nn.Identity()
+        if config.projection:
+            hidden = nn.Linear(width, config.projection_size, device=device)
+            out = nn.Linear(config.projection_size, total, device=device)
+            for layer in (hidden, out):
+                nn.init.normal_(layer.weight, std=INITIAL_STD)
+                nn.init.zeros_(layer.bias)
+            self.project = nn.Sequential(hidden, nn.Tanh(), out)
+
+    def forward(self) -> Prefix:
+        """Keys and values, each [layers, P, H, Dh]."""
+        keys, values = self.project(self.table).view(self._shape).permute(2, 1, 0, 3, 4)
+        return Prefix(keys, values)
+
+
+class PTuningV2(HeadMethod):
+    """Trained keys and values at every layer, backbone frozen."""
+
+    Config: ClassVar[type] = Config
+
+    def __init__(
+        self, config: Any, *, backbone: Backbone, task: Task, training: TrainingConfig, word_piece: str
+    ) -> None:
+        super().__init__(config, backbone=backbone, task=task, training=training, word_piece=word_piece)
+        self.prompt = DeepPrompt(config, backbone, self.birthplace)
+
+    @property
+    def prompt_length(self) -> int:
+        return int(self.config.prompt_length)
+
+    def hidden(self, inputs: Inputs) -> Tensor:
+        return self.backbone.encode(inputs, prefix=self.prefix(len(inputs.input_ids)))
+
+    def prefix(self, batch_size: int) -> Prefix:
+        """The trained prefix; while training with `prefix_dropout` a different part of it for each row."""
+        whole: Prefix = self.prompt()
+        if not self.training or self.config.prefix_dropout == 0:
+            return whole
+        rows = [
+            nn.functional.dropout(states[:, None].expand(-1, batch_size, -1, -1, -1), self.config.prefix_dropout)
+            for states in (whole.keys, whole.values)
+        ]
+        return Prefix(*rows)

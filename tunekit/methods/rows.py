@@ -1,0 +1,297 @@
+"""From examples to tokenized rows: whole words, windows for long sentences, pairs cut to fit.
+
+Words are tokenized each on its own, as ``is_split_into_words`` does, so a word has the same pieces wherever it stands.
+A byte-level tokenizer (BLOOM's) sees every word with a space before it, also the first.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, cast
+
+from tunekit.config import DataError, nearest
+from tunekit.methods import Feature
+from tunekit.tasks import Example, PairExample, TokenExample
+
+OVERLAP = 4
+"""Neighbouring windows share up to a 4th of their pieces, so a word has at least an 8th on either side."""
+
+_BLANK = "▁ĠĊĉ \t\n\r\u00a0\u3000"
+"""Signs that tokenizers write for white space."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The special pieces around one text or two, and the segments of everything."""
+
+    before: tuple[int, ...]
+    between: tuple[int, ...]
+    after: tuple[int, ...]
+    before_types: tuple[int, ...]
+    between_types: tuple[int, ...]
+    after_types: tuple[int, ...]
+    text_types: tuple[int, int]
+
+    @property
+    def size(self) -> int:
+        """Special pieces in a row."""
+        return len(self.before) + len(self.between) + len(self.after)
+
+
+class RowEncoder:
+    """Tokenizes examples of one kind for a head that reads certain pieces.
+
+    Encoders read the first piece of a pair's row, and of each word the piece that `word_piece` says:
+    ``first_text`` (the first that carries text, not a lone "▁"; the first if none does), ``first``, ``last`` or
+    ``mean``. A causal model reads the last real piece of a pair and the last piece of each word, since it has seen
+    nothing of what follows.
+
+    A pair takes the form that the tokenizer gives to pairs: ``<s> a </s></s> b </s>`` for XLM-R,
+    ``[CLS] a [SEP] b [SEP]`` for BERT, ``</s> a </s></s> b`` for XGLM. A tokenizer without one (BLOOM's) gets
+    ``a </s> b``, or a line feed where there is no end-of-text piece.
+
+    Args:
+        tokenizer: fast; it may be None as long as nothing is encoded.
+        kind: ``pair`` or ``token``.
+        labels: the inventory; an id is a position in it.
+        max_length: pieces a row, special ones included.
+        word_piece: see above.
+        is_causal: whether the backbone is.
+        has_segments: whether the backbone takes ``token_type_ids`` other than zero.
+    """
+
+    def __init__(
+        self,
+        tokenizer: Any,
+        *,
+        kind: str,
+        labels: Sequence[str],
+        max_length: int,
+        word_piece: str,
+        is_causal: bool,
+        has_segments: bool,
+    ) -> None:
+        self._tokenizer = tokenizer
+        self._kind = kind
+        self._label_ids = {label: index for index, label in enumerate(labels)}
+        self._max_length = max_length
+        self._reading = "last" if is_causal else (word_piece if kind == "token" else "first")
+        self._is_causal = is_causal
+        self._has_segments = has_segments
+        self._words: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {}
+
+    @property
+    def key(self) -> Hashable:
+        """What a row depends on beside its example and the tokenizer."""
+        labels = tuple(self._label_ids)
+        return ("rows", self._kind, labels, self._max_length, self._reading, self._is_causal, self._has_segments)
+
+    def encode_all(self, examples: Sequence[Example]) -> list[tuple[Feature, ...]]:
+        """The rows of each example.
+
+        Raises:
+            DataError: a label that is not in the inventory.
+        """
+        if self._kind == "pair":
+            return self._pairs(cast("Sequence[PairExample]", examples))
+        sentences = cast("Sequence[TokenExample]", examples)
+        self._learn({word for sentence in sentences for word in sentence.words})
+        return [self._sentence(sentence) for sentence in sentences]
+
+    # Pairs
+
+    def _pairs(self, examples: Sequence[PairExample]) -> list[tuple[Feature, ...]]:
+        if not examples:
+            return []
+        texts = self._pieces([text for e in examples for text in (e.text_a, e.text_b)])
+        return [(self._pair(e, a, b),) for e, a, b in zip(examples, texts[::2], texts[1::2], strict=True)]
+
+    def _pair(self, example: PairExample, a: Sequence[int], b: Sequence[int]) -> Feature:
+        frame = self._pair_frame
+        num_a, num_b = fit_pair(len(a), len(b), max(self._max_length - frame.size, 0))
+        ids = (*frame.before, *a[:num_a], *frame.between, *b[:num_b], *frame.after) or (self._unknown,)
+        type_a, type_b = frame.text_types
+        types = (*frame.before_types, *[type_a] * num_a, *frame.between_types, *[type_b] * num_b, *frame.after_types)
+        return Feature(
+            input_ids=ids,
+            token_type_ids=types if self._has_segments and any(types) else None,
+            label_ids=(self._label(example.label),),
+            reads=((len(ids) - 1 if self._is_causal else 0,),),
+            words=(),
+            truncated=num_a < len(a) or num_b < len(b),
+        )
+
+    # Sentences
+
+    def _sentence(self, example: TokenExample) -> tuple[Feature, ...]:
+        words = [self._words[word] for word in example.words]
+        labels = [self._label(label) for label in example.labels]
+        sizes = [len(pieces) for pieces, _ in words]
+        return tuple(
+            self._window(words[start:end], [w - start for w in owned], labels, start)
+            for start, end, owned in windows(sizes, self._capacity, is_causal=self._is_causal)
+        )
+
+    def _window(
+        self,
+        words: Sequence[tuple[tuple[int, ...], tuple[int, ...]]],
+        owned: Sequence[int],
+        labels: Sequence[int],
+        start: int,
+    ) -> Feature:
+        frame = self._word_frame
+        ids, first_pieces = list(frame.before), []
+        for pieces, _ in words:
+            first_pieces.append(len(ids))
+            ids.extend(pieces)
+        ids.extend(frame.after)
+        return Feature(
+            input_ids=tuple(ids),
+            token_type_ids=None,
+            label_ids=tuple(labels[start + w] for w in owned),
+            reads=tuple(tuple(first_pieces[w] + offset for offset in words[w][1]) for w in owned),
+            words=tuple(start + w for w in owned),
+        )
+
+    def _learn(self, words: set[str]) -> None:
+        """Tokenize the words not yet met: their pieces, cut to a row, and which of them the head reads."""
+        new = sorted(words - self._words.keys())
+        if not new:
+            return
+        space = " " if self._needs_space else ""
+        for word, pieces in zip(new, self._pieces([space + word for word in new]), strict=True):
+            kept = tuple(pieces[: self._capacity]) or (self._unknown,)
+            self._words[word] = (kept, self._read(kept))
+
+    def _read(self, pieces: tuple[int, ...]) -> tuple[int, ...]:
+        if self._reading == "mean":
+            return tuple(range(len(pieces)))
+        if self._reading == "last":
+            return (len(pieces) - 1,)
+        if self._reading == "first" or len(pieces) == 1:
+            return (0,)
+        tokens = self._tokenizer.convert_ids_to_tokens(list(pieces))
+        return (next((i for i, token in enumerate(tokens) if token.strip(_BLANK)), 0),)
+
+    # The tokenizer
+
+    def _pieces(self, texts: Sequence[str]) -> list[list[int]]:
+        settings = {"add_special_tokens": False, "return_attention_mask": False, "return_token_type_ids": False}
+        found: list[list[int]] = self._tokenizer(list(texts), verbose=False, **settings)["input_ids"]
+        return found
+
+    def _label(self, label: str) -> int:
+        try:
+            return self._label_ids[label]
+        except KeyError:
+            raise DataError(f"label {label!r} is not one of the task's; {nearest(label, self._label_ids)}") from None
+
+    @cached_property
+    def _capacity(self) -> int:
+        """Pieces of text in a row of words."""
+        return self._max_length - self._word_frame.size
+
+    @cached_property
+    def _word_frame(self) -> Frame:
+        return self._probe("a")
+
+    @cached_property
+    def _pair_frame(self) -> Frame:
+        frame = self._probe("a", "a")
+        if frame.between:
+            return frame
+        end = self._tokenizer.eos_token_id
+        between = tuple(self._pieces(["\n"])[0]) if end is None else (end,)
+        types = (frame.text_types[0],) * len(between)
+        return Frame(frame.before, between, frame.after, frame.before_types, types, frame.after_types, frame.text_types)
+
+    def _probe(self, *texts: str) -> Frame:
+        """Read the special pieces off the tokenizer's own output."""
+        found = self._tokenizer(*texts, return_token_type_ids=True)
+        ids, types, owners = found["input_ids"], found["token_type_ids"], found.sequence_ids(0)
+        places = [i for i, owner in enumerate(owners) if owner is not None]
+        first, last = places[0], places[-1]
+        cuts = [i for i, owner in enumerate(owners) if owner is None and first < i < last]
+        return Frame(
+            before=tuple(ids[:first]),
+            between=tuple(ids[i] for i in cuts),
+            after=tuple(ids[last + 1 :]),
+            before_types=tuple(types[:first]),
+            between_types=tuple(types[i] for i in cuts),
+            after_types=tuple(types[last + 1 :]),
+            text_types=(types[first], types[last]),
+        )
+
+    @cached_property
+    def _needs_space(self) -> bool:
+        """Whether a word inside a text carries a mark that the same word at its start does not."""
+        splitter = self._tokenizer.backend_tokenizer.pre_tokenizer
+        if splitter is None:
+            return False
+        parts = [text for text, _ in splitter.pre_tokenize_str("a a")]
+        return len(parts[-1]) > len(parts[0])
+
+    @property
+    def _unknown(self) -> int:
+        """Stands for a word or a row that the tokenizer maps to nothing."""
+        for name in ("unk_token_id", "eos_token_id", "pad_token_id"):
+            if getattr(self._tokenizer, name, None) is not None:
+                return int(getattr(self._tokenizer, name))
+        return 0
+
+
+def fit_pair(num_a: int, num_b: int, capacity: int) -> tuple[int, int]:
+    """How many pieces of two texts fit, cutting the longer first.
+
+    >>> fit_pair(10, 3, 9), fit_pair(10, 10, 9)
+    ((6, 3), (5, 4))
+    """
+    if num_a + num_b <= capacity:
+        return num_a, num_b
+    half = capacity // 2
+    if num_b <= half:
+        return capacity - num_b, num_b
+    if num_a <= capacity - half:
+        return num_a, capacity - num_a
+    return capacity - half, half
+
+
+def windows(sizes: Sequence[int], capacity: int, *, is_causal: bool) -> list[tuple[int, int, list[int]]]:
+    """Cut a sentence into overlapping windows: (first word, end, words owned) of each.
+
+    Every word is owned by exactly one window, the one that shows it most context: the lesser of the pieces on its two
+    sides, or for a causal model those on its left. The sentence's own ends count as enough.
+
+    Args:
+        sizes: pieces of each word, each from 1 to `capacity`.
+        capacity: pieces of text in a row.
+        is_causal: only the left side counts.
+    """
+    before = [0]
+    for size in sizes:
+        before.append(before[-1] + size)
+    num_words = len(sizes)
+    spans: list[tuple[int, int]] = []
+    start, end = 0, 0
+    while end < num_words:
+        while end < num_words and before[end + 1] - before[start] <= capacity:
+            end += 1
+        spans.append((start, end))
+        if end < num_words:
+            start = end
+            room = min(capacity // OVERLAP, capacity - sizes[end])
+            while before[end] - before[start - 1] <= room:
+                start -= 1
+    owner: list[tuple[float, int]] = [(-1.0, 0)] * num_words
+    for index, (start, end) in enumerate(spans):
+        for word in range(start, end):
+            left = before[word] - before[start] if start else math.inf
+            right = before[end] - before[word + 1] if end < num_words and not is_causal else math.inf
+            owner[word] = max(owner[word], (min(left, right), -index))
+    owned: list[list[int]] = [[] for _ in spans]
+    for word, (_, index) in enumerate(owner):
+        owned[-index].append(word)
+    return [(start, end, words) for (start, end), words in zip(spans, owned, strict=True) if words]

@@ -1,0 +1,93 @@
+"""What a person reads: made from a sweep's journal alone, without torch and without Ray.
+
+Adding a report is one file with ``write(record, out) -> list[Path]`` and one line in :data:`REPORTS`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tunekit.journal import SweepRecord
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+REPORTS: dict[str, str] = {
+    "report": "tunekit.reports.markdown:write",
+    "results": "tunekit.reports.tidy:write",
+    "best_config": "tunekit.reports.best_config:write",
+}
+"""Every report by name. Values: ``(SweepRecord, Path) -> list[Path]`` writes into a folder and names its files."""
+
+
+@dataclass(frozen=True)
+class ReportFiles:
+    """What :func:`write` wrote."""
+
+    folder: Path
+    written: Mapping[str, tuple[Path, ...]]
+    """Files by the name of the report that wrote them, in the order of :data:`REPORTS`."""
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All of them."""
+        return tuple(path for paths in self.written.values() for path in paths)
+
+    def __iter__(self) -> Iterator[Path]:
+        return iter(self.files)
+
+
+def write(record: SweepRecord, out: Path) -> ReportFiles:
+    """Write every report of :data:`REPORTS` into the folder `out`, which is made; older ones are replaced.
+
+    Raises:
+        StorageError: `out` cannot be written.
+    """
+    written = {}
+    for name, target in REPORTS.items():
+        module, _, attribute = target.partition(":")
+        written[name] = tuple(getattr(importlib.import_module(module), attribute)(record, out))
+    return ReportFiles(out, written)
+
+
+def best_config_yaml(record: SweepRecord, arm: str | None = None) -> str:
+    """The best configuration of an arm as a YAML text that ``tunekit trial`` runs.
+
+    Args:
+        record: the sweep, in any state.
+        arm: which arm; may be left out where there is one only.
+
+    Raises:
+        ConfigError: there is no such arm, several to choose from, or no COMPLETE point in it.
+    """
+    from tunekit.config import ConfigError
+    from tunekit.reports.best_config import to_yaml
+    from tunekit.reports.reading import read
+
+    result = read(record)
+    if arm is None and len(result.arms) != 1:
+        known = ", ".join(each.name for each in result.arms) or "none"
+        raise ConfigError(
+            f"sweep {result.definition.name!r} has {len(result.arms)} arms; choose one with --arm: {known}"
+        )
+    return to_yaml(result, result.arm(arm) if arm is not None else result.arms[0])
+
+
+def summary(record: SweepRecord) -> RenderableType:
+    """The result of a sweep in a screenful; see :func:`tunekit.reports.terminal.summary`."""
+    from tunekit.reports import terminal
+
+    return terminal.summary(record)
+
+
+def status_table(
+    records: Sequence[tuple[str, SweepRecord]], *, running: Collection[str] = frozenset()
+) -> RenderableType:
+    """How far sweeps are; see :func:`tunekit.reports.terminal.status_table`."""
+    from tunekit.reports import terminal
+
+    return terminal.status_table(records, running=running)

@@ -1,0 +1,196 @@
+"""What a reader must know before quoting a table: everything that makes its numbers fewer, softer or not comparable."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from tunekit.reports.formats import code, duration, names, one_line, percent, plural
+from tunekit.reports.progress import is_finished, progress
+from tunekit.reports.reading import ArmResult, Comparison, SweepResult
+
+ALIKE = 1.1
+"""Budgets that differ by less than this factor are called equal; wall time always differs a little."""
+
+SAMPLE_KEYS = ("max_test_examples", "sample_seed")
+"""What decides which test examples are scored."""
+
+
+def caveats(result: SweepResult) -> list[str]:
+    """One Markdown sentence or two for each reservation, the gravest first; none if there is nothing to say."""
+    about_a_table: tuple[Callable[[Comparison], Iterable[str]], ...] = (
+        _missing_seeds, _unequal_budgets, _different_tests, _below_majority, _different_data, _cut_pairs,
+        _different_machines, _samples,
+    )  # fmt: skip
+    found = [*_selection(result), *_unfinished(result), *_extended(result), *_without_result(result)]
+    tasks: dict[str, list[str]] = {}
+    for about in about_a_table:
+        for comparison in result.comparisons:
+            for text in about(comparison):
+                tasks.setdefault(text, []).append(comparison.task)
+    several = len(result.comparisons) > 1
+    return found + [f"{', '.join(where)}: {text}" if several else text for text, where in tasks.items()]
+
+
+def _selection(result: SweepResult) -> Iterator[str]:
+    if result.is_target_dev:
+        yield (
+            "**Selected on TARGET-language dev.** Labelled data of the target languages chose the hyperparameters, the"
+            " epoch and the point, so no score here is zero-shot in earnest. Do not set them beside tables selected on"
+            " source dev."
+        )
+
+
+def _unfinished(result: SweepResult) -> Iterator[str]:
+    if is_finished(result):
+        if result.definition.finalise.top == 0:
+            yield "**Dev, not test.** The sweep finalises no point (`finalise: {top: 0}`), so test was never scored."
+        return
+    parts = []
+    for arm in result.arms:
+        state = progress(result, arm)
+        final = f", {state.num_final} of {state.num_final_asked} final trials" if state.num_final_asked else ""
+        parts.append(f"{arm.name} {state.num_points} of {state.num_points_asked} points{final}")
+    yield f"**The sweep is unfinished** ({'; '.join(parts)}): best points and scores may still change."
+
+
+def _extended(result: SweepResult) -> Iterator[str]:
+    trials = result.record.trials.values()
+    finals = [trial.created_at for trial in trials if trial.phase == "finalise"]
+    late = [trial for trial in trials if trial.phase == "search" and finals and trial.created_at > min(finals)]
+    if late:
+        yield (
+            f"The search was extended after test had been scored ({plural(len(late), 'search trial')} later). No choice"
+            " here reads test, but whoever extended it may have."
+        )
+
+
+def _without_result(result: SweepResult) -> Iterator[str]:
+    for arm in result.arms:
+        if arm.best is None and arm.leader is None and arm.trials:
+            failed = arm.num_searched("FAILED")
+            ended = f"{failed} of {plural(len(arm.searched), 'search trial')} FAILED"
+            yield f"**{arm.name} has no result**: none of its points is COMPLETE ({ended})."
+
+
+def _missing_seeds(comparison: Comparison) -> Iterator[str]:
+    for arm in comparison.arms:
+        if arm.best is not None and arm.best.missing:
+            wanted = len(arm.best.trials) + len(arm.best.missing)
+            why = "; ".join(f"seed {seed}: {one_line(reason, limit=120)}" for seed, reason in arm.best.missing.items())
+            yield f"**Missing seeds**: {arm.name} has n = {len(arm.best.trials)} of {wanted} ({why})."
+        others = [final for final in arm.tested if final.missing and final is not arm.best]
+        if others:
+            found = names(f"{final.number} (n = {len(final.trials)})" for final in others)
+            yield f"{arm.name}: seeds are also missing in finalised points that are not reported: {found}."
+
+
+def _unequal_budgets(comparison: Comparison) -> Iterator[str]:
+    updates = {arm.name: arm.num_updates("search") for arm in comparison.arms}
+    spent: list[tuple[str, Mapping[str, float], Callable[[float], str], float]] = [
+        ("search trials", {arm.name: len(arm.searched) for arm in comparison.arms}, lambda n: f"{n:,.0f}", 1.0),
+        ("updates", {name: n for name, n in updates.items() if n is not None}, lambda n: f"{n:,.0f}", ALIKE),
+        ("time", {arm.name: arm.duration_s("search") for arm in comparison.arms}, duration, ALIKE),
+    ]
+    unequal = [
+        f"{unit} {', '.join(f'{name} {written(value)}' for name, value in values.items())}{_factor(values.values())}"
+        for unit, values, written, allowed in spent
+        if len(values) > 1 and max(values.values()) > allowed * min(values.values())
+    ]
+    if unequal:
+        yield f"**Unequal budgets** in the search: {'; '.join(unequal)}."
+
+
+def _factor(values: Iterable[float]) -> str:
+    least, most = min(values := list(values)), max(values)
+    return f" ({most / least:.1f} ×)" if least else ""
+
+
+def _different_tests(comparison: Comparison) -> Iterator[str]:
+    targets = {arm.name: ", ".join(arm.targets) or "none" for arm in comparison.arms}
+    if len(set(targets.values())) > 1:
+        yield f"**Different target languages**, so zero-shot means are not comparable: {_by_value(targets)}."
+    tests = {arm.name: ", ".join(f"{k} {arm.task.get(k)}" for k in SAMPLE_KEYS) for arm in comparison.arms}
+    sampled = any(arm.task.get("max_test_examples") for arm in comparison.arms)
+    if sampled and len(set(tests.values())) > 1:
+        yield f"**Different test samples**: {_by_value(tests)}."
+
+
+def _by_value(values: Mapping[str, object]) -> str:
+    """``a, b: x; c: y`` for arms a and b with x, and c with y."""
+    groups: dict[object, list[str]] = {}
+    for name, value in values.items():
+        groups.setdefault(value, []).append(name)
+    return "; ".join(f"{', '.join(arms)}: {value}" for value, arms in groups.items())
+
+
+def _below_majority(comparison: Comparison) -> Iterator[str]:
+    for arm in comparison.arms:
+        if arm.best is None:
+            continue
+        below, close = [], []
+        for language in comparison.languages:
+            score = arm.best.score(language, comparison.metric)
+            floor = arm.best.majority(language, comparison.metric)
+            if score is None or floor is None:
+                continue
+            text = f"{language} ({percent(score.mean)} against {percent(floor)})"
+            if score.mean <= floor:
+                below.append(text)
+            elif score.mean - (score.std or 0.0) <= floor:
+                close.append(text)
+        if below:
+            yield f"**Not above majority**: {arm.name} in {names(below)}."
+        if close:
+            yield f"{arm.name} is above majority by less than one standard deviation in {names(close)}."
+
+
+def _different_data(comparison: Comparison) -> Iterator[str]:
+    by_task: dict[str, dict[str, str]] = {}
+    for arm in comparison.arms:
+        found = sorted({str(f["data_fingerprint"]) for f in arm.facts if "data_fingerprint" in f})
+        if len(found) > 1:
+            yield f"**The data changed** while {arm.name} ran: its trials saw fingerprints {names(map(code, found))}."
+        elif found:
+            by_task.setdefault(repr(sorted(arm.task.items(), key=str)), {})[arm.name] = found[0]
+    for arms in by_task.values():
+        if len(set(arms.values())) > 1:
+            yield f"**Different data** under one description of the task: {_by_value(arms)}."
+
+
+def _cut_pairs(comparison: Comparison) -> Iterator[str]:
+    for arm in comparison.arms:
+        trial = arm.source_trial
+        facts = trial.outcome.facts if trial and trial.outcome else {}
+        if trial and facts.get("num_train_truncated"):
+            length = trial.config["training"]["max_length"]
+            whole = facts.get("num_train_examples", "?")
+            yield f"{arm.name}: {facts['num_train_truncated']} of {whole} training pairs were cut at {length} pieces."
+
+
+def _different_machines(comparison: Comparison) -> Iterator[str]:
+    for key, what in (("device", "devices"), ("torch_version", "versions of torch")):
+        found = {arm.name: names(sorted({str(f[key]) for f in arm.facts if key in f})) for arm in comparison.arms}
+        if len({value for value in found.values() if value}) > 1 or any(" and " in v for v in found.values()):
+            yield f"Trials ran on different {what}, so their times and last digits differ: {_by_value(found)}."
+
+
+def _samples(comparison: Comparison) -> Iterator[str]:
+    limits = {}
+    for arm in comparison.arms:
+        stated = [
+            f"{split} {n:,}" for split in ("train", "dev", "test") if (n := arm.task.get(f"max_{split}_examples"))
+        ]
+        if arm.task.get("shots"):
+            stated.insert(0, f"{arm.task['shots']} shots a class in train and dev")
+        limits[arm.name] = ", ".join(stated) or "none"
+    if set(limits.values()) != {"none"}:
+        text = next(iter(limits.values())) if len(set(limits.values())) == 1 else _by_value(limits)
+        yield (
+            f"Samples, not whole splits; at most, a language: {text} (sentences or pairs). ± is over training seeds on"
+            " one draw of the data, and does not cover other draws."
+        )
+
+
+def _facts(arm: ArmResult) -> list[Mapping[str, Any]]:
+    return [trial.outcome.facts for trial in arm.trials if trial.outcome]

@@ -1,0 +1,6 @@
+"""What to try next: ask and tell over Optuna studies rebuilt from the journal; early stopping rebuilt from it too."""
+
+from tunekit.search.engine import Assignment, Search
+from tunekit.search.schedulers import Curve, Decision, decide
+
+__all__ = ["Assignment", "Curve", "Decision", "Search", "decide"]

@@ -1,0 +1,169 @@
+"""The searcher of one arm: an in-memory Optuna study, rebuilt from the journal event by event.
+
+The study is never the truth. What a sampler keeps in it (CMA-ES's state, NSGA-II's generations, the place in a
+quasi-random sequence) is written into each ``created`` event and put back on replay, and every draw starts from a
+fresh sampler seeded by (search seed, arm, point number); so a draw is a function of the journal alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import TrialState
+
+from tunekit.config import EpochReport
+from tunekit.sweep import Arm, Dimension, Sweep
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+
+def derived_seed(seed: int, *parts: object) -> int:
+    """A seed in [0, 2^32) that depends on `seed` and `parts` alone."""
+    digest = hashlib.sha256(repr((seed, *parts)).encode()).digest()
+    return int.from_bytes(digest[:4], "big")
+
+
+def distribution(dimension: Dimension) -> BaseDistribution:
+    """The dimension in Optuna's terms."""
+    if dimension.kind == "choice":
+        return CategoricalDistribution(dimension.choices)
+    assert dimension.low is not None and dimension.high is not None
+    if dimension.kind == "int":
+        return IntDistribution(
+            int(dimension.low), int(dimension.high), log=dimension.log, step=int(dimension.step or 1)
+        )
+    return FloatDistribution(dimension.low, dimension.high, log=dimension.log, step=dimension.step)
+
+
+def make_sampler(searcher: str, *, seed: int, draw_seed: int) -> optuna.samplers.BaseSampler:
+    """A fresh sampler for one draw.
+
+    Args:
+        searcher: name of the searcher in the sweep file.
+        seed: the search's own seed, for samplers whose sequence must be the same one at every draw.
+        draw_seed: a seed of this draw alone.
+    """
+    fallback = optuna.samplers.RandomSampler(seed=draw_seed)
+    match searcher:
+        case "tpe":
+            return optuna.samplers.TPESampler(seed=draw_seed, multivariate=True, group=True, constant_liar=True)
+        case "cmaes":
+            return optuna.samplers.CmaEsSampler(
+                seed=seed, independent_sampler=fallback, warn_independent_sampling=False
+            )
+        case "gp":
+            return optuna.samplers.GPSampler(seed=draw_seed, independent_sampler=fallback)
+        case "nsga2":
+            return optuna.samplers.NSGAIISampler(seed=draw_seed, population_size=10)
+        case "qmc":
+            return optuna.samplers.QMCSampler(
+                seed=seed, scramble=True, independent_sampler=fallback,
+                warn_asynchronous_seeding=False, warn_independent_sampling=False,
+            )  # fmt: skip
+    return fallback
+
+
+def _suggest(trial: optuna.trial.Trial, dimension: Dimension) -> Any:
+    if dimension.kind == "choice":
+        return trial.suggest_categorical(dimension.name, dimension.choices)
+    assert dimension.low is not None and dimension.high is not None
+    low, high, log = dimension.low, dimension.high, dimension.log
+    if dimension.kind == "int":
+        return trial.suggest_int(dimension.name, int(low), int(high), log=log, step=int(dimension.step or 1))
+    return trial.suggest_float(dimension.name, low, high, log=log, step=dimension.step)
+
+
+class ArmStudy:
+    """Asks and tells for one arm."""
+
+    def __init__(self, sweep: Sweep, arm: Arm) -> None:
+        self._arm = arm
+        self._searcher = sweep.search.searcher
+        self._seed = derived_seed(sweep.search.seed, arm.name)
+        self._grid = self._shuffled_grid() if self._searcher == "grid" else []
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            self.study = optuna.create_study(
+                direction="maximize", study_name=f"{sweep.name}/{arm.name}", sampler=self._sampler(0)
+            )
+
+    def _sampler(self, number: int) -> optuna.samplers.BaseSampler:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return make_sampler(self._searcher, seed=self._seed, draw_seed=derived_seed(self._seed, number))
+
+    def _shuffled_grid(self) -> list[dict[str, Any]]:
+        points = list(self._arm.grid())
+        random.Random(self._seed).shuffle(points)
+        return points
+
+    def ask(self, number: int) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Draw the arm's point `number`.
+
+        Returns:
+            The params, and what must be remembered for :meth:`restore` (JSON values).
+        """
+        self.study.sampler = self._sampler(number)
+        before = self._study_attributes()
+        known = self._known_setting(number)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            if known is not None:
+                self.study.enqueue_trial(dict(known))
+            trial = self.study.ask()
+            params: dict[str, Any] = {}
+            for dimension in self._arm.space:
+                if dimension.is_active(params):
+                    params[dimension.name] = _suggest(trial, dimension)
+        frozen = self.study.get_trials(deepcopy=False)[-1]
+        after = self._study_attributes()
+        changed = {key: value for key, value in after.items() if before.get(key) != value}
+        return params, {"trial": dict(frozen.system_attrs), "study": changed}
+
+    def _known_setting(self, number: int) -> Mapping[str, Any] | None:
+        """An enqueued setting (first), or the grid's next point; None leaves all to the searcher."""
+        if number < len(self._arm.enqueue) and not self._grid:
+            return self._arm.enqueue[number]
+        if self._grid:
+            queued = [point for point in self._grid if any(_agrees(point, e) for e in self._arm.enqueue)]
+            rest = [point for point in self._grid if point not in queued]
+            return (queued + rest)[number]
+        return None
+
+    def _study_attributes(self) -> dict[str, Any]:
+        return dict(self.study._storage.get_study_system_attrs(self.study._study_id))
+
+    def restore(self, params: Mapping[str, Any], remembered: Mapping[str, Any]) -> None:
+        """Put back a point that an earlier process drew."""
+        for key, value in remembered["study"].items():
+            self.study._storage.set_study_system_attr(self.study._study_id, key, value)
+        dimensions = {d.name: distribution(d) for d in self._arm.space if d.name in params}
+        self.study.add_trial(
+            optuna.trial.create_trial(
+                state=TrialState.RUNNING,
+                params=dict(params),
+                distributions=dimensions,
+                system_attrs=dict(remembered["trial"]),
+            )
+        )
+
+    def report(self, number: int, report: EpochReport) -> None:
+        """Tell one epoch of the point's curve."""
+        frozen = self.study.get_trials(deepcopy=False)[number]
+        if report.epoch not in frozen.intermediate_values:
+            optuna.trial.Trial(self.study, frozen._trial_id).report(report.value, report.epoch)
+
+    def tell(self, number: int, state: str, value: float | None) -> None:
+        """Tell how the point ended: COMPLETE with its mean over seeds, PRUNED with its curve, or FAILED."""
+        optuna_state = {"COMPLETE": TrialState.COMPLETE, "PRUNED": TrialState.PRUNED, "FAILED": TrialState.FAIL}[state]
+        self.study.tell(number, value if state == "COMPLETE" else None, state=optuna_state)
+
+
+def _agrees(point: Mapping[str, Any], setting: Mapping[str, Any]) -> bool:
+    return all(point.get(key) == value for key, value in setting.items())

@@ -1,0 +1,204 @@
+"""Sweep files: YAML in, a checked Sweep out, or one clear error with file, line and key."""
+
+from __future__ import annotations
+
+import os
+import re
+import typing
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tunekit.config import ConfigError, TunekitError, coerce, lookup
+from tunekit.sweep.arms import ARM_KEYS, NAME, ArmReader, is_folder
+from tunekit.sweep.arms import PATH_KEYS as _PATH_KEYS
+from tunekit.sweep.model import (
+    SEED_RANGE,
+    Arm,
+    BudgetConfig,
+    FinaliseConfig,
+    ResourcesConfig,
+    SchedulerConfig,
+    SearchConfig,
+    Sweep,
+    is_seed,
+    resolve,
+)
+from tunekit.sweep.source import Source, known_keys, read_yaml
+
+__all__ = ["ARM_KEYS", "TOP_KEYS", "load_sweep", "parse_sweep"]
+
+TOP_KEYS = (
+    "name", "task", "backbone", "arms", "fixed", "space", "search", "scheduler", "seeds", "finalise",
+    "resources", "budget", "selection", "shots",
+)  # fmt: skip
+
+
+def load_sweep(path: str | Path, *, overrides: Sequence[str] = (), name: str | None = None) -> Sweep:
+    """Read and check a sweep file.
+
+    Args:
+        path: the YAML file. Paths inside it are relative to the current folder.
+        overrides: ``KEY=VALUE`` with a dotted KEY and a YAML VALUE, applied to the file's content.
+        name: the sweep's name; the file's own `name` or its stem if not given.
+
+    Raises:
+        ConfigError: anything is wrong with it; names file, line and key.
+    """
+    path = Path(path)
+    content, lines = read_yaml(path)
+    overridden = {_override(content, override): override for override in overrides}
+    if content.get("name") is None:
+        content["name"] = path.stem
+    if name is not None:
+        content["name"] = name
+    return parse_sweep(content, Source(str(path), lines, overridden))
+
+
+def _override(content: dict[str, Any], override: str) -> tuple[str, ...]:
+    """Put one ``KEY=VALUE`` into `content`; gives the key's path."""
+    key, separator, text = override.partition("=")
+    *parents, last = (part.strip() for part in key.split("."))
+    if not separator or not all((*parents, last)):
+        raise ConfigError(f"--set {override!r}: expected KEY=VALUE, such as search.num_trials=8")
+    try:
+        value = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError) as error:
+        raise ConfigError(f"--set {override!r}: {text!r} is not valid YAML: {error}") from None
+    place: Any = content
+    for parent in parents:
+        if place.get(parent) is None:
+            place[parent] = {}
+        elif parent in ("backbone", "task") and isinstance(place[parent], str):
+            place[parent] = {"name": place[parent]}
+        place = place[parent]
+        if not isinstance(place, dict):
+            raise ConfigError(f"--set {override!r}: {parent!r} is {place!r}, which has no keys below it")
+    place[last] = value
+    return (*parents, last)
+
+
+def parse_sweep(content: Mapping[str, Any], source: Source) -> Sweep:
+    """Check the content of a sweep file (or a `Sweep.definition`) and resolve it.
+
+    Raises:
+        ConfigError: anything is wrong with it.
+    """
+    known_keys(content, TOP_KEYS, source, ())
+    if not content.get("arms"):
+        raise ConfigError(f"{source.at()}: no arms; write `arms:` with at least one `name: {{method: ...}}`")
+    name = _name(content, source)
+    definition = {**_absolute(content), "name": name}
+    selection = content.get("selection", "source_dev")
+    sweep = Sweep(
+        name=name,
+        arms=tuple(ArmReader(definition, source).arms()),
+        seeds=_seeds(content, source),
+        resources=source.build(ResourcesConfig, _with_bytes(content.get("resources"), source), "resources"),
+        selection=coerce(_selection_hint(), selection, source.at("selection")),
+        search=source.build(SearchConfig, content.get("search"), "search"),
+        scheduler=source.build(SchedulerConfig, content.get("scheduler"), "scheduler"),
+        finalise=source.build(FinaliseConfig, content.get("finalise"), "finalise"),
+        budget=source.build(BudgetConfig, content.get("budget"), "budget"),
+        definition=definition,
+    )
+    _check(sweep, content, source)
+    return sweep
+
+
+def _name(content: Mapping[str, Any], source: Source) -> str:
+    """The sweep's name; a number or a date will do."""
+    name = content.get("name", "sweep")
+    name = coerce(str, name, source.at("name")) if isinstance(name, (bool, list, dict)) else str(name)
+    if not NAME.fullmatch(name):
+        raise ConfigError(
+            f"{source.at('name')}: {name!r} cannot name a folder; "
+            "write `name:` or --name with letters, digits, '.', '_' and '-', starting with a letter or digit"
+        )
+    return name
+
+
+def _selection_hint() -> Any:
+    return typing.get_type_hints(Sweep)["selection"]
+
+
+def _seeds(content: Mapping[str, Any], source: Source) -> tuple[int, ...]:
+    seeds: tuple[int, ...] = coerce(tuple[int, ...], content.get("seeds", [10]), source.at("seeds"))
+    if not seeds or len(set(seeds)) != len(seeds):
+        raise ConfigError(f"{source.at('seeds')}: {list(seeds)} must be at least one seed, none repeated")
+    if not all(map(is_seed, seeds)):
+        raise ConfigError(f"{source.at('seeds')}: {list(seeds)} must be {SEED_RANGE}")
+    return seeds
+
+
+def _with_bytes(resources: Any, source: Source) -> Any:
+    """The block with a `memory` such as 8 GiB in bytes."""
+    if not isinstance(resources, Mapping) or not isinstance(resources.get("memory"), str):
+        return resources
+    units = ("KiB", "MiB", "GiB", "TiB")
+    match = re.fullmatch(rf"(\d+(?:\.\d+)?)\s*({'|'.join(units)})", resources["memory"])
+    if not match:
+        raise ConfigError(
+            f"{source.at('resources', 'memory')}: {resources['memory']!r} is not a size; "
+            "write bytes or a number with KiB, MiB, GiB or TiB"
+        )
+    return {**resources, "memory": int(float(match[1]) * 1024 ** (units.index(match[2]) + 1))}
+
+
+def _absolute(content: Mapping[str, Any]) -> dict[str, Any]:
+    """A deep copy with every path made absolute, so that a sweep can be resumed from another folder."""
+
+    def walk(value: Any, key: str | None) -> Any:
+        if isinstance(value, Mapping):
+            inner = {str(k): str(k) if key != "files" else "files" for k in value}
+            if key == "backbone" and "path" not in inner and "name" in inner:
+                inner["name"] = "backbone"
+            return {str(k): walk(v, inner[str(k)]) for k, v in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [walk(item, key) for item in value]
+        if isinstance(value, str) and (key in _PATH_KEYS or key == "path" or (key == "backbone" and is_folder(value))):
+            return os.path.abspath(os.path.expanduser(os.path.expandvars(value)))
+        return value
+
+    result: dict[str, Any] = walk(content, None)
+    return result
+
+
+def _check(sweep: Sweep, content: Mapping[str, Any], source: Source) -> None:
+    """What only the whole can tell: method and task fit, every corner of every space is accepted."""
+    for arm in sweep.arms:
+        where = source.at("arms", arm.name.partition("@")[0])
+        if arm.searches_seed and "seeds" in content:
+            raise ConfigError(f"{where}: `seed` is searched, so `seeds` has no effect; keep one of them")
+        if sweep.search.searcher == "grid" and not arm.space:
+            raise ConfigError(f"{where}: the grid searcher needs a space")
+        if sweep.selection == "target_dev" and not arm.task.target_languages:
+            raise ConfigError(f"{where}: selection target_dev needs target_languages")
+        method = lookup("method", arm.method)
+        if arm.task.kind is not None and arm.task.kind not in method.kinds:
+            kinds = " and ".join(sorted(method.kinds))
+            raise ConfigError(
+                f"{where}: method {arm.method!r} serves {kinds} tasks, {arm.task.name!r} is a {arm.task.kind} task"
+            )
+        _check_corners(sweep, arm, where)
+        try:
+            sweep.num_points(arm)
+        except ConfigError as error:  # the grid searcher on a range without steps
+            raise ConfigError(f"{where}: {error}") from None
+    budget, num_arms = sweep.budget.trials, len(sweep.arms)
+    if budget is not None and budget < num_arms:
+        raise ConfigError(
+            f"{source.at('budget', 'trials')}: {budget} is less than one trial for each of {num_arms} arms"
+        )
+
+
+def _check_corners(sweep: Sweep, arm: Arm, where: str) -> None:
+    base = {d.name: d.corners()[0] for d in arm.space if not d.when and d.name != "seed"}
+    settings = [base] + [{**base, d.name: corner} for d in arm.space for corner in d.corners() if d.name != "seed"]
+    for setting in settings:
+        try:
+            resolve(arm, {**arm.fixed, **setting}, seed=0, selection=sweep.selection)
+        except TunekitError as error:
+            raise ConfigError(f"{where}: {error}") from None

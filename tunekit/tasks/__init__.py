@@ -1,0 +1,29 @@
+"""Tasks: examples, labels, languages and metrics. Nothing here knows a model.
+
+`load` gives a :class:`Task` for XTREME's xnli, pawsx, panx and udpos (a local folder or the Hugging Face hub), for
+the generated toy world, and for files of the user's own.
+"""
+
+from __future__ import annotations
+
+from tunekit.config import ConfigError, Locations, TaskConfig, lookup
+from tunekit.tasks.examples import Example, PairExample, Split, TokenExample
+from tunekit.tasks.task import Task
+
+__all__ = ["Example", "PairExample", "Split", "Task", "TokenExample", "load"]
+
+
+def load(config: TaskConfig, locations: Locations) -> Task:
+    """The task that `config` names; nothing is read yet.
+
+    Raises:
+        ConfigError: an unknown task, or keys that do not go together.
+    """
+    if config.kind is not None:
+        from tunekit.tasks import own
+
+        return own.load(config, locations)
+    if locations.files is not None:
+        raise ConfigError(f"task {config.name!r} has files but no kind; say kind: token or kind: pair")
+    task: Task = lookup("task", config.name)(config, locations)
+    return task

@@ -1,0 +1,62 @@
+"""Pairs of texts with one label: natural-language inference (XNLI) and paraphrases (PAWS-X), scored by accuracy.
+
+From `data_dir` (``<task>/<split>-<language>.tsv``: two texts and the label by tabs) or the Hugging Face hub. With
+``shots`` and ``draw: files`` train and dev are a fixed few-shot draw (``<language>/<split>-<shots>.jsonl`` with
+sentence1, sentence2, gold) and test comes from the same place as without it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tunekit.config import ConfigError, Locations, TaskConfig
+from tunekit.tasks.files import tsv_pairs
+from tunekit.tasks.hub import Hub, pairs, translated_pairs
+from tunekit.tasks.jsonl import jsonl
+from tunekit.tasks.sources import Drawn, Files, Source, in_fewshot_folder, in_folder
+from tunekit.tasks.task import Task, refuse_own_keys
+
+XNLI_LABELS = ("contradiction", "entailment", "neutral")
+XNLI_LANGUAGES = ("ar", "bg", "de", "el", "en", "es", "fr", "hi", "ru", "sw", "th", "tr", "ur", "vi", "zh")
+PAWSX_LABELS = ("0", "1")
+PAWSX_LANGUAGES = ("de", "en", "es", "fr", "ja", "ko", "zh")
+
+XNLI_HUB = Hub("facebook/xnli", {name: name for name in XNLI_LANGUAGES}, pairs("premise", "hypothesis"))
+PAWSX_HUB = Hub("google-research-datasets/paws-x", {name: name for name in PAWSX_LANGUAGES}, translated_pairs)
+
+
+def load_xnli(config: TaskConfig, locations: Locations) -> Task:
+    """XNLI: does the second text follow from the first, contradict it, or neither? Train is MultiNLI."""
+    return _load(config, locations, XNLI_LABELS, XNLI_HUB)
+
+
+def load_pawsx(config: TaskConfig, locations: Locations) -> Task:
+    """PAWS-X: do two texts of nearly the same words mean the same (1) or not (0)?"""
+    return _load(config, locations, PAWSX_LABELS, PAWSX_HUB)
+
+
+def _load(config: TaskConfig, locations: Locations, labels: tuple[str, ...], hub: Hub) -> Task:
+    refuse_own_keys(config)
+    source: Source = hub
+    if locations.data_dir is not None:
+        folder = Path(locations.data_dir).expanduser() / config.name
+        source = Files(in_folder(folder), lambda path, language: tsv_pairs(path, width=3))
+    return Task.of(config, drawn(config, locations, source), kind="pair", labels=labels, metric="accuracy")
+
+
+def drawn(config: TaskConfig, locations: Locations, source: Source) -> Source:
+    """`source`, or with ``draw: files`` the fixed few-shot draw and `source` for test.
+
+    Raises:
+        ConfigError: there is no `fewshot_dir`.
+        DataError: it has no draw of that size.
+    """
+    if config.draw == "sampled" or config.shots is None:
+        return source
+    if locations.fewshot_dir is None:
+        raise ConfigError(
+            "task: draw is 'files', so fewshot_dir must name the folder of <language>/<split>-<shots>.jsonl"
+        )
+    paths = in_fewshot_folder(Path(locations.fewshot_dir).expanduser(), config.shots)
+    keys = ("sentence1", "sentence2", "gold")
+    return Drawn(Files(paths, lambda path, language: jsonl(path, "pair", keys)), source)

@@ -1,0 +1,43 @@
+"""The two shapes of an example, and where examples come from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+Split = Literal["train", "dev", "test"]
+SPLITS: tuple[Split, ...] = ("train", "dev", "test")
+Kind = Literal["token", "pair"]
+
+
+@dataclass(frozen=True, slots=True)
+class PairExample:
+    """Two texts and one label; the texts are kept as they were written."""
+
+    text_a: str
+    text_b: str
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class TokenExample:
+    """A sentence of at least one word, and one label a word."""
+
+    words: tuple[str, ...]
+    labels: tuple[str, ...]
+
+
+Example = PairExample | TokenExample
+
+Reader = Callable[[Split, str], Sequence[Example]]
+"""``(split, language) -> examples``: everything there is, in file order, before any sampling."""
+Languages = Callable[[Split], Sequence[str]]
+"""``(split) -> languages`` that have it, without reading their examples."""
+Locator = Callable[[Split, str, int, int], str]
+"""``(split, language, example, word) -> "path:line"``, for messages."""
+
+
+def labels_of(example: Example) -> tuple[str, ...]:
+    """Every label of an example: one for a pair, one a word for a sentence."""
+    return (example.label,) if isinstance(example, PairExample) else example.labels

@@ -1,0 +1,107 @@
+"""One label a word: named entities (PAN-X) scored by entity F1, and parts of speech (UDPOS) scored by accuracy.
+
+From `data_dir` (``<task>/<split>-<language>.tsv``: a word, a tab and its tag on each line, a blank line between
+sentences) or from google/xtreme on the Hugging Face hub.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from tunekit.config import ConfigError, Locations, TaskConfig
+from tunekit.tasks.examples import Example, TokenExample
+from tunekit.tasks.files import Parsed, conll
+from tunekit.tasks.hub import Hub, sentences
+from tunekit.tasks.sources import Files, Source, in_folder
+from tunekit.tasks.task import Task, refuse_own_keys
+
+PANX_LABELS = ("B-LOC", "B-ORG", "B-PER", "I-LOC", "I-ORG", "I-PER", "O")
+PANX_LANGUAGES = (
+    "af", "ar", "bg", "bn", "de", "el", "en", "es", "et", "eu", "fa", "fi", "fr", "he", "hi", "hu", "id", "it", "ja",
+    "jv", "ka", "kk", "ko", "ml", "mr", "ms", "my", "nl", "pt", "ru", "sw", "ta", "te", "th", "tl", "tr", "ur", "vi",
+    "yo", "zh",
+)  # fmt: skip
+UDPOS_LABELS = (
+    "ADJ", "ADP", "ADV", "AUX", "CCONJ", "DET", "INTJ", "NOUN", "NUM", "PART", "PRON", "PROPN", "PUNCT", "SCONJ",
+    "SYM", "VERB", "X",
+)  # fmt: skip
+UDPOS_LANGUAGES = {
+    "af": "Afrikaans", "ar": "Arabic", "bg": "Bulgarian", "de": "German", "el": "Greek", "en": "English",
+    "es": "Spanish", "et": "Estonian", "eu": "Basque", "fa": "Persian", "fi": "Finnish", "fr": "French",
+    "he": "Hebrew", "hi": "Hindi", "hu": "Hungarian", "id": "Indonesian", "it": "Italian", "ja": "Japanese",
+    "kk": "Kazakh", "ko": "Korean", "mr": "Marathi", "nl": "Dutch", "pt": "Portuguese", "ru": "Russian",
+    "ta": "Tamil", "te": "Telugu", "th": "Thai", "tl": "Tagalog", "tr": "Turkish", "ur": "Urdu",
+    "vi": "Vietnamese", "yo": "Yoruba", "zh": "Chinese",
+}  # fmt: skip
+
+
+def without_language(examples: list[Example], language: str) -> list[Example]:
+    """WikiANN writes ``en:word``; the words without that prefix, if every word of every sentence has it."""
+    prefix = f"{language}:"
+    rows = [cast(TokenExample, example) for example in examples]
+    if not all(word.startswith(prefix) and word != prefix for row in rows for word in row.words):
+        return examples
+    return [TokenExample(tuple(word[len(prefix) :] for word in row.words), row.labels) for row in rows]
+
+
+def _panx_file(path: Path, language: str) -> Parsed:
+    parsed = conll(path, width=2)
+    return Parsed(without_language(parsed.examples, language), parsed.lines)
+
+
+def _panx_rows(rows: Any, language: str, place: str) -> list[Example]:
+    return without_language(sentences("tokens", "ner_tags")(rows, language, place), language)
+
+
+def _udpos_file(path: Path, language: str) -> Parsed:
+    return conll(path, width=2)
+
+
+@dataclass(frozen=True)
+class _Known:
+    labels: tuple[str, ...]
+    metric: str
+    hub: Hub
+    parse: Callable[[Path, str], Parsed]
+
+
+PANX = _Known(
+    labels=PANX_LABELS,
+    metric="f1",
+    hub=Hub("google/xtreme", {code: f"PAN-X.{code}" for code in PANX_LANGUAGES}, _panx_rows),
+    parse=_panx_file,
+)
+UDPOS = _Known(
+    labels=UDPOS_LABELS,
+    metric="accuracy",
+    hub=Hub(
+        "google/xtreme",
+        {code: f"udpos.{name}" for code, name in UDPOS_LANGUAGES.items()},
+        sentences("tokens", "pos_tags"),
+        missing={"train": ("th", "tl", "yo"), "dev": ("kk", "th", "tl", "yo")},
+    ),
+    parse=_udpos_file,
+)
+
+
+def load_panx(config: TaskConfig, locations: Locations) -> Task:
+    """PAN-X: places, organisations and persons in Wikipedia, as BIO tags; micro F1 over entities."""
+    return _load(config, locations, PANX)
+
+
+def load_udpos(config: TaskConfig, locations: Locations) -> Task:
+    """UDPOS: the 17 universal parts of speech; accuracy over words, and macro F1 beside it."""
+    return _load(config, locations, UDPOS)
+
+
+def _load(config: TaskConfig, locations: Locations, known: _Known) -> Task:
+    refuse_own_keys(config)
+    if config.draw == "files":
+        raise ConfigError(f"task {config.name}: draw is 'files', which only xnli and pawsx read; 'sampled' draws here")
+    source: Source = known.hub
+    if locations.data_dir is not None:
+        source = Files(in_folder(Path(locations.data_dir).expanduser() / config.name), known.parse)
+    return Task.of(config, source, kind="token", labels=known.labels, metric=known.metric)
