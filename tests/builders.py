@@ -147,7 +147,7 @@ class JournalBuilder:
         found = {f"test/{language}/{metric}": score for language, score in scores.items()}
         found |= {f"test/{language}/other": score / 2 for language, score in scores.items()}
         floors = {f"majority/{language}/{metric}": majority for language in scores}
-        self.journal.append("tested", trial_id=trial_id, scores=found, baselines=floors)
+        self.journal.append("tested", trial_id=trial_id, scores=found, baselines=floors, num_examples={})
 
     def complete(self, arm: str, params: Mapping[str, Any], value: float, **where: Any) -> str:
         """A COMPLETE trial that came to `value` in its second and last epoch."""

@@ -16,14 +16,29 @@ from builders import SPACE, TASK, JournalBuilder, cells, definition
 from rich.console import Console
 
 from tunekit import reports
-from tunekit.config import ConfigError, Locations, StorageError, TrialConfig, build
-from tunekit.journal import replay
+from tunekit.config import (
+    SCHEMA_VERSION,
+    ConfigError,
+    EpochReport,
+    Locations,
+    Outcome,
+    StorageError,
+    TrialConfig,
+    build,
+)
+from tunekit.journal import Journal, replay
 from tunekit.reports.definition import dimensions, num_points_asked, read_definition
 from tunekit.reports.progress import is_finished
 from tunekit.reports.reading import read
 
 A, B = {"learning_rate": 1e-3}, {"learning_rate": 2e-4}
 TABLE = ("n", "zero_shot")
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A journal made by hand need not survive a power cut."""
+    monkeypatch.setattr("tunekit.journal.os.fsync", lambda descriptor: None)
 
 
 def _scores(en: float, de: float, zh: float) -> dict[str, float]:
@@ -422,11 +437,55 @@ def test_a_sweep_is_unfinished_until_every_final_trial_is_scored_or_has_failed(t
     sweep = JournalBuilder(tmp_path, definition(search={"num_trials": 1}))
     sweep.test(sweep.complete("finetune", A, 0.9), _scores(0.9, 0.6, 0.5))
     status = _shown(reports.status_table([("small", sweep.record)]))
-    assert "1 of 2" in status and "tunekit resume small" in status
+    assert "1/2" in status and "tunekit resume small" in status
     trial = sweep.create("finetune", A, seed=42, number=0, phase="finalise")
     sweep.finish(trial, "FAILED", reason="because")
     status = _shown(reports.status_table([("small", sweep.record)]))
-    assert "2 of 2" in status and "tunekit report small" in status
+    assert "2/2" in status and "tunekit report small" in status
+
+
+_RANGE = {"learning_rate": {"low": 1, "high": 3, "step": 1}, "batch_size": [8, 16]}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"space": _RANGE, "search": {"searcher": "grid", "num_trials": 40}, "finalise": {"top": 2, "seeds": [10, 42]}},
+        {"space": _RANGE, "search": {"searcher": "random", "num_trials": 9}, "budget": {"hours": 0.1}},
+        {"arms": {"finetune": {"method": "finetune", "space": _RANGE, "shots": [4, 8]}}, "budget": {"trials": 5}},
+    ],
+)
+def test_reports_and_the_search_agree_on_the_sweep_file_and_on_when_it_is_over(
+    tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    from tunekit.search import Search
+    from tunekit.sweep import Source, parse_sweep
+
+    arms = {"finetune": {"method": "finetune"}, "other": {"method": "ptuning_v2", "space": {"prompt_length": [4, 8]}}}
+    content = {**definition(arms=arms, backbone={"name": "mini", "path": str(tmp_path)}), **changes}
+    sweep = parse_sweep(content, Source("test"))
+    journal = Journal(tmp_path / "run")
+    journal.append("launched", definition=dict(sweep.definition), versions={}, schema=SCHEMA_VERSION)
+    search = Search(sweep, journal)
+    while (work := search.next_trial()) is not None:
+        assert not is_finished(read(journal.record))
+        if work.trial.state == "RUNNING":
+            metrics = {"dev/en/accuracy": 0.5 + work.trial.number / 100}
+            report = EpochReport(epoch=1, value=metrics["dev/en/accuracy"], metrics=metrics, duration_s=40.0)
+            search.report(work.trial, report)
+            state: Any = "FAILED" if work.trial.number == 1 else "COMPLETE"
+            value = report.value if state == "COMPLETE" else None
+            search.finish(work.trial, Outcome(state=state, value=value, metrics=metrics))
+        if work.test and work.trial.state == "COMPLETE":
+            scores = {f"test/{x}/accuracy": 0.5 for x in ("en", "de", "zh")}
+            search.tested(work.trial, scores=scores, baselines={}, num_examples={})
+        search.release(work.trial)
+    assert search.is_done and is_finished(read(journal.record))
+    for arm, result in zip(sweep.arms, read(journal.record).arms, strict=True):
+        assert (result.name, result.num_points_asked, result.fixed) == (arm.name, sweep.num_points(arm), arm.fixed)
+        assert [str(dimension) for dimension in result.space] == [str(dimension) for dimension in arm.space]
+        assert Locations(**result.definition.locations) == arm.locations
+        assert {point.number for point, _, _ in result.finals} == {point.number for point in search.frozen_top(arm)}
 
 
 def test_status_counts_states_a_sweep_and_says_which_runs_now(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ def ask(scheduler: SchedulerConfig, trial: Curve, *others: Curve, num_epochs: in
         ([], 0.1, False, None),  # nobody to compare with
         ([0.5], 0.5, False, 0.5),  # as good as the cutoff goes on
         ([0.5], 0.4, True, 0.5),
-        ([0.1, 0.4], 0.3, False, 0.3),  # two thirds of the way from 0.1 to 0.4
+        ([0.1, 0.4], 0.31, False, 0.3),  # two thirds of the way from 0.1 to 0.4
         ([0.1, 0.4], 0.29, True, 0.3),
         ([0.1, 0.2, 0.3, 0.4], 0.3, False, 0.3),  # the best third of four others starts at 0.3
         ([0.4, 0.3, 0.2, 0.1], 0.299, True, 0.3),  # in whatever order they came
@@ -97,6 +97,13 @@ def test_a_decision_is_a_pure_function_of_the_curves(name: Any) -> None:
     assert name != "none" or first == Decision(stop=False)
 
 
+class _RayTrial:
+    """All of a trial that Ray's schedulers look at."""
+
+    def __init__(self, trial_id: str) -> None:
+        self.trial_id = trial_id
+
+
 def ray_bracket(grace_period: int, reduction_factor: int, num_epochs: int) -> Any:
     bracket = pytest.importorskip("ray.tune.schedulers.async_hyperband")._Bracket
     return bracket(grace_period, num_epochs, reduction_factor, 0)
@@ -117,7 +124,7 @@ def test_asha_decides_as_ray_does(grace_period: int, reduction_factor: int) -> N
         trial = curves[number] = running[number] = Curve(number=number, values={**trial.values, epoch: value})
         others = [other for at, other in curves.items() if at != number]
         ours = decide(scheduler, epoch=epoch, num_epochs=num_epochs, trial=trial, others=others).stop
-        theirs = bracket.on_result(SimpleNamespace(trial_id=str(number)), epoch, value) == "STOP"
+        theirs = bracket.on_result(_RayTrial(str(number)), epoch, value) == "STOP"
         assert ours == theirs, (number, epoch)
         if ours or epoch == num_epochs - 1:
             del running[number]
@@ -170,6 +177,30 @@ def test_the_median_rule_compares_the_best_with_the_median_of_running_means() ->
 def test_trials_that_have_gone_further_are_compared_at_this_epoch() -> None:
     scheduler = SchedulerConfig(name="median", min_trials=1)
     assert not ask(scheduler, curve(0.3), curve(0.2, 0.9, 0.9)).stop
+
+
+def test_the_median_rule_decides_as_ray_does() -> None:
+    """Twenty trials whose epochs come in random order, against ``tune.schedulers.MedianStoppingRule``."""
+    median_module = pytest.importorskip("ray.tune.schedulers.median_stopping_rule")
+    settings = {"time_attr": "epoch", "metric": "value", "mode": "max", "grace_period": 1}
+    rule = median_module.MedianStoppingRule(**settings)
+    scheduler, generator, num_epochs = SchedulerConfig(name="median", min_trials=3), random.Random(5), 8
+    running = {number: curve(number=number) for number in range(20)}
+    controller = SimpleNamespace(get_live_trials=list)  # no trial waits for its turn
+    theirs = {number: _RayTrial(str(number)) for number in running}
+    curves, num_stopped = dict(running), 0
+    while running:
+        number = generator.choice(list(running))
+        epoch, value = len(running[number].values) + 1, generator.random()
+        trial = curves[number] = running[number] = Curve(number=number, values={**running[number].values, epoch: value})
+        others = [other for at, other in curves.items() if at != number]
+        ours = decide(scheduler, epoch=epoch, num_epochs=num_epochs, trial=trial, others=others).stop
+        action = rule.on_trial_result(controller, theirs[number], {"epoch": epoch, "value": value})
+        assert ours == (action == "STOP"), (number, epoch)
+        if ours or epoch == num_epochs - 1:
+            del running[number]
+            num_stopped += ours
+    assert num_stopped > 3
 
 
 # -- quantiles -------------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ reported       trial_id, report (epoch, value, metrics, duration_s)
 decided        trial_id, epoch, decision (stop, rung, cutoff, num_compared)
 interrupted    trial_id, reason; the trial goes on from its last checkpoint
 finished       trial_id, outcome
-tested         trial_id, scores, baselines; written once a trial, when its point is finalised
+tested         trial_id, scores, baselines, num_examples; written once a trial, when its point is finalised
 =============  ====================================================================================================
 """
 
@@ -58,7 +58,7 @@ _KEYS: dict[str, tuple[str, ...]] = {
     "decided": ("trial_id", "epoch", "decision"),
     "interrupted": ("trial_id", "reason"),
     "finished": ("trial_id", "outcome"),
-    "tested": ("trial_id", "scores", "baselines"),
+    "tested": ("trial_id", "scores", "baselines", "num_examples"),
 }
 
 
@@ -97,6 +97,8 @@ class TrialRecord:
     """``test/<language>/<metric>``, once the point is finalised."""
     baselines: dict[str, float] = field(default_factory=dict)
     """``majority/<language>/<metric>``: always predicting train's most frequent label."""
+    num_test_examples: dict[str, int] = field(default_factory=dict)
+    """Test sentences or pairs by language."""
 
     @property
     def value(self) -> float | None:
@@ -169,6 +171,7 @@ def _advance(trial: TrialRecord, event: Mapping[str, Any]) -> None:
         case "tested":
             trial.test_scores = dict(event["scores"])
             trial.baselines = dict(event["baselines"])
+            trial.num_test_examples = dict(event["num_examples"])
 
 
 def read_events(path: Path) -> Iterator[dict[str, Any]]:

@@ -65,11 +65,13 @@ class Recipe:
     ffn: int = 4
     stories: float = 0.3
     beta2: float = 0.98
-    aux: float = 1.0
+    aux: float = 0.0
+    mixed: float = 0.5
+    anylender: bool = False
     mimetic: float = 1.0
     type_std: float = 0.05
     pos_scale: float = 0.5
-    altered: float = 0.5
+    altered: float = 0.0
     switched: float = 0.3
     """Share of the words that a code-switched sentence borrows."""
     masked: float = 0.25
@@ -325,10 +327,13 @@ def _documents(recipe: Recipe) -> Iterator[Document]:
 
 def _mixed(meaning: toy_world.Clause, language: str, lender: str, recipe: Recipe, rng: random.Random) -> list[str]:
     words = toy_world.render(meaning, language)
-    if rng.random() < 0.5:
+    if rng.random() > recipe.mixed:
         return [word.form for word in words]
-    borrowed = {word.slot: word.form for word in toy_world.render(meaning, lender)}
-    return [borrowed[word.slot] if rng.random() < recipe.switched else word.form for word in words]
+    if recipe.anylender:
+        lent = [{word.slot: word.form for word in toy_world.render(meaning, l)} for l in toy_world.LANGUAGES]
+    else:
+        lent = [{word.slot: word.form for word in toy_world.render(meaning, lender)}]
+    return [rng.choice(lent)[word.slot] if rng.random() < recipe.switched else word.form for word in words]
 
 
 def _pretrain(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, recipe: Recipe, progress: Progress | None) -> float:

@@ -7,6 +7,7 @@ thrown away. A restarted trial finds its checkpoint in its folder, on storage th
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import os
@@ -17,13 +18,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tunekit.config import ConfigError, build, to_json
+from tunekit.config import ConfigError, build, canonical_json
 from tunekit.execution.jobs import Courier, Job, Message, SweepInterrupted, perform
 from tunekit.search import Assignment, Search
 from tunekit.sweep import ResourcesConfig
 
 os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
 os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
+os.environ.setdefault("TUNE_DISABLE_STRICT_METRIC_CHECKING", "1")
 os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 
@@ -51,7 +53,7 @@ class Trainable(tune.Trainable):
         torch.set_num_threads(int(config["num_threads"]))
         if Trainable._worker is None:
             Trainable._worker = Worker()
-        self._messages = perform(build(Job, config["job"], "job"), Trainable._worker)
+        self._messages = perform(build(Job, json.loads(config["job"]), "job"), Trainable._worker)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Take up another job on a warm worker."""
@@ -61,7 +63,7 @@ class Trainable(tune.Trainable):
     def step(self) -> dict[str, Any]:
         """The job's next message."""
         message = next(self._messages)
-        return {"message": message.to_json(), "done": message.is_last}
+        return {"message": canonical_json(message), "done": message.is_last}  # as text: Tune flattens mappings
 
     def save_checkpoint(self, checkpoint_dir: str) -> dict[str, Any]:
         """Nothing: the trial keeps its checkpoints in its own folder."""
@@ -69,6 +71,10 @@ class Trainable(tune.Trainable):
 
     def load_checkpoint(self, checkpoint: dict[str, Any] | None) -> None:
         """Nothing, for the same reason."""
+
+
+def _message(result: dict[str, Any]) -> Message:
+    return build(Message, json.loads(result["message"]), "message")
 
 
 class _Bridge:
@@ -80,6 +86,13 @@ class _Bridge:
         self.courier = Courier(search, folder)
         self.assignments: dict[str, Assignment] = {}
         self.fatal: BaseException | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Tune pickles its searcher into an experiment state that nobody will read; the journal stays here."""
+        return (str, ())
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> _Bridge:
+        return self
 
     @contextmanager
     def guarded(self) -> Iterator[None]:
@@ -108,7 +121,7 @@ class _Asker(Searcher):  # type: ignore[misc, unused-ignore]
                 return Searcher.FINISHED if bridge.search.is_done else None
             bridge.assignments[trial_id] = assignment
             threads = math.ceil(bridge.search.sweep.resources.cpu)
-            return {"job": to_json(Job.of(assignment, bridge.folder)), "num_threads": threads}
+            return {"job": canonical_json(Job.of(assignment, bridge.folder)), "num_threads": threads}
         return Searcher.FINISHED
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
@@ -122,7 +135,7 @@ class _Asker(Searcher):  # type: ignore[misc, unused-ignore]
                 retries = bridge.search.sweep.resources.retries
                 bridge.courier.lost(assignment, f"its worker died {retries + 1} times")
             elif result is not None and "message" in result:
-                bridge.courier.deliver(assignment, Message.from_json(result["message"]))
+                bridge.courier.deliver(assignment, _message(result))
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: the journal remembers."""
@@ -145,7 +158,7 @@ class _Decider(FIFOScheduler):  # type: ignore[misc, unused-ignore]
         if assignment is None or bridge.fatal is not None:
             return str(TrialScheduler.STOP)
         with bridge.guarded():
-            goes_on = bridge.courier.deliver(assignment, Message.from_json(result["message"]))
+            goes_on = bridge.courier.deliver(assignment, _message(result))
             if not goes_on:
                 bridge.assignments.pop(trial.trial_id)
             return str(TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP)

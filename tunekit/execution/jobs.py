@@ -9,10 +9,10 @@ import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from tunekit import checkpoints
-from tunekit.config import EpochReport, Locations, Outcome, TrialConfig, TrialFailed, TunekitError, build, to_json
+from tunekit.config import EpochReport, Locations, Outcome, TrialConfig, TrialFailed, TunekitError, build
 from tunekit.journal import TrialRecord
 from tunekit.search import Assignment, Search
 from tunekit.training import CheckpointMissing, FinalScores, TrialRun, Worker
@@ -51,27 +51,17 @@ def trial_folder(sweep_folder: Path, trial_id: str) -> Path:
 class Message:
     """What a worker tells the driver.
 
-    ``reported``: an epoch (also one that an earlier attempt trained); ``finished``: the outcome; ``tested``: scores;
+    ``started``: the trial is open; ``reported``: an epoch (also one that an earlier attempt trained); ``finished``: the outcome; ``tested``: scores;
     ``untested``: test could not be scored; ``fatal``: the whole sweep cannot go on (a full disk, data gone).
     """
 
-    kind: Literal["reported", "finished", "tested", "untested", "fatal"]
+    kind: Literal["started", "reported", "finished", "tested", "untested", "fatal"]
     worker: str
     is_last: bool = False
     report: EpochReport | None = None
     outcome: Outcome | None = None
     scores: FinalScores | None = None
     reason: str | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        content: dict[str, Any] = to_json(self)
-        return content
-
-    @classmethod
-    def from_json(cls, content: dict[str, Any]) -> Message:
-        """The inverse of :meth:`to_json`."""
-        return build(cls, content, "message")
 
 
 def worker_name() -> str:
@@ -95,6 +85,7 @@ def _perform(job: Job, worker: Worker, name: str) -> Iterator[Message]:
     run: TrialRun | None = None
     try:
         run = _open(job, worker)
+        yield Message(kind="started", worker=name)
         for report in run.history:
             yield Message(kind="reported", worker=name, report=report)
         while not run.is_done:
@@ -158,7 +149,6 @@ class Courier:
         self.folder = folder
         self.problems: list[str] = []
         """What could not be tested, for the end of the run."""
-        self._workers: dict[str, str] = {}
 
     def deliver(self, assignment: Assignment, message: Message) -> bool:
         """Take one message; False: the trial must not go on (stopped early, or this was its last word).
@@ -168,11 +158,10 @@ class Courier:
             StorageError: the journal cannot be written.
         """
         search, trial = self.search, assignment.trial
-        if self._workers.get(trial.trial_id) != message.worker:
-            self._workers[trial.trial_id] = message.worker
-            if trial.state == "RUNNING":
-                search.started(trial, message.worker)
         match message.kind:
+            case "started":
+                if trial.state == "RUNNING":
+                    search.started(trial, message.worker)
             case "reported":
                 assert message.report is not None
                 decision = search.report(trial, message.report)
@@ -186,7 +175,8 @@ class Courier:
                 search.finish(trial, message.outcome)
             case "tested":
                 assert message.scores is not None
-                search.tested(trial, message.scores.scores, message.scores.majority)
+                found = message.scores
+                search.tested(trial, scores=found.scores, baselines=found.majority, num_examples=found.num_examples)
             case "untested":
                 self._untested(trial, message.reason)
             case "fatal":

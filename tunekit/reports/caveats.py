@@ -160,7 +160,7 @@ def _different_data(comparison: Comparison) -> Iterator[str]:
 
 def _cut_pairs(comparison: Comparison) -> Iterator[str]:
     for arm in comparison.arms:
-        trial = arm.source_trial
+        trial = arm.measured_trial
         facts = trial.outcome.facts if trial and trial.outcome else {}
         if trial and facts.get("num_train_truncated"):
             length = trial.config["training"]["max_length"]

@@ -115,7 +115,7 @@ class ArmResult:
         return max((t.best_so_far for t in self.searched if t.best_so_far is not None), default=None)
 
     @property
-    def source_trial(self) -> TrialRecord | None:
+    def measured_trial(self) -> TrialRecord | None:
         """A trial of the reported point, else of the leading one, else any with an outcome: what to read facts from."""
         leading = self.leader.trials if self.leader else ()
         candidates = (*(self.best.trials if self.best else ()), *leading, *self.trials)

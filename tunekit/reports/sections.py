@@ -94,7 +94,7 @@ def dev_scores(comparison: Comparison) -> str:
 
 
 def _dev_majority(arm: ArmResult) -> float | None:
-    trial = arm.source_trial
+    trial = arm.measured_trial
     facts = trial.outcome.facts if trial and trial.outcome else {}
     floor: float | None = facts.get("majority", {}).get(f"dev/{arm.source}/{arm.metric}")
     return floor
@@ -128,7 +128,7 @@ def budget(comparison: Comparison) -> str:
 
 def trainable(arm: ArmResult) -> tuple[str, str]:
     """Trained parameters of the reported point, and their share of the backbone's."""
-    trial = arm.source_trial
+    trial = arm.measured_trial
     if trial is None or trial.outcome is None:
         return NOTHING, NOTHING
     number, whole = trial.outcome.num_trainable_parameters, trial.outcome.num_backbone_parameters
@@ -154,7 +154,7 @@ def data(comparison: Comparison) -> str:
     header = ["arm", "method", "backbone", "train examples", "rows", "cut", "shots", "samples", "data"]
     rows = []
     for arm in comparison.arms:
-        trial = arm.source_trial
+        trial = arm.measured_trial
         facts = trial.outcome.facts if trial and trial.outcome else {}
         task = arm.task
         limits = [f"{split} ≤ {n:,}" for split in ("train", "dev", "test") if (n := task.get(f"max_{split}_examples"))]

@@ -29,7 +29,7 @@ def summary(record: SweepRecord) -> RenderableType:
     result = read(record)
     parts: list[RenderableType] = []
     for comparison in result.comparisons:
-        parts += [_scores(result, comparison), _best(comparison), Text()]
+        parts += [*_scores(result, comparison), _best(comparison), Text()]
     notes = caveats(result)
     if notes:
         grid = Table.grid(padding=(0, 1))
@@ -45,27 +45,27 @@ def _plain(markdown: str) -> str:
     return "".join(f"[bold]{piece}[/bold]" if index % 2 else piece for index, piece in enumerate(pieces))
 
 
-def _scores(result: SweepResult, comparison: Comparison) -> Table:
+def _scores(result: SweepResult, comparison: Comparison) -> list[RenderableType]:
     loud = ", selected on TARGET dev" if result.is_target_dev else ""
     metric = metric_name(comparison.metric)
     if all(arm.best is None for arm in comparison.arms):
         state = "no point finalised" if is_finished(result) else "sweep unfinished"
-        return _dev_table(comparison, f"{comparison.task}: dev {metric} (dev, not test; {state}){loud}")
-    title = f"{comparison.task}: test {metric}{loud}"
-    if len(comparison.arms) <= MAX_COLUMNS:
-        return _languages_table(comparison, title)
-    return _arms_table(comparison, title)
+        title, table = f"dev {metric} (dev, not test; {state})", _dev_table(comparison)
+    else:
+        fits = len(comparison.arms) <= MAX_COLUMNS
+        title, table = f"test {metric}", _languages_table(comparison) if fits else _arms_table(comparison)
+    return [Text(f"{comparison.task}: {title}{loud}", style="bold"), table]
 
 
-def _table(title: str, *header: str) -> Table:
-    table = Table(title=title and Text(title), title_justify="left", title_style="bold", box=box.SIMPLE, pad_edge=False)
+def _table(*header: str) -> Table:
+    table = Table(box=box.SIMPLE, pad_edge=False, padding=(0, 0, 0, 1))
     for index, name in enumerate(header):
         table.add_column(Text(name), justify="right" if index and name != "next" else "left", no_wrap=True)
     return table
 
 
-def _dev_table(comparison: Comparison, title: str) -> Table:
-    table = _table(title, "arm", "point", "dev", "n")
+def _dev_table(comparison: Comparison) -> Table:
+    table = _table("arm", "point", "dev", "n")
     for arm in comparison.arms:
         values = Spread.of(trial.value for trial in arm.leader.trials) if arm.leader else None
         point = str(arm.leader.number) if arm.leader else "none COMPLETE"
@@ -73,10 +73,10 @@ def _dev_table(comparison: Comparison, title: str) -> Table:
     return table
 
 
-def _languages_table(comparison: Comparison, title: str) -> Table:
+def _languages_table(comparison: Comparison) -> Table:
     """Languages × arms, which fits a terminal whatever the number of languages."""
     floors = majority_rows(comparison)
-    table = _table(title, "", *(arm.name for arm in comparison.arms), *(label for label, _ in floors))
+    table = _table("", *(arm.name for arm in comparison.arms), *(label for label, _ in floors))
     metric = comparison.metric
     for index, language in enumerate(comparison.languages):
         values = [spread(arm.best.score(language, metric)) if arm.best else NOTHING for arm in comparison.arms]
@@ -96,9 +96,9 @@ def _gap(comparison: Comparison, arm: ArmResult) -> str:
     return spread(arm.best.transfer_gap(comparison.source, arm.targets, comparison.metric)) if arm.best else NOTHING
 
 
-def _arms_table(comparison: Comparison, title: str) -> Table:
+def _arms_table(comparison: Comparison) -> Table:
     """Arms × (source, zero-shot mean, gap), for many arms; the report has every language."""
-    table = _table(title, "arm", "n", f"{comparison.source} (source)", "zero_shot", "transfer_gap")
+    table = _table("arm", "n", f"{comparison.source} (source)", "zero_shot", "transfer_gap")
     for arm in comparison.arms:
         if arm.best is None:
             table.add_row(Text(arm.name), "0", NOTHING, NOTHING, NOTHING)
@@ -138,7 +138,7 @@ def status_table(
     if len(records) == 1:
         name, record = records[0]
         return _one_sweep(name, read(record), is_running=name in running)
-    table = _table("", "sweep", "done", "running", "pruned", "failed", "last event", "next")
+    table = _table("sweep", "done", "running", "pruned", "failed", "last event", "next")
     for name, record in records:
         result = read(record)
         counts = Counter(trial.state for trial in record.trials.values())
@@ -148,17 +148,17 @@ def status_table(
 
 
 def _one_sweep(name: str, result: SweepResult, *, is_running: bool) -> RenderableType:
-    table = _table(name, "arm", "points", "done", "running", "pruned", "failed", "final", "best dev", "time")
+    table = _table("arm", "points", "done", "running", "pruned", "failed", "final", "best dev", "time")
     for arm in result.arms:
         state = progress(result, arm)
         counts = [str(arm.num_searched(s)) for s in ("COMPLETE", "RUNNING", "PRUNED", "FAILED")]
-        final = f"{state.num_final} of {state.num_final_asked}" if state.num_final_asked else NOTHING
+        final = f"{state.num_final}/{state.num_final_asked}" if state.num_final_asked else NOTHING
         spent = duration(arm.duration_s("search") + arm.duration_s("finalise"))
-        points = f"{state.num_points} of {state.num_points_asked}"
+        points = f"{state.num_points}/{state.num_points_asked}"
         table.add_row(Text(arm.name), points, *counts, final, percent(arm.best_so_far), spent)
     lines = [f"last event: {result.record.last_event_at or 'none'} ({_age(result.record)})"]
     lines.append(f"next:       {_next(name, result, is_running=is_running)}")
-    return Group(table, Text("\n".join(lines)))
+    return Group(Text(name, style="bold"), table, Text("\n".join(lines)))
 
 
 def _next(name: str, result: SweepResult, *, is_running: bool) -> str:

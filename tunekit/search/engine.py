@@ -170,10 +170,10 @@ class Search:
         return self._create(arm, number, params, seed=seed, phase="search", sampler=remembered)
 
     def _unused_seed(self, point_id: str) -> int:
-        """A seed for a point drawn again: one that finalising will want anyway, else the next number."""
-        used = {trial.seed for trial in self.record.trials.values() if trial.point_id == point_id}
-        wanted = (seed for seed in (*self.sweep.seeds, *self.sweep.finalise.seeds) if seed not in used)
-        return next(wanted, max(used) + 1)
+        """A seed for a point drawn again: one that only finalising will want, else the next number."""
+        taken = {trial.seed for trial in self.record.trials.values() if trial.point_id == point_id}
+        taken |= set(self.sweep.seeds)  # the first draw runs on these, now or later
+        return next((seed for seed in self.sweep.finalise.seeds if seed not in taken), max(taken) + 1)
 
     def _has_room(self, arm: Arm) -> bool:
         """Whether the arm may draw another point within num_trials and its share of the budget."""
@@ -294,10 +294,18 @@ class Search:
         )
         self.finish(trial, outcome)
 
-    def tested(self, trial: TrialRecord, scores: Mapping[str, float], baselines: Mapping[str, float]) -> None:
-        """Take a trial's test scores; they are written once and never replaced."""
+    def tested(self, trial: TrialRecord, *, scores: Any, baselines: Any, num_examples: Any) -> None:
+        """Take a trial's test scores; they are written once and never replaced.
+
+        Args:
+            trial: COMPLETE, and chosen for finalising.
+            scores: ``test/<language>/<metric>``.
+            baselines: ``majority/<language>/<metric>``.
+            num_examples: test sentences or pairs by language.
+        """
         if trial.test_scores is None:
-            self._write("tested", trial_id=trial.trial_id, scores=dict(scores), baselines=dict(baselines))
+            content = {"scores": dict(scores), "baselines": dict(baselines), "num_examples": dict(num_examples)}
+            self._write("tested", trial_id=trial.trial_id, **content)
 
     def interrupted(self, trial: TrialRecord, reason: str) -> None:
         """The trial's worker died; it is handed out again and goes on from its checkpoint."""

@@ -1,0 +1,118 @@
+"""A sweep without training: trials whose dev curves are a formula, run through the real Search and journal.
+
+Driving it costs microseconds a trial, so a test can kill the driver at every single event.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+from tunekit.config import EpochReport, Outcome
+from tunekit.journal import Journal, SweepRecord, TrialRecord
+from tunekit.search import Search
+from tunekit.sweep import Source, Sweep, parse_sweep
+
+
+class Killed(BaseException):
+    """Stands for kill -9: nothing after it runs."""
+
+
+def simulated_sweep(**changes: Any) -> Sweep:
+    """Two arms of real methods on udpos (whose data are never read)."""
+    content: dict[str, Any] = {
+        "name": "simulated",
+        "task": {"name": "udpos", "target_languages": ["de"]},
+        "backbone": "toy-bert",
+        "arms": {
+            "finetune": {
+                "method": "finetune",
+                "space": {"learning_rate": {"low": 1e-5, "high": 1e-3, "log": True}, "batch_size": [8, 16]},
+            },
+            "ptuning_v2": {
+                "method": "ptuning_v2",
+                "space": {"learning_rate": {"low": 1e-4, "high": 1e-1, "log": True}, "prompt_length": {"low": 4, "high": 32}},
+                "enqueue": [{"learning_rate": 0.01, "prompt_length": 16}],
+            },
+        },
+        "fixed": {"epochs": 9},
+        "search": {"searcher": "tpe", "num_trials": 14, "seed": 3},
+        "scheduler": {"name": "asha", "grace_period": 1, "reduction_factor": 3},
+        "seeds": [10],
+        "finalise": {"top": 2, "seeds": [10, 42]},
+        **changes,
+    }
+    return parse_sweep(content, Source("simulated.yaml"))
+
+
+def curve_value(trial: TrialRecord, epoch: int) -> float:
+    """A dev score that depends on the trial alone: best near learning rate 1e-3, rising with the epoch."""
+    rate = trial.config["training"]["learning_rate"]
+    quality = math.exp(-((math.log10(rate) + 3) ** 2))
+    noise = int(trial.trial_id, 16) % 1000 / 20000
+    return quality * (1 - math.exp(-epoch / 3)) + noise
+
+
+def drive(search: Search, *, num_workers: int = 1) -> None:
+    """Run a sweep to its end with simulated trials; `num_workers` at once, taking turns epoch by epoch."""
+    running: list[tuple[Any, int]] = []
+    while True:
+        while len(running) < num_workers and (assignment := search.next_trial()) is not None:
+            if assignment.trial.state == "RUNNING":
+                search.started(assignment.trial, "worker")
+            running.append((assignment, 0))
+        if not running:
+            return
+        assignment, epoch = running.pop(0)
+        if _advance(search, assignment, epoch + 1):
+            running.append((assignment, epoch + 1))
+
+
+def _advance(search: Search, assignment: Any, epoch: int) -> bool:
+    trial = assignment.trial
+    num_epochs = trial.config["training"]["epochs"]
+    if trial.state == "RUNNING":
+        decision = search.report(trial, _report(trial, epoch))
+        if decision.stop:
+            search.stop(trial, decision)
+        if not decision.stop and epoch < num_epochs:
+            return True
+        if not decision.stop:
+            best = max(curve_value(trial, e) for e in range(1, num_epochs + 1))
+            search.finish(trial, Outcome(state="COMPLETE", value=best, best_epoch=num_epochs))
+    if assignment.test and trial.state == "COMPLETE":
+        scores = {"test/de/accuracy": curve_value(trial, 3)}
+        search.tested(trial, scores=scores, baselines={"majority/de/accuracy": 0.2}, num_examples={"de": 100})
+    search.release(trial)
+    return False
+
+
+def _report(trial: TrialRecord, epoch: int) -> EpochReport:
+    value = curve_value(trial, epoch)
+    return EpochReport(epoch=epoch, value=value, metrics={"dev/en/accuracy": value}, duration_s=1.0)
+
+
+def run(sweep: Sweep, folder: Path, *, num_workers: int = 1, kill_after: int | None = None) -> SweepRecord:
+    """One process's life: launch or resume, drive, and maybe die after `kill_after` new events."""
+    with Journal(folder) as journal:
+        if not journal.events:
+            journal.append("launched", definition=dict(sweep.definition), versions={}, schema=1)
+        count = 0
+
+        def on_event(event: dict[str, Any]) -> None:
+            nonlocal count
+            count += 1
+            if kill_after is not None and count >= kill_after:
+                raise Killed
+
+        drive(Search(sweep, journal, on_event=on_event), num_workers=num_workers)
+        return journal.record
+
+
+def facts(record: SweepRecord) -> list[tuple[Any, ...]]:
+    """What must not depend on interruptions: every trial, what was decided at every epoch, how it ended."""
+    return [
+        (t.trial_id, t.arm, t.number, t.seed, t.phase, t.state, t.decisions, t.outcome, t.test_scores)
+        for t in record.trials.values()
+    ]

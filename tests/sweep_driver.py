@@ -1,0 +1,55 @@
+"""Run a sweep of the tests' tiny world in a process of its own, so that a test can kill it.
+
+Usage: python sweep_driver.py FOLDER BACKBONE [--ray] [--trials N] [--die-once]
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from tunekit.execution import Execution, run_sweep
+from tunekit.sweep import Source, Sweep, parse_sweep
+
+
+def tiny_sweep(backbone: Path, *, num_trials: int = 6, epochs: int = 4, method: str = "finetune") -> Sweep:
+    """Two arms on generated sentences and a random two-layer BERT: an epoch takes some 50 ms."""
+    rate = {"low": 1e-4, "high": 3e-2, "log": True}
+    content: dict[str, Any] = {
+        "name": "tiny",
+        "task": {"name": "fakes:load_words", "target_languages": ["xx"]},
+        "backbone": {"name": "tiny", "path": str(backbone)},
+        "arms": {
+            "finetune": {"method": method, "space": {"learning_rate": rate, "batch_size": [4, 8]}},
+            "ptuning_v2": {
+                "method": "ptuning_v2",
+                "space": {"learning_rate": rate, "prompt_length": {"low": 2, "high": 8}},
+            },
+        },
+        "fixed": {"epochs": epochs, "max_length": 16},
+        "search": {"searcher": "tpe", "num_trials": num_trials, "seed": 1},
+        "scheduler": {"name": "asha", "grace_period": 1, "reduction_factor": 2},
+        "seeds": [10],
+        "finalise": {"top": 1, "seeds": [10, 42]},
+    }
+    return parse_sweep(content, Source("tiny.yaml"))
+
+
+def main() -> None:
+    """Parse the words and run."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("backbone", type=Path)
+    parser.add_argument("--ray", action="store_true")
+    parser.add_argument("--address")
+    parser.add_argument("--trials", type=int, default=6)
+    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--method", default="finetune")
+    words = parser.parse_args()
+    sweep = tiny_sweep(words.backbone, num_trials=words.trials, epochs=words.epochs, method=words.method)
+    run_sweep(sweep, words.folder, Execution(in_process=not words.ray, address=words.address, workers=None if words.address else 2))
+
+
+if __name__ == "__main__":
+    main()

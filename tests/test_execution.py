@@ -1,0 +1,163 @@
+"""Sweeps that really train, in processes that really die."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import fakes
+import pytest
+from simulation import facts
+
+from tunekit.journal import FILE_NAME, SweepRecord, read_events, replay
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture(scope="module")
+def backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return fakes.save_backbone(tmp_path_factory.mktemp("backbone"))
+
+
+def _command(folder: Path, backbone: Path, *options: str) -> list[str]:
+    return [sys.executable, str(HERE / "sweep_driver.py"), str(folder), str(backbone), *options]
+
+
+def _environment() -> dict[str, str]:
+    path = os.pathsep.join([str(HERE), str(HERE.parent), os.environ.get("PYTHONPATH", "")])
+    return {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+
+
+def _start(folder: Path, backbone: Path, *options: str) -> subprocess.Popen[bytes]:
+    log = folder.with_suffix(".log").open("ab")
+    return subprocess.Popen(_command(folder, backbone, *options), env=_environment(), stdout=log, stderr=log)
+
+
+def _finish(folder: Path, backbone: Path, *options: str) -> SweepRecord:
+    process = _start(folder, backbone, *options)
+    code = process.wait(timeout=240)
+    assert code == 0, folder.with_suffix(".log").read_text()[-3000:]
+    return replay(folder)
+
+
+def _num_events(folder: Path) -> int:
+    path = folder / FILE_NAME
+    return path.read_bytes().count(b"\n") if path.exists() else 0
+
+
+def _wait_for(condition: object, process: subprocess.Popen[bytes], *, seconds: float = 120) -> None:
+    """Poll until `condition()` holds or the process ends by itself."""
+    end = time.monotonic() + seconds
+    while not condition() and process.poll() is None:  # type: ignore[operator]
+        assert time.monotonic() < end, "the awaited moment never came"
+        time.sleep(0.01)
+
+
+def _timeless(record: SweepRecord) -> list[object]:
+    """The facts of a record without what a clock or a memory meter says."""
+    result: list[object] = []
+    for trial_id, arm, number, seed, phase, state, decisions, outcome, tests in facts(record):
+        scores = (outcome.value, outcome.best_epoch, dict(outcome.metrics), outcome.num_updates) if outcome else None
+        result.append((trial_id, arm, number, seed, phase, state, decisions, scores, tests))
+    return result
+
+
+@pytest.mark.parametrize(
+    "num_kills", [4, pytest.param(20, marks=pytest.mark.slow)], ids=["four_kills", "twenty_kills"]
+)
+def test_a_sweep_killed_at_random_moments_ends_as_an_undisturbed_one(
+    num_kills: int, backbone: Path, tmp_path: Path
+) -> None:
+    options = ("--trials", "14" if num_kills > 4 else "6")
+    undisturbed = _finish(tmp_path / "undisturbed", backbone, *options)
+    draw = random.Random(7)
+    kills = 0
+    while kills < num_kills:
+        before = _num_events(tmp_path / "killed")
+        process = _start(tmp_path / "killed", backbone, *options)
+        wanted = before + draw.randint(1, 7)
+        _wait_for(lambda wanted=wanted: _num_events(tmp_path / "killed") >= wanted, process)
+        time.sleep(draw.random() * 0.08)
+        process.kill()
+        if process.wait() == 0:
+            break
+        kills += 1
+    assert kills == num_kills
+    killed = _finish(tmp_path / "killed", backbone, *options)
+    assert _timeless(killed) == _timeless(undisturbed)
+    finished = [e["trial_id"] for e in read_events(tmp_path / "killed" / FILE_NAME) if e["event"] == "finished"]
+    assert len(finished) == len(set(finished)) == len(killed.trials)
+
+
+def test_a_second_process_on_one_sweep_is_refused_by_name(backbone: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "busy"
+    first = _start(folder, backbone, "--epochs", "400")
+    _wait_for(lambda: _num_events(folder) >= 3, first)
+    second = subprocess.run(_command(folder, backbone, "--epochs", "400"), env=_environment(), capture_output=True, text=True)
+    first.kill()
+    first.wait()
+    assert second.returncode != 0
+    assert f"process {first.pid}" in second.stderr and "is being run by" in second.stderr
+
+
+def test_weights_of_trials_that_finalising_will_not_need_are_deleted(backbone: Path, tmp_path: Path) -> None:
+    record = _finish(tmp_path / "tidy", backbone)
+    kept = {path.parent.name for path in (tmp_path / "tidy" / "trials").glob("*/best.pt")}
+    tested = {trial.trial_id for trial in record.trials.values() if trial.test_scores is not None}
+    assert tested <= kept
+    assert not list((tmp_path / "tidy" / "trials").glob("*/last.pt"))
+    assert len(kept) < len(record.trials)
+
+
+def test_a_diverging_trial_fails_with_its_reason_and_the_sweep_goes_on(backbone: Path, tmp_path: Path) -> None:
+    record = _finish(tmp_path / "diverging", backbone, "--method", "fakes:Diverging")
+    states = [trial.state for trial in record.arm("finetune")]
+    assert set(states) == {"FAILED"}
+    reasons = {trial.outcome.reason for trial in record.arm("finetune") if trial.outcome}
+    assert all(reason and "nan" in reason.lower() for reason in reasons)
+    assert any(trial.test_scores for trial in record.arm("ptuning_v2"))
+
+
+@pytest.mark.ray
+def test_on_ray_a_killed_worker_and_a_killed_driver_lose_no_finished_trial(backbone: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "ray"
+    options = ("--ray", "--epochs", "12", "--trials", "5")
+    driver = _start(folder, backbone, *options)
+    _wait_for(lambda: _worker_pid(folder) is not None, driver)
+    worker = _worker_pid(folder)
+    assert worker is not None
+    os.kill(worker, signal.SIGKILL)
+    _wait_for(lambda: _has(folder, "interrupted") or _has(folder, "tested"), driver)
+    assert _has(folder, "interrupted")
+    finished_before = {e["trial_id"] for e in read_events(folder / FILE_NAME) if e["event"] == "finished"}
+    driver.kill()
+    driver.wait()
+    record = _finish(folder, backbone, *options)
+    finished = [e["trial_id"] for e in read_events(folder / FILE_NAME) if e["event"] == "finished"]
+    assert len(finished) == len(set(finished)) == len(record.trials)
+    assert finished_before <= set(finished)
+    assert sum(trial.phase == "search" for trial in record.trials.values()) == 10
+    assert all(trial.state in ("COMPLETE", "PRUNED") for trial in record.trials.values())
+    assert any(trial.num_interruptions for trial in record.trials.values())
+
+
+def _has(folder: Path, kind: str) -> bool:
+    path = folder / FILE_NAME
+    return path.exists() and any(event["event"] == kind for event in read_events(path))
+
+
+def _worker_pid(folder: Path) -> int | None:
+    """A worker that has reported an epoch of a trial not yet finished."""
+    path = folder / FILE_NAME
+    if not path.exists():
+        return None
+    for trial in replay(path).trials.values():
+        if trial.state == "RUNNING" and len(trial.reports) >= 2:
+            started = [e for e in read_events(path) if e["event"] == "started" and e["trial_id"] == trial.trial_id]
+            return int(started[-1]["worker"].rpartition(":")[2])
+    return None

@@ -1,0 +1,359 @@
+"""The journal: whatever a killed driver, a full disk or a second process does to it, it tells the same story."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tunekit.config import ConfigError, EpochReport, Outcome, StorageError
+from tunekit.journal import FILE_NAME, Journal, JournalError, SweepBusy, SweepRecord, read_events, replay
+
+DEFINITION = {"name": "demo", "arms": {"größe": {"method": "finetune"}}}
+
+
+def launched(**changes: Any) -> dict[str, Any]:
+    return {"definition": DEFINITION, "versions": {"torch": "2.13"}, "schema": 1, **changes}
+
+
+def created(trial_id: str = "t1", **changes: Any) -> dict[str, Any]:
+    return {
+        "trial_id": trial_id,
+        "arm": "größe",
+        "number": 0,
+        "point_id": "p1",
+        "seed": 10,
+        "params": {"learning_rate": 1e-4, "words": "猫\n\u2028 dog"},
+        "config": {"seed": 10},
+        "phase": "search",
+        "sampler": {"trial": {}, "study": {}},
+        **changes,
+    }
+
+
+def report(epoch: int, value: float = 0.5) -> EpochReport:
+    return EpochReport(epoch=epoch, value=value, metrics={"dev/en/accuracy": value}, duration_s=1.5)
+
+
+def write_story(folder: Path) -> SweepRecord:
+    """One sweep with every kind of event."""
+    with Journal(folder) as journal:
+        journal.append("launched", **launched())
+        journal.append("created", **created())
+        journal.append("started", trial_id="t1", attempt=1, worker="w1")
+        journal.append("reported", trial_id="t1", report=report(1))
+        journal.append("decided", trial_id="t1", epoch=1, decision={"stop": False, "rung": 1, "cutoff": None})
+        journal.append("interrupted", trial_id="t1", reason="worker died")
+        journal.append("amended", definition={**DEFINITION, "budget": {"hours": 8}})
+        journal.append("resumed", host="h", pid=1, versions={"torch": "2.14"})
+        journal.append("started", trial_id="t1", attempt=2, worker="w2")
+        journal.append("reported", trial_id="t1", report=report(2, 0.75))
+        outcome = Outcome(state="COMPLETE", value=0.75, best_epoch=2, metrics={"dev/en/accuracy": 0.75})
+        journal.append("finished", trial_id="t1", outcome=outcome)
+        journal.append(
+            "tested", trial_id="t1", scores={"test/de/accuracy": 0.6}, baselines={"majority/de/accuracy": 0.3}
+        )
+        journal.append("created", **created("t2", number=1))
+        journal.append("finished", trial_id="t2", outcome=Outcome(state="FAILED", value=None, reason="loss became nan"))
+        return journal.record
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The folder of a sweep that has seen everything."""
+    write_story(tmp_path / "demo")
+    return tmp_path / "demo"
+
+
+# -- replay ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_replay_tells_what_the_driver_knew(tmp_path: Path) -> None:
+    record = write_story(tmp_path / "demo")
+    assert replay(tmp_path / "demo") == record
+    assert replay(tmp_path / "demo" / FILE_NAME) == record
+    with Journal(tmp_path / "demo") as journal:
+        assert journal.record == record
+
+
+def test_a_record_adds_its_events_up(folder: Path) -> None:
+    record = replay(folder)
+    first, second = record.trials.values()
+    assert record.definition["budget"] == {"hours": 8}
+    assert (record.num_launches, record.versions) == (2, {"torch": "2.14"})
+    assert (first.state, first.value, first.best_so_far, first.duration_s) == ("COMPLETE", 0.75, 0.75, 3.0)
+    assert (first.num_attempts, first.num_interruptions) == (2, 1)
+    assert first.decisions == {1: {"stop": False, "rung": 1, "cutoff": None}}
+    assert (first.test_scores, first.baselines) == ({"test/de/accuracy": 0.6}, {"majority/de/accuracy": 0.3})
+    assert first.params["words"] == "猫\n\u2028 dog"
+    assert (second.state, second.value, second.best_so_far) == ("FAILED", None, None)
+    assert second.outcome is not None and second.outcome.reason == "loss became nan"
+    assert [trial.trial_id for trial in record.arm("größe")] == ["t1", "t2"]
+    assert record.arm("other") == []
+
+
+def test_the_events_in_memory_are_those_on_the_disk(tmp_path: Path) -> None:
+    with Journal(tmp_path) as journal:
+        journal.append("launched", **launched(definition={"seeds": (1, 2), "arms": {}}))
+        journal.append("created", **created(params={"learning_rate": 0.1 + 0.2, "tiny": 5e-324}))
+        assert journal.events == list(read_events(tmp_path / FILE_NAME))
+
+
+def test_a_message_with_bytes_that_are_no_text_is_kept(tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9.tsv")
+    with Journal(tmp_path) as journal:
+        journal.append("launched", **launched())
+        journal.append("created", **created())
+        journal.append("interrupted", trial_id="t1", reason=f"{name} is gone")
+    *_, last = read_events(tmp_path / FILE_NAME)
+    assert last["reason"] == f"{name} is gone"
+
+
+def test_reading_a_sweep_that_is_not_there_is_one_clear_message(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no journal is there"):
+        replay(tmp_path)
+
+
+# -- torn and corrupt ------------------------------------------------------------------------------------------------
+
+
+def test_a_journal_torn_at_any_byte_of_its_last_lines_tells_every_whole_event(folder: Path) -> None:
+    path = folder / FILE_NAME
+    content = path.read_bytes()
+    events = list(read_events(path))
+    for size in range(content.rindex(b'{"event":"created"'), len(content)):
+        path.write_bytes(content[:size])
+        assert list(read_events(path)) == events[: content[:size].count(b"\n")], size
+
+
+@pytest.mark.parametrize("line", [0, 1, 6, -1])
+def test_a_torn_line_is_dropped_and_the_next_event_stands_alone(folder: Path, line: int) -> None:
+    path = folder / FILE_NAME
+    lines = path.read_bytes().splitlines(keepends=True)
+    before, torn = lines[: line % len(lines)], lines[line]
+    for size in {1, 2, len(torn) // 2, len(torn) - 2, len(torn) - 1}:
+        path.write_bytes(b"".join(before) + torn[:size])
+        with Journal(folder) as journal:
+            assert len(journal.events) == len(before)
+            assert path.read_bytes() == b"".join(before)
+            journal.append("resumed", host="h", pid=2, versions={})
+        assert [event["event"] for event in read_events(path)][-1] == "resumed"
+
+
+def test_a_reader_beside_a_driver_at_work_sees_whole_events_only(folder: Path) -> None:
+    path = folder / FILE_NAME
+    with path.open("ab") as stream:
+        reading = read_events(path)
+        assert next(reading)["event"] == "launched"
+        stream.write(b'{"event": "resu')
+        stream.flush()
+        assert len(list(reading)) == 13
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (b"", "not a journal event"),
+        (b"garbage", "not a journal event"),
+        (b"\x00\x00\x00\x00", "not a journal event"),
+        (b"\xff\xfe", "not a journal event"),
+        (b"[1, 2]", "not a journal event"),
+        (b'{"event": "started"}', "not a journal event"),
+        (b'{"event": ["started"], "time": ""}', "not a journal event"),
+        (b'{"event": "startled", "time": ""}', "unknown event 'startled'; did you mean 'started'?"),
+        (b'{"event": "started", "time": "", "trial_id": "t1"}', "event 'started' lacks attempt, worker"),
+        (b'{"event": "launched", "time": "", "schema": 99}', "written by schema 99, this tunekit reads 1"),
+        (
+            b'{"event": "started", "time": "", "trial_id": "t9", "attempt": 1, "worker": ""}',
+            "event 'started' does not fit: no trial 't9' was created before",
+        ),
+        (
+            b'{"event": "reported", "time": "", "trial_id": "t1", "report": {"epoch": "x"}}',
+            "event 'reported' does not fit: journal: missing key 'value'",
+        ),
+    ],
+)
+@pytest.mark.parametrize("line", [2, 13])
+def test_a_line_that_no_driver_wrote_is_refused_by_its_number(
+    folder: Path, damage: bytes, message: str, line: int
+) -> None:
+    path = folder / FILE_NAME
+    lines = path.read_bytes().splitlines(keepends=True)
+    damaged = [*lines[:line], damage + b"\n", *lines[line + 1 :]]
+    path.write_bytes(b"".join(damaged))
+    for read in (replay, Journal):
+        with pytest.raises(JournalError) as caught:
+            read(folder)
+        assert f"{FILE_NAME}:{line + 1}: {message}" in str(caught.value)
+    assert path.read_bytes() == b"".join(damaged), "what cannot be read is left as it is"
+
+
+def test_a_journal_that_cannot_be_read_is_not_held(folder: Path) -> None:
+    path = folder / FILE_NAME
+    content = path.read_bytes()
+    path.write_bytes(b"garbage\n" + content)
+    with pytest.raises(JournalError) as caught:
+        Journal(folder)
+    path.write_bytes(content)
+    with Journal(folder) as journal:
+        assert len(journal.events) == 14
+    assert caught.value.__traceback__ is not None, "the failed attempt was still alive"
+
+
+def test_what_could_not_be_replayed_is_not_written(tmp_path: Path) -> None:
+    with Journal(tmp_path) as journal:
+        journal.append("launched", **launched())
+        journal.append("created", **created())
+        before = journal.path.read_bytes()
+        with pytest.raises(ValueError, match="lacks worker"):
+            journal.append("started", trial_id="t1", attempt=1)
+        with pytest.raises(ValueError, match="trial t2, which was never created"):
+            journal.append("started", trial_id="t2", attempt=1, worker="w")
+        with pytest.raises(ValueError, match="trial t1, which was created before"):
+            journal.append("created", **created())
+        with pytest.raises(ValueError, match="not JSON compliant"):
+            journal.append("reported", trial_id="t1", report=report(1, float("nan")))
+        with pytest.raises(TypeError, match="not JSON serializable"):
+            journal.append("interrupted", trial_id="t1", reason=object())
+        assert journal.path.read_bytes() == before
+        assert len(journal.events) == 2
+
+
+# -- a full disk -----------------------------------------------------------------------------------------------------
+
+
+class FailingStream:
+    """A journal's stream on a disk that has room for some more bytes only."""
+
+    def __init__(self, stream: Any, room: int, *, fails_to_flush: bool = False) -> None:
+        self._stream, self._room, self._fails_to_flush = stream, room, fails_to_flush
+
+    def write(self, line: bytes) -> int:
+        if self._room == 0 and not self._fails_to_flush:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return int(self._stream.write(line if self._fails_to_flush else line[: self._room]))
+
+    def fileno(self) -> int:
+        return int(self._stream.fileno())
+
+    def close(self) -> None:
+        self._stream.close()
+
+    @property
+    def closed(self) -> bool:
+        return bool(self._stream.closed)
+
+
+@pytest.mark.parametrize("room", [0, 1, 40])
+def test_a_full_disk_leaves_the_journal_as_it_was(folder: Path, room: int) -> None:
+    path = folder / FILE_NAME
+    before, record = path.read_bytes(), replay(folder)
+    journal = Journal(folder)
+    journal._stream = FailingStream(journal._stream, room)  # type: ignore[assignment]
+    with pytest.raises(StorageError, match=r"cannot write .*journal\.jsonl: .*; free some space and run the same") as e:
+        journal.append("resumed", host="h", pid=2, versions={})
+    assert "No space left" in str(e.value) or f"only {room} of" in str(e.value)
+    assert path.read_bytes() == before
+    assert journal.record == record, "an event that is not on the disk has not happened"
+    with pytest.raises(StorageError, match="it is closed"):
+        journal.append("resumed", host="h", pid=2, versions={})
+    journal.close()
+    with Journal(folder) as again:
+        again.append("resumed", host="h", pid=2, versions={})
+    assert len(list(read_events(path))) == 15
+
+
+def test_an_event_that_may_not_have_reached_the_disk_is_taken_back(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(descriptor: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    before = (folder / FILE_NAME).read_bytes()
+    with Journal(folder) as journal:
+        monkeypatch.setattr(os, "fsync", fail)
+        with pytest.raises(StorageError, match="Input/output error"):
+            journal.append("resumed", host="h", pid=2, versions={})
+    assert (folder / FILE_NAME).read_bytes() == before
+
+
+def test_a_torn_line_that_could_not_be_taken_back_is_dropped_at_the_next_launch(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(path: Path, size: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    before = (folder / FILE_NAME).read_bytes()
+    with Journal(folder) as journal:
+        journal._stream = FailingStream(journal._stream, 30)  # type: ignore[assignment]
+        monkeypatch.setattr(os, "truncate", fail)
+        with pytest.raises(StorageError, match="only 30 of"):
+            journal.append("resumed", host="h", pid=2, versions={})
+    assert len((folder / FILE_NAME).read_bytes()) == len(before) + 30
+    with Journal(folder):
+        assert (folder / FILE_NAME).read_bytes() == before
+
+
+def test_a_folder_that_cannot_be_made_is_one_clear_message(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(StorageError, match=r"cannot write in .*file"):
+        Journal(tmp_path / "file" / "demo")
+
+
+# -- two processes on one sweep --------------------------------------------------------------------------------------
+
+HOLD = """
+import subprocess, sys
+from pathlib import Path
+from tunekit.journal import Journal
+journal = Journal(Path(sys.argv[1]))
+child = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)
+print("held", child.pid, flush=True)
+sys.stdin.read()
+"""
+LAUNCH = "import sys; from pathlib import Path; from tunekit.journal import Journal; Journal(Path(sys.argv[1])).close()"
+
+
+def test_a_second_process_is_refused_until_the_first_is_gone_even_by_kill_9(folder: Path) -> None:
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert holder.stdout is not None
+    word, child = holder.stdout.readline().split()
+    assert word == "held"
+    try:
+        second = subprocess.run([sys.executable, "-c", LAUNCH, str(folder)], capture_output=True, text=True)
+        assert second.returncode != 0
+        assert f"sweep 'demo' is being run by process {holder.pid} on " in second.stderr
+        assert "wait for it, stop it, or give this one another --name" in second.stderr
+        with pytest.raises(SweepBusy):
+            Journal(folder)
+        assert len(list(read_events(folder / FILE_NAME))) == 14, "reading needs no lock"
+    finally:
+        holder.send_signal(signal.SIGKILL)
+        holder.wait()
+    try:
+        os.kill(int(child), 0)  # what the driver had started is still there, and holds nothing
+        Journal(folder).close()
+    finally:
+        os.kill(int(child), signal.SIGKILL)
+
+
+def test_the_sweep_is_released_when_the_driver_ends(folder: Path) -> None:
+    with Journal(folder), pytest.raises(SweepBusy):
+        Journal(folder)
+    Journal(folder).close()
+
+
+def test_every_line_is_one_json_object_that_says_what_and_when(folder: Path) -> None:
+    for line in (folder / FILE_NAME).read_bytes().splitlines():
+        event = json.loads(line)
+        assert event["event"]
+        assert event["time"].endswith("Z")

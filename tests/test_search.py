@@ -1,0 +1,223 @@
+"""The search: asks, decides, survives."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+from simulation import Killed, facts, run, simulated_sweep
+
+from tunekit.journal import FILE_NAME, Journal, read_events, replay
+from tunekit.points import points_of, top_points
+from tunekit.search import Search
+from tunekit.search.schedulers import Curve, decide
+from tunekit.sweep import Sweep
+
+SEARCHERS = ["tpe", "random", "grid", "qmc", "cmaes", "gp", "nsga2"]
+
+
+def _sweep_for(searcher: str) -> Sweep:
+    arms = {
+        "ptuning_v2": {
+            "method": "ptuning_v2",
+            "space": {
+                "learning_rate": {"low": 0.01, "high": 0.05, "step": 0.01},
+                "prompt_length": {"low": 4, "high": 32, "step": 4},
+                "projection": [False, True],
+                "projection_size": {"choices": [64, 128], "when": {"projection": True}},
+            },
+        }
+    }
+    return simulated_sweep(arms=arms, search={"searcher": searcher, "num_trials": 13, "seed": 1})
+
+
+def _killed_until_done(sweep: Sweep, folder: Path, kills: list[int]) -> None:
+    for kill_after in kills:
+        try:
+            run(sweep, folder, kill_after=kill_after)
+        except Killed:
+            continue
+        break
+    run(sweep, folder)
+
+
+@pytest.mark.parametrize("searcher", SEARCHERS)
+def test_a_search_killed_at_random_events_makes_the_decisions_of_an_undisturbed_one(
+    searcher: str, tmp_path: Path
+) -> None:
+    sweep = _sweep_for(searcher)
+    undisturbed = facts(run(sweep, tmp_path / "undisturbed"))
+    draw = random.Random(searcher)
+    _killed_until_done(sweep, tmp_path / "killed", [draw.randint(1, 25) for _ in range(12)])
+    assert facts(replay(tmp_path / "killed")) == undisturbed
+
+
+def test_a_search_killed_after_every_single_event_is_the_same_search(tmp_path: Path) -> None:
+    sweep = simulated_sweep(search={"searcher": "tpe", "num_trials": 5, "seed": 3})
+    undisturbed = facts(run(sweep, tmp_path / "undisturbed"))
+    num_events = sum(1 for _ in read_events(tmp_path / "undisturbed" / FILE_NAME))
+    _killed_until_done(sweep, tmp_path / "killed", [1] * (num_events + 5))
+    assert facts(replay(tmp_path / "killed")) == undisturbed
+
+
+@pytest.mark.parametrize("name", ["asha", "hyperband", "median"])
+def test_every_decision_in_a_journal_follows_from_the_events_before_it(name: str, tmp_path: Path) -> None:
+    sweep = simulated_sweep(scheduler={"name": name, "grace_period": 1, "reduction_factor": 2})
+    record = run(sweep, tmp_path)
+    assert any(trial.state == "PRUNED" for trial in record.trials.values())
+    curves: dict[str, dict[int, float]] = {}
+    for event in read_events(tmp_path / FILE_NAME):
+        if event["event"] == "reported":
+            curves.setdefault(event["trial_id"], {})[event["report"]["epoch"]] = event["report"]["value"]
+        if event["event"] == "decided" and record.trials[event["trial_id"]].phase == "search":
+            trial = record.trials[event["trial_id"]]
+            others = [t for t in record.arm(trial.arm) if t.trial_id != trial.trial_id and t.phase == "search"]
+            again = decide(
+                sweep.scheduler,
+                epoch=event["epoch"],
+                num_epochs=9,
+                trial=Curve(number=trial.number, values=curves[trial.trial_id]),
+                others=[Curve(number=t.number, values=dict(curves[t.trial_id])) for t in others if t.trial_id in curves],
+            )
+            assert again.stop == event["decision"]["stop"]
+
+
+def test_a_finished_sweep_is_done_and_extending_it_runs_only_what_is_new(tmp_path: Path) -> None:
+    record = run(simulated_sweep(), tmp_path)
+    searched = {t.trial_id for t in record.trials.values() if t.phase == "search"}
+    assert len(searched) == 28
+    longer = simulated_sweep(search={"searcher": "tpe", "num_trials": 17, "seed": 3})
+    extended = run(longer, tmp_path)
+    assert sum(t.phase == "search" for t in extended.trials.values()) == 34
+    assert all(t.num_attempts == 1 for t in extended.trials.values())
+    assert facts(extended)[: len(searched)] == facts(record)[: len(searched)]
+
+
+def test_an_extended_search_draws_what_a_longer_one_would_have_drawn(tmp_path: Path) -> None:
+    longer = simulated_sweep(search={"searcher": "tpe", "num_trials": 17, "seed": 3})
+    whole = run(longer, tmp_path / "whole")
+    run(simulated_sweep(), tmp_path / "extended")
+    extended = run(longer, tmp_path / "extended")
+    searched = [{t.trial_id for t in r.trials.values() if t.phase == "search"} for r in (whole, extended)]
+    # Both arms are drawn in turns in either case, and finalising tells the searcher nothing.
+    assert searched[0] == searched[1]
+
+
+def test_the_known_setting_is_tried_first(tmp_path: Path) -> None:
+    record = run(simulated_sweep(), tmp_path)
+    assert record.arm("ptuning_v2")[0].params == {"learning_rate": 0.01, "prompt_length": 16}
+
+
+def test_arms_take_turns_so_that_an_unfinished_sweep_compares_them_fairly(tmp_path: Path) -> None:
+    with pytest.raises(Killed):
+        run(simulated_sweep(), tmp_path, kill_after=60)
+    record = replay(tmp_path)
+    counts = [len(record.arm(arm)) for arm in ("finetune", "ptuning_v2")]
+    assert abs(counts[0] - counts[1]) <= 1
+
+
+def test_only_the_best_points_see_test_and_each_trial_once(tmp_path: Path) -> None:
+    sweep = simulated_sweep()
+    record = run(sweep, tmp_path)
+    for arm in sweep.arms:
+        wanted = {
+            sweep.trial_config(arm, point.params, seed).trial_id
+            for point in top_points(record.arm(arm.name), 2)
+            for seed in (10, 42)
+        }
+        tested = {t.trial_id for t in record.arm(arm.name) if t.test_scores is not None}
+        assert tested == wanted
+    events = [event["trial_id"] for event in read_events(tmp_path / FILE_NAME) if event["event"] == "tested"]
+    assert len(events) == len(set(events)) == 8
+
+
+def test_a_point_drawn_again_runs_on_another_seed(tmp_path: Path) -> None:
+    arms = {"finetune": {"method": "finetune", "space": {"batch_size": [8, 16]}}}
+    sweep = simulated_sweep(arms=arms, search={"searcher": "random", "num_trials": 6, "seed": 0})
+    record = run(sweep, tmp_path)
+    searched = [t for t in record.trials.values() if t.phase == "search"]
+    assert len(searched) == len({t.trial_id for t in searched}) == 6
+    assert {t.seed for t in searched} > {10}
+
+
+def test_with_several_seeds_every_point_runs_on_each_until_one_is_stopped(tmp_path: Path) -> None:
+    record = run(simulated_sweep(seeds=[10, 42, 7]), tmp_path)
+    for arm in ("finetune", "ptuning_v2"):
+        for point in points_of(t for t in record.arm(arm) if t.phase == "search"):
+            seeds = [t.seed for t in point.trials]
+            if point.value is not None and len(seeds) > 1:
+                assert seeds == [10, 42, 7]
+            if any(t.state == "PRUNED" for t in point.trials[:-1]):
+                pytest.fail("a point went on after one of its seeds was stopped")
+
+
+def test_a_searched_seed_is_the_seed_of_the_trial(tmp_path: Path) -> None:
+    space = {"learning_rate": {"low": 1e-5, "high": 1e-3, "log": True}, "seed": {"low": 1, "high": 1000}}
+    content = simulated_sweep().definition
+    arms = {"finetune": {"method": "finetune", "space": space}}
+    content = {key: value for key, value in {**content, "arms": arms}.items() if key != "seeds"}
+    from tunekit.sweep import Source, parse_sweep
+
+    record = run(parse_sweep(content, Source("x")), tmp_path)
+    searched = [t for t in record.trials.values() if t.phase == "search"]
+    assert all(t.seed == t.params["seed"] == t.config["seed"] for t in searched)
+
+
+def test_the_budget_is_shared_equally_between_arms(tmp_path: Path) -> None:
+    record = run(simulated_sweep(budget={"trials": 9}), tmp_path)
+    counts = [sum(t.phase == "search" for t in record.arm(arm)) for arm in ("finetune", "ptuning_v2")]
+    assert counts == [4, 4]
+
+
+def test_four_workers_finish_every_trial_once_although_the_driver_dies(tmp_path: Path) -> None:
+    sweep = simulated_sweep()
+    draw = random.Random(5)
+    for _ in range(15):
+        try:
+            run(sweep, tmp_path, num_workers=4, kill_after=draw.randint(3, 40))
+        except Killed:
+            continue
+        break
+    run(sweep, tmp_path, num_workers=4)
+    finished = [e["trial_id"] for e in read_events(tmp_path / FILE_NAME) if e["event"] == "finished"]
+    record = replay(tmp_path)
+    assert len(finished) == len(set(finished)) == len(record.trials)
+    assert sum(t.phase == "search" for t in record.trials.values()) == 28
+
+
+def test_a_pruned_point_is_told_with_its_curve_and_a_failed_one_as_failed(tmp_path: Path) -> None:
+    from optuna.trial import TrialState
+
+    from tunekit.config import Outcome
+
+    sweep = simulated_sweep()
+    run(sweep, tmp_path)
+    longer = simulated_sweep(search={"searcher": "tpe", "num_trials": 15, "seed": 3})
+    with Journal(tmp_path) as journal:
+        search = Search(longer, journal)
+        assignment = search.next_trial()
+        assert assignment is not None
+        search.finish(assignment.trial, Outcome(state="FAILED", value=None, reason="loss became nan"))
+        study = search._studies[assignment.arm.name].study
+        states = [trial.state for trial in study.trials]
+        assert states[-1] == TrialState.FAIL
+        pruned = [trial for trial in study.trials if trial.state == TrialState.PRUNED]
+        assert pruned and all(trial.intermediate_values for trial in pruned)
+        assert assignment.trial.outcome is not None and assignment.trial.outcome.reason == "loss became nan"
+
+
+def test_an_export_loads_as_an_optuna_study_with_every_point(tmp_path: Path) -> None:
+    import optuna
+
+    from tunekit.search.export import export_studies
+
+    sweep = simulated_sweep()
+    record = run(sweep, tmp_path)
+    names = export_studies(sweep, record, tmp_path / "optuna.db")
+    assert names == ["simulated/finetune", "simulated/ptuning_v2"]
+    study = optuna.load_study(study_name=names[1], storage=f"sqlite:///{tmp_path / 'optuna.db'}")
+    assert len(study.trials) == 14
+    best = top_points(record.arm("ptuning_v2"), 1)[0]
+    assert study.best_value == pytest.approx(best.value)
+    assert study.best_params == dict(best.params)

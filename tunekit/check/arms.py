@@ -1,0 +1,283 @@
+"""From a sweep to what it would run: data read, backbones described, methods built at the corners of each space."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Hashable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tunekit import tasks
+from tunekit.check import cost
+from tunekit.check.cost import Work
+from tunekit.check.model import ArmCheck, DataCheck, Rate, Span, SweepCheck
+from tunekit.check.text import PIECES_A_WORD, Text, measure, tokenizer_of
+from tunekit.config import BACKBONES, ConfigError, TrialConfig, build, canonical_json, lookup
+from tunekit.sweep import Arm, Dimension, Sweep
+from tunekit.tasks import Split, Task
+
+if TYPE_CHECKING:
+    from tunekit.backbone import Backbone
+    from tunekit.methods import Method, ParameterCount
+
+MAX_CORNERS = 256
+"""More corners than this are thinned out to one parameter at its extreme at a time."""
+
+
+def check(sweep: Sweep, *, flops_per_s: float | None = None) -> SweepCheck:
+    """Everything about `sweep` that can be known without training.
+
+    Reads each task's data once, and of backbones only configs and tokenizers (one of ours is built if it is not
+    cached yet); uses no GPU.
+
+    Args:
+        sweep: what to check.
+        flops_per_s: what one trial sustains; measured on this machine if not given.
+
+    Raises:
+        ConfigError: an arm cannot run; the message names the arm. A DataError if its data are the reason.
+    """
+    inspector = _Inspector(sweep, flops_per_s)
+    found = []
+    for arm in sweep.arms:
+        try:
+            found.append(inspector.arm(arm))
+        except ConfigError as error:
+            raise type(error)(f"arm {arm.name!r}: {error}") from error
+    return SweepCheck(sweep=sweep, arms=tuple(found), notes=tuple(_notes(sweep, found)))
+
+
+@dataclass(frozen=True)
+class _Corner:
+    """An arm's method at one extreme setting of its space."""
+
+    training: Any
+    count: ParameterCount
+    work: Work
+    truncated_share: float
+
+
+class _Inspector:
+    """Keeps what several arms share: data, backbones, text lengths and rates."""
+
+    def __init__(self, sweep: Sweep, flops_per_s: float | None) -> None:
+        self._sweep = sweep
+        self._flops_per_s = flops_per_s
+        self._tasks: dict[str, Task] = {}
+        self._backbones: dict[str, Backbone] = {}
+        self._rates: dict[Hashable, Rate] = {}
+        self._texts: dict[Hashable, Text] = {}
+
+    def arm(self, arm: Arm) -> ArmCheck:
+        """Everything about one arm; raises what is wrong with it."""
+        task = self._task(arm)
+        corners = [self._corner(arm, task, params) for params in _corners(arm)]
+        backbone = self._backbone(arm, self._sweep.trial_config(arm, next(_corners(arm)), 0))
+        rate = self._rate(backbone)
+        points = self._num_points(arm)
+        per_point = 1 if arm.searches_seed else len(self._sweep.seeds)
+        final, trained_anew = _final_trials(self._sweep, arm, points)
+        hours = Span.over(cost.seconds(c.work.flops, rate, num_updates=c.work.num_updates) / 3600 for c in corners)
+        testing = Span.over(cost.seconds(c.work.test_flops, rate) / 3600 for c in corners)
+        return ArmCheck(
+            arm=arm,
+            data=_data(task, self._sweep),
+            num_points=points,
+            num_search_trials=points * per_point,
+            num_final_trials=final,
+            num_backbone_parameters=corners[0].count.backbone,
+            num_trainable=Span.over(c.count.trainable for c in corners),
+            trainable_share=Span.over(c.count.share() for c in corners),
+            num_updates=Span.over(c.work.num_updates for c in corners),
+            trial_flops=Span.over(c.work.flops for c in corners),
+            trial_hours=hours,
+            search_hours=hours * (points * per_point),
+            final_hours=hours * trained_anew + testing * final,
+            rate=rate,
+            pieces_basis=_pieces_basis(backbone),
+            shape_basis=_shape_basis(arm),
+            notes=tuple(_arm_notes(self._sweep, arm, corners, points)),
+        )
+
+    def _task(self, arm: Arm) -> Task:
+        places = dataclasses.replace(arm.locations, backbone_path=None, device=None)
+        key = canonical_json([arm.task, places])
+        if key not in self._tasks:
+            task = tasks.load(arm.task, arm.locations)
+            task.validate(target_dev=self._sweep.selection == "target_dev")
+            self._tasks[key] = task
+        return self._tasks[key]
+
+    def _backbone(self, arm: Arm, config: TrialConfig) -> Backbone:
+        """On the meta device, with the tokenizer if it is on this machine."""
+        from tunekit.backbone import describe
+
+        key = canonical_json([config.backbone, arm.locations.backbone_path, arm.locations.cache_dir])
+        if key not in self._backbones:
+            backbone = describe(config.backbone, arm.locations)
+            backbone.tokenizer = tokenizer_of(config.backbone, arm.locations)
+            self._backbones[key] = backbone
+        return self._backbones[key]
+
+    def _rate(self, backbone: Backbone) -> Rate:
+        if self._flops_per_s is not None:
+            return Rate(flops_per_s=self._flops_per_s, basis=f"{self._flops_per_s / 1e9:.3g} GFLOP/s, as given")
+        key = (backbone.hidden_size, backbone.arithmetic)
+        if key not in self._rates:
+            self._rates[key] = cost.rate_of(backbone, self._sweep.resources)
+        return self._rates[key]
+
+    def _corner(self, arm: Arm, task: Task, params: Mapping[str, Any]) -> _Corner:
+        from tunekit.methods import count_parameters
+
+        try:
+            config = self._sweep.trial_config(arm, params, 0)
+            method = self._method(arm, task, config)
+            count = count_parameters(method)
+            train, dev, test = (self._text(task, method, split) for split in ("train", "dev", "test"))
+        except ConfigError as error:
+            at = ", ".join(f"{name}={value}" for name, value in params.items())
+            raise type(error)(f"at {at}: {error}" if at else str(error)) from error
+        made = cost.work(method, count, config.training, train=train, dev=dev, test=test)
+        return _Corner(config.training, count, made, train.truncated_share)
+
+    def _method(self, arm: Arm, task: Task, config: TrialConfig) -> Method:
+        cls: type[Method] = lookup("method", arm.method)
+        options: Any = build(cls.Config, config.options, arm.method)
+        backbone = self._backbone(arm, config)
+        word_piece = config.backbone.word_piece
+        return cls(options, backbone=backbone, task=task, training=config.training, word_piece=word_piece)
+
+    def _text(self, task: Task, method: Method, split: Any) -> Text:
+        """A split in all the languages in which it is scored."""
+        parts = []
+        for language in _languages(task, split, self._sweep):
+            has_tokenizer = method.backbone.tokenizer is not None
+            name = (method.backbone.name, type(method), method.encoding_key() if has_tokenizer else method.max_length)
+            key = (id(task), *name, split, language)
+            if key not in self._texts:
+                self._texts[key] = measure(task.examples(split, language), method)
+            parts.append(self._texts[key])
+        return Text(
+            num_examples=sum(part.num_examples for part in parts),
+            num_rows=sum(part.num_rows for part in parts),
+            num_pieces=sum(part.num_pieces for part in parts),
+            truncated_share=max(part.truncated_share for part in parts),
+        )
+
+    def _num_points(self, arm: Arm) -> int:
+        """Points that the search draws, within the budget's share of trials."""
+        points, budget = self._sweep.num_points(arm), self._sweep.budget.trials
+        if budget is None:
+            return points
+        per_point = 1 if arm.searches_seed else len(self._sweep.seeds)
+        return min(points, math.ceil(budget // len(self._sweep.arms) / per_point))
+
+
+def _languages(task: Task, split: Split, sweep: Sweep) -> tuple[str, ...]:
+    source, targets = task.config.source_language, task.config.target_languages
+    if split == "dev":
+        return (source,) if sweep.selection == "source_dev" else (source, *targets)
+    return (source,) if split == "train" else (source, *targets)
+
+
+def _data(task: Task, sweep: Sweep) -> DataCheck:
+    source = task.config.source_language
+    return DataCheck(
+        kind=task.kind,
+        metric=task.metric,
+        labels=task.labels,
+        num_train_examples=len(task.examples("train", source)),
+        num_dev_examples=sum(len(task.examples("dev", name)) for name in _languages(task, "dev", sweep)),
+        num_test_examples={name: len(task.examples("test", name)) for name in _languages(task, "test", sweep)},
+    )
+
+
+def _final_trials(sweep: Sweep, arm: Arm, points: int) -> tuple[int, int]:
+    """Trials that finalising scores on test, and how many of them it trains first, at most."""
+    top = min(sweep.finalise.top, points)
+    seen = () if arm.searches_seed else sweep.seeds
+    return top * len(sweep.finalise.seeds), top * len(set(sweep.finalise.seeds) - set(seen))
+
+
+def _corners(arm: Arm) -> Iterator[dict[str, Any]]:
+    """Params at the extremes of the space: all combinations, or one extreme at a time where these are too many."""
+    values = {d.name: _extremes(d) for d in arm.space if d.name != "seed"}
+    dimensions = [d for d in arm.space if d.name in values]
+    if math.prod(map(len, values.values())) <= MAX_CORNERS:
+        settings: Iterable[Mapping[str, Any]] = (
+            dict(zip(values, combination, strict=True)) for combination in itertools.product(*values.values())
+        )
+    else:
+        low, high = ({name: found[at] for name, found in values.items()} for at in (0, -1))
+        singles = ({**low, name: value} for name, found in values.items() for value in found)
+        settings = itertools.chain([low, high], singles)
+    seen = set()
+    for setting in settings:
+        params: dict[str, Any] = {}
+        for dimension in dimensions:
+            if dimension.is_active(params):
+                params[dimension.name] = setting[dimension.name]
+        key = canonical_json(params)
+        if key not in seen:
+            seen.add(key)
+            yield params
+
+
+def _extremes(dimension: Dimension) -> tuple[Any, ...]:
+    corners = dimension.corners()
+    is_numeric = all(isinstance(c, (int, float)) and not isinstance(c, bool) for c in corners)
+    return tuple(dict.fromkeys((min(corners), max(corners)))) if is_numeric else corners
+
+
+def _pieces_basis(backbone: Backbone) -> str:
+    if backbone.tokenizer is None:
+        return f"estimated as {PIECES_A_WORD} a word, its tokenizer not being on this machine"
+    return "counted by its own tokenizer on a sample"
+
+
+def _shape_basis(arm: Arm) -> str:
+    if arm.locations.backbone_path is not None:
+        return f"read from {arm.locations.backbone_path}"
+    if arm.backbone.name in BACKBONES:
+        return "built here"
+    from tunekit.backbone.shapes import shape_of
+
+    if shape_of(arm.backbone.name) is not None:
+        return "of the shape that tunekit knows by heart; the hub was not asked"
+    return "read from the Hugging Face hub or its cache"
+
+
+def _arm_notes(sweep: Sweep, arm: Arm, corners: list[_Corner], points: int) -> Iterator[str]:
+    epochs = max(corner.training.epochs for corner in corners)
+    if sweep.scheduler.name != "none" and sweep.scheduler.grace_period >= epochs:
+        yield (
+            f"{sweep.scheduler.name} never stops a trial: its grace period is {sweep.scheduler.grace_period} epochs, "
+            f"and trials have at most {epochs}"
+        )
+    if len(arm.enqueue) > points:
+        yield f"of {len(arm.enqueue)} enqueued settings only the first {points} are tried"
+    if sweep.finalise.top > points:
+        yield f"finalise.top is {sweep.finalise.top}, but there are only {points} points"
+    if not arm.space and points > 1:
+        yield f"nothing is searched: its {points} points differ in their seeds only"
+    cut = max(corner.truncated_share for corner in corners)
+    if cut > 0:
+        yield f"up to {cut:.0%} of the training pairs are longer than max_length and are cut"
+
+
+def _notes(sweep: Sweep, arms: list[ArmCheck]) -> Iterator[str]:
+    for note in dict.fromkeys(note for arm in arms for note in arm.notes):
+        concerned = [arm.arm.name for arm in arms if note in arm.notes]
+        yield note if len(concerned) == len(arms) else f"{', '.join(concerned)}: {note}"
+    hours = sweep.budget.hours
+    for arm in arms if hours is not None else ():
+        share = (hours or 0) / len(arms)
+        if arm.search_hours.low > share:
+            few = share / max(arm.search_hours.low, 1e-9) * arm.num_search_trials
+            yield (
+                f"{arm.arm.name}: its share of the budget, {share:.3g} h, may end the search after about "
+                f"{max(1, round(few))} of {arm.num_search_trials} trials"
+            )

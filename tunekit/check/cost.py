@@ -1,0 +1,133 @@
+"""What a trial costs: floating-point operations by a formula, and hours at a measured rate.
+
+Each weight of the backbone that is multiplied (N of them: all but the embedding tables, which are looked up) costs a
+piece of text 2 operations forward. Training it costs 4 more: 2 for the gradient of what came in, 2 for its own. A
+frozen backbone with trained prompts costs the former 2 only. The attention between pieces (less than a tenth up to
+256 pieces) and the head are left out, and so is padding; the efficiency of the rate makes up for it. A prompt of one
+vector a position goes through every layer and counts as text; keys and values given to every layer do not.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tunekit.check.model import Rate
+from tunekit.check.text import Text
+from tunekit.config import TrainingConfig
+from tunekit.plan import updates_per_epoch
+from tunekit.sweep import ResourcesConfig
+
+if TYPE_CHECKING:
+    from tunekit.backbone import Backbone
+    from tunekit.methods import Method, ParameterCount
+
+FORWARD = 2
+BACKWARD_FROZEN = 2
+BACKWARD_TRAINED = 4
+"""Operations a multiplied weight and piece."""
+
+CPU_EFFICIENCY = 0.4
+"""What training sustains of a plain matrix product's rate, on few cores and rows of some twenty pieces."""
+GPU_FLOPS_PER_S = 20e12
+"""Assumed of a whole GPU, since a check costs no GPU time."""
+UPDATE_S = 0.005
+"""What an update takes however little it computes."""
+MEASURING_S = 0.1
+ROWS = 1024
+
+
+@dataclass(frozen=True)
+class Work:
+    """Operations of one trial."""
+
+    flops: float
+    """Training and dev evaluation, all epochs."""
+    test_flops: float
+    """Scoring test once."""
+    num_updates: int
+
+
+def multiplied_weights(backbone: Backbone) -> int:
+    """N: the backbone's parameters without its embedding tables."""
+    from torch import nn
+
+    tables = {id(module.weight): module.weight for module in backbone.modules() if isinstance(module, nn.Embedding)}
+    return backbone.num_parameters() - sum(weight.numel() for weight in tables.values())
+
+
+def input_positions(method: Method, count: ParameterCount) -> int:
+    """Prompt positions that go through the layers like text."""
+    one_vector_each = count.groups.get("prompt", 0) == method.prompt_length * method.backbone.hidden_size
+    return method.prompt_length if one_vector_each else 0
+
+
+def work(
+    method: Method, count: ParameterCount, training: TrainingConfig, *, train: Text, dev: Text, test: Text
+) -> Work:
+    """What one trial of `method` costs that is not stopped early.
+
+    Args:
+        method: with its backbone, which may lie on the meta device.
+        count: its parameters.
+        training: epochs, batch size, updates.
+        train: the train split.
+        dev: all dev data that are scored after each epoch.
+        test: all test data.
+    """
+    weights, front = multiplied_weights(method.backbone), input_positions(method, count)
+
+    def pieces(text: Text) -> int:
+        return text.num_pieces + text.num_rows * front
+
+    updates = updates_per_epoch(train.num_rows, training)
+    passes = updates / math.ceil(train.num_rows / training.batch_size)
+    backward = BACKWARD_TRAINED if method.trains_backbone else BACKWARD_FROZEN
+    epoch = (FORWARD + backward) * passes * pieces(train) + FORWARD * pieces(dev)
+    return Work(
+        flops=training.epochs * epoch * weights,
+        test_flops=FORWARD * pieces(test) * weights,
+        num_updates=training.epochs * updates,
+    )
+
+
+def seconds(flops: float, rate: Rate, *, num_updates: int = 0) -> float:
+    """How long `flops` take."""
+    return flops / rate.flops_per_s + num_updates * UPDATE_S
+
+
+def rate_of(backbone: Backbone, resources: ResourcesConfig) -> Rate:
+    """What one trial sustains: measured here on the CPU for a fraction of a second, assumed for a GPU.
+
+    The measurement is a matrix product of the backbone's width and number format, on as many threads as a trial gets.
+    """
+    if resources.gpu > 0:
+        basis = f"assumed {GPU_FLOPS_PER_S / 1e12:g} TFLOP/s a GPU (nothing was run on one)"
+        return Rate(flops_per_s=GPU_FLOPS_PER_S * resources.gpu, basis=basis)
+    threads = math.ceil(resources.cpu)
+    measured = _product_flops_per_s(backbone, threads)
+    basis = (
+        f"{measured / 1e9:.3g} GFLOP/s measured here on {threads} thread{'s' * (threads > 1)} for a matrix product of "
+        f"width {backbone.hidden_size}, of which training sustains about {CPU_EFFICIENCY:.0%}"
+    )
+    return Rate(flops_per_s=CPU_EFFICIENCY * measured, basis=basis)
+
+
+def _product_flops_per_s(backbone: Backbone, threads: int) -> float:
+    import torch
+
+    width, before = backbone.hidden_size, torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        a = torch.ones(ROWS, width, dtype=backbone.arithmetic)
+        b = torch.ones(width, 4 * width, dtype=backbone.arithmetic)
+        torch.mm(a, b)  # the first call sets the library up
+        started, count = time.perf_counter(), 0
+        while (elapsed := time.perf_counter() - started) < MEASURING_S or count == 0:
+            torch.mm(a, b)
+            count += 1
+        return 2 * ROWS * width * 4 * width * count / elapsed
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,221 @@
+"""The page that ``tunekit check FILE`` prints: what would run, on what, and what it would cost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from tunekit.check.model import ArmCheck, Span, SweepCheck
+from tunekit.sweep import Sweep
+
+
+def render(check: SweepCheck) -> RenderableType:
+    """The page as something that a rich Console prints, in a terminal or into a file."""
+    sweep = check.sweep
+    parts: list[RenderableType] = [
+        Text.assemble((f"{sweep.name}: nothing is wrong", "bold")),
+        _section(_plan(check)),
+        Text("Data", style="bold"),
+        _section(_data_lines(check)),
+        Text("Arms", style="bold"),
+        _arms(check),
+        Text("Spaces", style="bold"),
+        _section(_spaces(check)),
+        Text("Estimate", style="bold"),
+        _section(_estimate(check)),
+    ]
+    if check.notes:
+        notes = "\n".join(f"- {note}" for note in check.notes)
+        parts += [Text("Worth knowing", style="bold"), Padding(Text(notes), (0, 0, 1, 2))]
+    return Group(*parts)
+
+
+def _section(lines: Sequence[tuple[str, str]]) -> RenderableType:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, text in lines:
+        table.add_row(name, Text(text))
+    return Padding(table, (0, 0, 1, 2))
+
+
+def _plan(check: SweepCheck) -> list[tuple[str, str]]:
+    sweep = check.sweep
+    final = f" and {check.num_final_trials} to finalise" if check.num_final_trials else ""
+    return [
+        ("trials", f"{_count(check.num_search_trials)} to search{final}, in {_plural(len(check.arms), 'arm')}"),
+        ("search", _search(sweep)),
+        ("stopping", _stopping(sweep)),
+        ("finalise", _finalise(sweep)),
+        ("selection", _selection(sweep)),
+        ("resources", f"a trial takes {_resources(sweep)}"),
+        ("budget", _budget(sweep)),
+    ]
+
+
+def _search(sweep: Sweep) -> str:
+    searcher = f"{sweep.search.searcher} (seed {sweep.search.seed}), {_plural(sweep.search.num_trials, 'point')} an arm"
+    if all(arm.searches_seed for arm in sweep.arms):
+        return f"{searcher}, each with a seed of its own"
+    return f"{searcher}, each on {_plural(len(sweep.seeds), 'seed')}: {_join(sweep.seeds)}"
+
+
+def _stopping(sweep: Sweep) -> str:
+    scheduler = sweep.scheduler
+    if scheduler.name == "none":
+        return "no trial is stopped early"
+    after = f"from epoch {scheduler.grace_period} on"
+    if scheduler.name == "median":
+        return f"median, {after}, against at least {scheduler.min_trials} other trials"
+    return f"{scheduler.name}, {after}, one in {scheduler.reduction_factor} goes on at each rung"
+
+
+def _finalise(sweep: Sweep) -> str:
+    if sweep.finalise.top == 0:
+        return "nothing is finalised, so test is never scored"
+    best = "best point" if sweep.finalise.top == 1 else f"{sweep.finalise.top} best points"
+    return f"the {best} of each arm on seeds {_join(sweep.finalise.seeds)}, then test, once"
+
+
+def _selection(sweep: Sweep) -> str:
+    if sweep.selection == "source_dev":
+        return "dev score of the source language; target languages stay unseen"
+    return "mean dev score over the target languages, which every table then says"
+
+
+def _resources(sweep: Sweep) -> str:
+    resources = sweep.resources
+    gpu = f", {resources.gpu:g} GPU" if resources.gpu else ", no GPU"
+    memory = f", {resources.memory / 2**30:.3g} GiB" if resources.memory else ""
+    return f"{resources.cpu:g} CPU{gpu}{memory}"
+
+
+def _budget(sweep: Sweep) -> str:
+    hours, trials = sweep.budget.hours, sweep.budget.trials
+    limits = [f"{hours:g} hours of training"] if hours is not None else []
+    limits += [_plural(trials, "search trial")] if trials is not None else []
+    return f"{' and '.join(limits)}, shared equally by the arms" if limits else "no ceiling"
+
+
+def _data_lines(check: SweepCheck) -> list[tuple[str, str]]:
+    found: dict[str, list[str]] = {}
+    for arm in check.arms:
+        found.setdefault(_data(arm), []).append(arm.arm.name)
+    if len(found) == 1:
+        return [(check.arms[0].arm.task.name, text) for text in found]
+    return [(_join(arms), f"{check.sweep.arm(arms[0]).task.name}: {text}") for text, arms in found.items()]
+
+
+def _data(arm: ArmCheck) -> str:
+    data, task = arm.data, arm.arm.task
+    languages = list(data.num_test_examples)
+    shots = f"{_plural(task.shots, 'shot')} a class: " if task.shots else ""
+    unit = "sentences" if data.kind == "token" else "pairs"
+    return (
+        f"{shots}train {_count(data.num_train_examples)} and dev {_count(data.num_dev_examples)} {unit} "
+        f"in {task.source_language}; test {_count(sum(data.num_test_examples.values()))} in "
+        f"{_plural(len(languages), 'language')} ({' '.join(languages)}); {_plural(len(data.labels), 'label')}, scored by {data.metric}"
+    )
+
+
+def _arms(check: SweepCheck) -> RenderableType:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="dim")
+    table.add_column("arm", no_wrap=True)
+    for title in ("trials", "trained parameters", "of the backbone", "updates", "a trial", "all trials"):
+        table.add_column(title, justify="right")
+    for arm in check.arms:
+        table.add_row(
+            arm.arm.name,
+            f"{_count(arm.num_search_trials)} + {arm.num_final_trials}",
+            _span(arm.num_trainable, _count),
+            _span(arm.trainable_share, _percent),
+            _span(arm.num_updates, _count),
+            _span(arm.trial_hours, _duration),
+            _span(arm.hours, _duration),
+        )
+    return Padding(table, (0, 0, 0, 2))
+
+
+def _spaces(check: SweepCheck) -> list[tuple[str, str]]:
+    return [(arm.arm.name, "\n".join(_space(arm))) for arm in check.arms]
+
+
+def _space(arm: ArmCheck) -> Iterator[str]:
+    yield f"{arm.arm.method} on {arm.arm.backbone.name}"
+    width = max((len(dimension.name) for dimension in arm.arm.space), default=0)
+    for dimension in arm.arm.space:
+        yield f"{dimension.name:{width}}  {dimension}"
+    for setting in arm.arm.enqueue:
+        yield "tried first: " + ", ".join(f"{name} {value}" for name, value in setting.items())
+    if arm.arm.fixed:
+        yield "fixed: " + ", ".join(f"{name} {value}" for name, value in arm.arm.fixed.items())
+
+
+def _estimate(check: SweepCheck) -> list[tuple[str, str]]:
+    lines = [("in all", _total(check))]
+    for arm in {arm.arm.backbone.name: arm for arm in check.arms}.values():
+        size = f"{_count(arm.num_backbone_parameters)} parameters, {arm.shape_basis}; pieces are {arm.pieces_basis}"
+        lines.append((arm.arm.backbone.name, size))
+    lines += [("rate", basis) for basis in dict.fromkeys(arm.rate.basis for arm in check.arms)]
+    flops = Span.over([end for arm in check.arms for end in (arm.trial_flops.low, arm.trial_flops.high)])
+    formula = (
+        "2 operations a weight and piece forward, 4 more where the backbone is trained, 2 more where only prompts are: "
+        f"{_span(flops, _operations)} a trial. Right within a factor of two or so"
+    )
+    return [*lines, ("formula", formula)]
+
+
+def _total(check: SweepCheck) -> str:
+    stopping = "" if check.sweep.scheduler.name == "none" else " before early stopping"
+    total = f"at most {_span(check.search_hours, _duration)} of search{stopping}"
+    hours = check.sweep.budget.hours
+    if hours is not None and hours < check.search_hours.high:
+        total += f", of which the budget allows {_duration(hours)}"
+    return f"{total}; {_span(check.final_hours, _duration)} to finalise. One trial after the other; workers share it"
+
+
+def _span(span: Span, show: Callable[[float], str]) -> str:
+    low, high = show(span.low), show(span.high)
+    if low == high:
+        return low
+    number, _, unit = low.rpartition(" ")
+    return f"{number} to {high}" if number and high.endswith(f" {unit}") else f"{low} to {high}"
+
+
+def _count(number: float) -> str:
+    return f"{round(number):,}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.3g} %" if share < 0.9995 else f"{100 * share:.1f} %"
+
+
+def _operations(flops: float) -> str:
+    for size, unit in ((1e15, "PFLOP"), (1e12, "TFLOP")):
+        if flops >= size:
+            return f"{_short(flops / size)} {unit}"
+    return f"{_short(flops / 1e9)} GFLOP"
+
+
+def _duration(hours: float) -> str:
+    for size, unit in ((48.0, "days"), (1.0, "h"), (1 / 60, "min")):
+        if hours >= size:
+            return f"{_short(hours / (24 if unit == 'days' else size))} {unit}"
+    return f"{max(1, round(hours * 3600))} s"
+
+
+def _short(number: float) -> str:
+    return f"{number:.1f}" if number < 10 else f"{number:,.0f}"
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{_count(count)} {noun}{'' if count == 1 else 's'}"
+
+
+def _join(items: Sequence[object]) -> str:
+    return ", ".join(map(str, items))
