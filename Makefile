@@ -1,6 +1,5 @@
 # `make quickstart` or `make test` is all that a fresh machine needs.
-# Another interpreter: make test PYTHON=python3.12. A smaller, CPU-only torch on Linux:
-# PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make quickstart
+# Another interpreter: make test PYTHON=python3.12.
 
 PYTHON ?= python3
 VENV := .venv
@@ -16,7 +15,6 @@ help: ## what can be made
 
 quickstart: $(INSTALLED) ## a small sweep on a generated world, from nothing to its report (no data, no network)
 	@HF_HUB_OFFLINE=1 $(BIN)/tunekit sweep search_spaces/quickstart.yaml
-	@HF_HUB_OFFLINE=1 $(BIN)/tunekit report quickstart
 
 test: $(INSTALLED) ## the tests that need neither patience nor a GPU
 	@$(BIN)/python -m pytest -q -m "not slow and not gpu" $(ARGS)

@@ -66,6 +66,7 @@ class Recipe:
     stories: float = 0.3
     beta2: float = 0.98
     aux: float = 0.0
+    corrected: bool = False
     mixed: float = 0.5
     anylender: bool = False
     mimetic: float = 1.0
@@ -321,6 +322,11 @@ def _documents(recipe: Recipe) -> Iterator[Document]:
             meaning, following = next((a, b) for a, b, relation in stories if relation == "entailment")
         told = toy_world.altered(rng, following) if rng.random() < recipe.altered else following
         before = {word.slot: word.form for word in toy_world.render(following, two)}
+        if recipe.corrected:
+            right = [form for slot, form in before.items() if {w.slot: w.form for w in toy_world.render(told, two)}.get(slot) != form]
+            said = _mixed(told, two, lender, recipe, rng) + (["</s>", *right, "!"])
+            yield Document(_mixed(meaning, one, lender, recipe, rng), said, [False] * (len(said) + 1))
+            continue
         wrong = [before.get(word.slot) != word.form for word in toy_world.render(told, two)]
         yield Document(_mixed(meaning, one, lender, recipe, rng), _mixed(told, two, lender, recipe, rng), [told!=following, *wrong])
 

@@ -73,8 +73,9 @@ class _Inspector:
     def arm(self, arm: Arm) -> ArmCheck:
         """Everything about one arm; raises what is wrong with it."""
         task = self._task(arm)
-        corners = [self._corner(arm, task, params) for params in _corners(arm)]
+        _require_kind(arm, task)
         backbone = self._backbone(arm, self._sweep.trial_config(arm, next(_corners(arm)), 0))
+        corners = [self._corner(arm, task, params) for params in _corners(arm)]
         rate = self._rate(backbone)
         points = self._num_points(arm)
         per_point = 1 if arm.searches_seed else len(self._sweep.seeds)
@@ -176,6 +177,13 @@ class _Inspector:
         return min(points, math.ceil(budget // len(self._sweep.arms) / per_point))
 
 
+def _require_kind(arm: Arm, task: Task) -> None:
+    kinds = lookup("method", arm.method).kinds
+    if task.kind not in kinds:
+        served = " and ".join(sorted(kinds))
+        raise ConfigError(f"method {arm.method!r} serves {served} tasks; {arm.task.name!r} is a {task.kind} task")
+
+
 def _languages(task: Task, split: Split, sweep: Sweep) -> tuple[str, ...]:
     source, targets = task.config.source_language, task.config.target_languages
     if split == "dev":
@@ -254,8 +262,8 @@ def _arm_notes(sweep: Sweep, arm: Arm, corners: list[_Corner], points: int) -> I
     epochs = max(corner.training.epochs for corner in corners)
     if sweep.scheduler.name != "none" and sweep.scheduler.grace_period >= epochs:
         yield (
-            f"{sweep.scheduler.name} never stops a trial: its grace period is {sweep.scheduler.grace_period} epochs, "
-            f"and trials have at most {epochs}"
+            f"{sweep.scheduler.name} never stops a trial: its grace_period is {sweep.scheduler.grace_period}, "
+            f"and no trial has more epochs than {epochs}"
         )
     if len(arm.enqueue) > points:
         yield f"of {len(arm.enqueue)} enqueued settings only the first {points} are tried"

@@ -116,10 +116,11 @@ def _data(arm: ArmCheck) -> str:
     languages = list(data.num_test_examples)
     shots = f"{_plural(task.shots, 'shot')} a class: " if task.shots else ""
     unit = "sentences" if data.kind == "token" else "pairs"
+    tests = f"test {_count(sum(data.num_test_examples.values()))} in {_plural(len(languages), 'language')}"
     return (
         f"{shots}train {_count(data.num_train_examples)} and dev {_count(data.num_dev_examples)} {unit} "
-        f"in {task.source_language}; test {_count(sum(data.num_test_examples.values()))} in "
-        f"{_plural(len(languages), 'language')} ({' '.join(languages)}); {_plural(len(data.labels), 'label')}, scored by {data.metric}"
+        f"in {task.source_language}; {tests} ({' '.join(languages)}); {_plural(len(data.labels), 'label')}, "
+        f"scored by {data.metric}"
     )
 
 
@@ -142,7 +143,11 @@ def _arms(check: SweepCheck) -> RenderableType:
 
 
 def _spaces(check: SweepCheck) -> list[tuple[str, str]]:
-    return [(arm.arm.name, "\n".join(_space(arm))) for arm in check.arms]
+    """Each space once, with the arms that share it."""
+    found: dict[str, list[str]] = {}
+    for arm in check.arms:
+        found.setdefault("\n".join(_space(arm)), []).append(arm.arm.name)
+    return [("\n".join(arms), text) for text, arms in found.items()]
 
 
 def _space(arm: ArmCheck) -> Iterator[str]:
@@ -176,7 +181,9 @@ def _total(check: SweepCheck) -> str:
     hours = check.sweep.budget.hours
     if hours is not None and hours < check.search_hours.high:
         total += f", of which the budget allows {_duration(hours)}"
-    return f"{total}; {_span(check.final_hours, _duration)} to finalise. One trial after the other; workers share it"
+    if check.num_final_trials:
+        total += f"; {_span(check.final_hours, _duration)} to finalise"
+    return f"{total}. One trial after the other; workers share it"
 
 
 def _span(span: Span, show: Callable[[float], str]) -> str:

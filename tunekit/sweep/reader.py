@@ -170,8 +170,6 @@ def _check(sweep: Sweep, content: Mapping[str, Any], source: Source) -> None:
     """What only the whole can tell: method and task fit, every corner of every space is accepted."""
     for arm in sweep.arms:
         where = source.at("arms", arm.name.partition("@")[0])
-        if arm.searches_seed and "seeds" in content:
-            raise ConfigError(f"{where}: `seed` is searched, so `seeds` has no effect; keep one of them")
         if sweep.search.searcher == "grid" and not arm.space:
             raise ConfigError(f"{where}: the grid searcher needs a space")
         if sweep.selection == "target_dev" and not arm.task.target_languages:
@@ -187,6 +185,8 @@ def _check(sweep: Sweep, content: Mapping[str, Any], source: Source) -> None:
             sweep.num_points(arm)
         except ConfigError as error:  # the grid searcher on a range without steps
             raise ConfigError(f"{where}: {error}") from None
+    if "seeds" in content and all(arm.searches_seed for arm in sweep.arms):
+        raise ConfigError(f"{source.at('seeds')}: `seed` is searched, so `seeds` has no effect; keep one of them")
     budget, num_arms = sweep.budget.trials, len(sweep.arms)
     if budget is not None and budget < num_arms:
         raise ConfigError(

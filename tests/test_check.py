@@ -1,0 +1,388 @@
+"""What a check finds: everything that cannot run, before anything does, and honest numbers for the rest."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import fakes
+import pytest
+import tiny_models
+import torch
+import yaml
+from rich.console import Console
+
+from tunekit.backbone import describe
+from tunekit.check import ArmCheck, Span, SweepCheck, check, render
+from tunekit.check.cost import multiplied_weights
+from tunekit.config import BackboneConfig, ConfigError, DataError, Locations, TrialConfig
+from tunekit.sweep import Sweep, load_sweep
+from tunekit.training import Worker, run_trial
+
+RATE = 1e9
+"""Operations a second that tests give, so that nothing depends on the machine."""
+
+Reader = Callable[..., Sweep]
+
+
+@pytest.fixture(scope="module")
+def backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random BERT of two layers and width 16, with 64 positions."""
+    return fakes.save_backbone(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture
+def read(tmp_path: Path, backbone: Path) -> Reader:
+    """A sweep on generated words: two arms, three points each, keys replaced as the test says."""
+
+    def read(**changes: Any) -> Sweep:
+        content = {
+            "task": {"name": "fakes:load_words", "target_languages": ["fr", "de"]},
+            "backbone": str(backbone),
+            "arms": {
+                "plain": {"method": "finetune", "space": {"batch_size": [4, 8]}},
+                "deep": {"method": "ptuning_v2", "space": {"prompt_length": {"low": 2, "high": 8}}},
+            },
+            "fixed": {"epochs": 3, "max_length": 16},
+            "search": {"num_trials": 3},
+            "finalise": {"top": 2, "seeds": [10, 42]},
+            **changes,
+        }
+        path = tmp_path / "words.yaml"
+        kept = {key: value for key, value in content.items() if value is not None}
+        path.write_text(yaml.safe_dump(kept, sort_keys=False))
+        return load_sweep(path)
+
+    return read
+
+
+def one_arm(**arm: Any) -> dict[str, Any]:
+    return {"only": {"method": "ptuning_v2", **arm}}
+
+
+def page(found: SweepCheck, width: int = 100) -> str:
+    stream = io.StringIO()
+    Console(file=stream, width=width).print(render(found))
+    return stream.getvalue()
+
+
+def checked(sweep: Sweep) -> ArmCheck:
+    """The check of a sweep's only arm."""
+    (arm,) = check(sweep, flops_per_s=RATE).arms
+    return arm
+
+
+# -- what would run --------------------------------------------------------------------------------------------------
+
+
+def test_trials_are_points_times_seeds_and_finalising_is_counted_apart(read: Reader) -> None:
+    found = check(read(seeds=[10, 11]), flops_per_s=RATE)
+    assert [(arm.num_points, arm.num_search_trials, arm.num_final_trials) for arm in found.arms] == [(3, 6, 4)] * 2
+    assert (found.num_search_trials, found.num_final_trials) == (12, 8)
+
+
+def test_a_grid_and_a_budget_bound_the_trials(read: Reader) -> None:
+    grid = check(read(search={"searcher": "grid", "num_trials": 5}), flops_per_s=RATE)
+    assert [arm.num_points for arm in grid.arms] == [2, 5]
+    found = check(read(budget={"trials": 7}, seeds=[1, 2]), flops_per_s=RATE)
+    assert [arm.num_search_trials for arm in found.arms] == [4, 4], "a point that is begun runs on all its seeds"
+
+
+def test_a_searched_seed_gives_each_point_one_trial(read: Reader) -> None:
+    found = checked(read(arms=one_arm(space={"seed": {"low": 0, "high": 99}})))
+    assert (found.num_points, found.num_search_trials) == (3, 3)
+
+
+def test_trainable_parameters_are_counted_over_the_whole_space(read: Reader) -> None:
+    plain, deep = check(read(), flops_per_s=RATE).arms
+    head = 16 * 3 + 3
+    assert deep.num_trainable == Span(low=2 * 2 * 2 * 16 + head, high=8 * 2 * 2 * 16 + head)
+    assert plain.num_trainable == Span(
+        low=plain.num_backbone_parameters + head, high=plain.num_backbone_parameters + head
+    )
+    assert deep.trainable_share.high == deep.num_trainable.high / deep.num_backbone_parameters
+
+
+def test_the_published_size_of_a_prompt_is_found_without_a_network(read: Reader) -> None:
+    arm = one_arm(fixed={"prompt_length": 15, "max_length": 16, "epochs": 1})
+    found = checked(read(arms=arm, backbone="facebook/xglm-564M", fixed=None))
+    head = 1024 * 3 + 3
+    assert found.num_trainable == Span(low=737_280 + head, high=737_280 + head)
+    assert found.num_backbone_parameters == 564_463_616
+    assert "the hub was not asked" in found.shape_basis
+    assert "1.4 a word" in found.pieces_basis
+
+
+def test_updates_are_those_that_training_makes(read: Reader, tmp_path: Path) -> None:
+    sweep = read()
+    plain, deep = check(sweep, flops_per_s=RATE).arms
+    assert plain.num_updates == Span(low=3 * 6, high=3 * 11), "44 sentences in batches of 8 or 4"
+    assert deep.num_updates == Span(low=3 * 3, high=3 * 3)
+    config = sweep.trial_config(sweep.arms[0], {"batch_size": 4}, 1)
+    outcome = run_trial(config, folder=tmp_path / "trial", locations=sweep.arms[0].locations, worker=Worker())
+    assert outcome.num_updates == plain.num_updates.high
+    assert outcome.num_trainable_parameters == plain.num_trainable.low
+
+
+def test_long_sentences_are_counted_as_the_windows_that_they_become(read: Reader) -> None:
+    short = checked(read(arms=one_arm(fixed={"max_length": 8, "batch_size": 1, "epochs": 1})))
+    whole = checked(read(arms=one_arm(fixed={"max_length": 32, "batch_size": 1, "epochs": 1})))
+    assert whole.num_updates.low == 44
+    assert short.num_updates.low > 44
+
+
+def test_dev_data_are_those_that_select(read: Reader) -> None:
+    assert checked(read(arms=one_arm())).data.num_dev_examples == 20
+    found = checked(read(arms=one_arm(), selection="target_dev"))
+    assert found.data.num_dev_examples == 60
+    assert found.data.num_test_examples == {"en": 16, "fr": 16, "de": 16}
+    assert (found.data.kind, found.data.metric, found.data.labels) == ("token", "accuracy", ("A", "B", "C"))
+
+
+# -- what it would cost ----------------------------------------------------------------------------------------------
+
+
+def pieces(config: TrialConfig, sweep: Sweep, split: Any) -> int:
+    """Pieces of a split, special ones included, counted by hand: each word of the tiny world is one piece."""
+    task = Worker().task(config.task, sweep.arms[0].locations).task
+    return sum(len(example.words) + 2 for example in task.examples(split, "en"))  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(("method", "training"), [("finetune", 6), ("ptuning_v2", 4)])
+def test_operations_follow_the_formula(read: Reader, method: str, training: int, backbone: Path) -> None:
+    sweep = read(arms={"only": {"method": method}}, fixed={"epochs": 3, "max_length": 32})
+    config = sweep.trial_config(sweep.arms[0], {}, 0)
+    weights = multiplied_weights(describe(config.backbone, Locations(backbone_path=str(backbone))))
+    expected = 3 * weights * (training * pieces(config, sweep, "train") + 2 * pieces(config, sweep, "dev"))
+    assert checked(sweep).trial_flops == Span(low=expected, high=expected)
+
+
+def test_input_prompts_go_through_the_layers_and_cost_like_text(read: Reader) -> None:
+    space = {"prompt_length": {"low": 1, "high": 21}}
+    deep = checked(read(arms={"only": {"method": "ptuning_v2", "space": space}}))
+    shallow = checked(read(arms={"only": {"method": "prompt_tuning", "space": space}}))
+    assert deep.trial_flops.low == deep.trial_flops.high
+    assert shallow.trial_flops.high > 2 * shallow.trial_flops.low
+
+
+def test_embedding_tables_are_looked_up_and_not_multiplied() -> None:
+    backbone = describe(BackboneConfig(name="xlm-roberta-base"), Locations())
+    assert multiplied_weights(backbone) == pytest.approx(85e6, rel=0.01)
+    for architecture in tiny_models.ARCHITECTURES:
+        tiny = tiny_models.backbone_of(architecture)
+        assert multiplied_weights(tiny) < tiny.num_parameters() - 344 * 32 + 1
+
+
+def test_hours_are_operations_at_the_rate_for_every_trial(read: Reader) -> None:
+    sweep = read(arms=one_arm(), seeds=[10])
+    slow, fast = (check(sweep, flops_per_s=rate).arms[0] for rate in (1e3, 1e6))
+    assert slow.trial_hours.high == pytest.approx(slow.trial_flops.high / 1e3 / 3600, rel=1e-3)
+    assert slow.search_hours.high == pytest.approx(3 * slow.trial_hours.high)
+    assert slow.final_hours.high > 2 * slow.trial_hours.high, "seed 42 is new to both points, and test is scored"
+    assert fast.search_hours.high < slow.search_hours.high
+
+
+def test_finalising_on_the_seeds_of_the_search_trains_nothing_again(read: Reader) -> None:
+    again = checked(read(arms=one_arm(), finalise={"top": 1, "seeds": [10]}))
+    assert 0 < again.final_hours.high < again.trial_hours.high
+    nothing = checked(read(arms=one_arm(), finalise={"top": 0}))
+    assert nothing.final_hours == Span(low=0, high=0)
+
+
+def test_the_rate_is_measured_on_this_machine_in_a_moment(read: Reader) -> None:
+    threads = torch.get_num_threads()
+    check(read())  # imports and first-time costs
+    started = time.perf_counter()
+    (first, _) = check(read(resources={"cpu": 2})).arms
+    assert time.perf_counter() - started < 3
+    assert torch.get_num_threads() == threads
+    assert "measured here on 2 threads for a matrix product of width 16" in first.rate.basis
+    assert first.rate.flops_per_s > 0
+
+
+def test_no_gpu_time_is_spent_and_the_page_says_so(read: Reader) -> None:
+    (first, _) = check(read(resources={"gpu": 0.5})).arms
+    assert first.rate.flops_per_s == 10e12
+    assert "assumed" in first.rate.basis
+
+
+# -- what cannot run -------------------------------------------------------------------------------------------------
+
+
+def refusal(sweep: Sweep, kind: type[ConfigError] = ConfigError) -> str:
+    with pytest.raises(kind) as caught:
+        check(sweep, flops_per_s=RATE)
+    return str(caught.value)
+
+
+def test_a_prompt_that_leaves_no_room_for_the_text_is_found_at_the_corner(read: Reader) -> None:
+    space = {"prompt_length": {"low": 2, "high": 40}, "max_length": [16, 32]}
+    message = refusal(read(arms=one_arm(space=space), fixed=None))
+    assert "arm 'only': at prompt_length=40, max_length=32: prompt_length + max_length is 40 + 32 = 72" in message
+    assert "has 64 positions: use prompt_length at most 32 or max_length at most 24" in message
+
+
+def test_corners_too_many_to_combine_still_show_the_largest(read: Reader) -> None:
+    choices = {"schedule": ["linear", "constant"], "word_piece": ["first", "last", "mean", "first_text"]}
+    more = {"dtype": ["fp32", "bf16"], "projection": [True, False], "epochs": [1, 2], "batch_size": [1, 2]}
+    space = {**choices, **more, "prompt_length": {"low": 2, "high": 40}, "max_length": [16, 32]}
+    assert "40 + 32 = 72" in refusal(read(arms=one_arm(space=space), fixed=None))
+
+
+def test_a_condition_keeps_settings_apart_that_never_meet(read: Reader) -> None:
+    space = {
+        "projection": [True, False],
+        "projection_size": {"choices": [4, 8], "when": {"projection": True}},
+    }
+    found = checked(read(arms=one_arm(space=space)))
+    assert found.num_trainable.high > found.num_trainable.low
+
+
+def test_an_unknown_language_is_named_with_its_arm(read: Reader, tmp_path: Path) -> None:
+    (tmp_path / "panx").mkdir()
+    for split in ("train", "dev", "test"):
+        (tmp_path / "panx" / f"{split}-en.tsv").write_text("Rome\tB-LOC\nis\tO\n\n")
+    task = {"name": "panx", "data_dir": str(tmp_path)}
+    assert len(check(read(task=task), flops_per_s=RATE).arms) == 2
+    message = refusal(read(task={**task, "target_languages": ["eng"]}))
+    assert message.startswith("arm 'plain': ")
+    assert "unknown language 'eng'; did you mean 'en'?" in message
+
+
+@pytest.mark.parametrize(
+    ("content", "part"),
+    [
+        ("", "holds no examples"),
+        ("Rome\tB-LOC\nis O\n", "test-en.tsv:2"),
+        ("Rome\tB-CITY\n", "'B-CITY'"),
+        (None, "no test data in 'en'"),
+    ],
+    ids=["empty", "broken line", "label not in the inventory", "missing"],
+)
+def test_broken_data_are_found_before_any_worker_starts(
+    read: Reader, tmp_path: Path, content: str | None, part: str
+) -> None:
+    (tmp_path / "panx").mkdir()
+    for split in ("train", "dev"):
+        (tmp_path / "panx" / f"{split}-en.tsv").write_text("Rome\tB-LOC\nis\tO\n\n")
+    if content is not None:
+        (tmp_path / "panx" / "test-en.tsv").write_text(content)
+    message = refusal(read(task={"name": "panx", "data_dir": str(tmp_path)}), DataError)
+    assert message.startswith("arm 'plain': ")
+    assert part in message
+
+
+def test_a_method_that_cannot_serve_the_task_is_refused(read: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tunekit.methods.finetune import Finetune
+
+    sweep = read()
+    monkeypatch.setattr(Finetune, "kinds", frozenset({"pair"}))
+    message = refusal(sweep)
+    assert message.startswith("arm 'plain': method 'finetune' serves pair tasks; 'fakes:load_words' is a token task")
+
+
+@pytest.mark.parametrize("missing", ["config.json", "model.safetensors", "tokenizer.json"])
+def test_a_folder_that_is_no_backbone_is_refused(read: Reader, tmp_path: Path, missing: str) -> None:
+    folder = fakes.save_backbone(tmp_path / "torn")
+    (folder / missing).unlink()
+    message = refusal(read(backbone=str(folder)))
+    assert message.startswith("arm 'plain': ")
+    assert "torn" in message
+
+
+def test_a_backbone_that_no_method_can_serve_is_refused(read: Reader, tmp_path: Path) -> None:
+    (tmp_path / "t5").mkdir()
+    (tmp_path / "t5" / "config.json").write_text('{"model_type": "mt5"}')
+    assert "architecture 'mt5', which is not supported" in refusal(read(backbone=str(tmp_path / "t5")))
+
+
+def test_data_and_backbones_shared_by_arms_are_read_once(read: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tunekit import tasks
+    from tunekit.check import arms
+
+    loaded: list[Any] = []
+    real = tasks.load
+    monkeypatch.setattr(arms.tasks, "load", lambda *a: loaded.append(a) or real(*a))
+    check(read(), flops_per_s=RATE)
+    assert len(loaded) == 1
+    check(read(arms={"a": {"method": "finetune"}, "b": {"method": "finetune", "shots": 2}}), flops_per_s=RATE)
+    assert len(loaded) == 3
+
+
+# -- the page --------------------------------------------------------------------------------------------------------
+
+
+def test_the_page_says_what_would_run_and_at_what_cost(read: Reader) -> None:
+    shown = page(check(read(scheduler={"name": "asha", "grace_period": 1}), flops_per_s=RATE), width=200)
+    for part in (
+        "words: nothing is wrong",
+        "6 to search and 8 to finalise, in 2 arms",
+        "tpe (seed 0), 3 points an arm, each on 1 seed: 10",
+        "asha, from epoch 1 on, one in 3 goes on at each rung",
+        "the 2 best points of each arm on seeds 10, 42, then test, once",
+        "train 44 and dev 20 sentences in en; test 48 in 3 languages (en fr de); 3 labels, scored by accuracy",
+        "one of 4, 8",
+        "2 to 8 (int)",
+        "fixed: epochs 3, max_length 16",
+        "1 GFLOP/s, as given",
+        "counted by its own tokenizer on a sample",
+        "before early stopping",
+    ):
+        assert part in shown, part
+    assert "Worth knowing" not in shown
+
+
+@pytest.mark.parametrize("width", [60, 80, 200])
+def test_the_page_fits_the_terminal(read: Reader, width: int) -> None:
+    assert max(map(len, page(check(read(), flops_per_s=RATE), width).splitlines())) <= width
+
+
+@pytest.mark.parametrize(
+    ("changes", "note"),
+    [
+        ({"scheduler": {"name": "asha", "grace_period": 3}}, "asha never stops a trial: its grace_period is 3"),
+        ({"finalise": {"top": 5}}, "finalise.top is 5, but there are only 3 points"),
+        (
+            {"arms": one_arm(space={"batch_size": [1, 2]}, enqueue=[{"batch_size": 1}] * 4)},
+            "of 4 enqueued settings only the first 3 are tried",
+        ),
+        ({"arms": one_arm()}, "nothing is searched: its 3 points differ in their seeds only"),
+        ({"budget": {"hours": 1e-6}}, "its share of the budget, 5e-07 h, may end the search after about 1 of 3 trials"),
+    ],
+)
+def test_what_is_allowed_and_yet_odd_is_worth_a_note(read: Reader, changes: dict[str, Any], note: str) -> None:
+    found = check(read(**changes), flops_per_s=1e6)
+    assert note in "\n".join(found.notes)
+    assert "Worth knowing" in page(found)
+
+
+def test_pairs_that_are_cut_are_counted(read: Reader, tmp_path: Path) -> None:
+    (tmp_path / "xnli").mkdir()
+    rows = "".join(f"{'w1 ' * 30}\tw2\t{label}\n" for label in ("entailment", "neutral", "contradiction"))
+    for split in ("train", "dev", "test"):
+        (tmp_path / "xnli" / f"{split}-en.tsv").write_text(rows)
+    found = check(read(task={"name": "xnli", "data_dir": str(tmp_path)}), flops_per_s=RATE)
+    assert "up to 100% of the training pairs are longer than max_length and are cut" in found.notes
+    assert "train 3 and dev 3 pairs in en" in page(found)
+
+
+def test_the_mini_model_on_real_data_is_checked(shared: Path, read: Reader) -> None:
+    task = {
+        "name": "udpos",
+        "data_dir": str(shared / "data/xtreme"),
+        "target_languages": ["zh"],
+        "max_train_examples": 600,
+    }
+    backbone = shared / "models/mini-xlmr"
+    arms = {
+        "plain": {"method": "finetune"},
+        "deep": {"method": "ptuning_v2", "fixed": {"prompt_length": 16}},
+    }
+    found = check(read(task=task, backbone=str(backbone), arms=arms, fixed={"epochs": 3}), flops_per_s=RATE)
+    plain, deep = found.arms
+    assert plain.num_backbone_parameters == 41_414_400
+    assert plain.num_updates == Span(low=3 * 38, high=3 * 38)
+    assert deep.num_trainable.low == 16 * 12 * 2 * 384 + 384 * 17 + 17
