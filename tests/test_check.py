@@ -18,8 +18,9 @@ from rich.console import Console
 from tunekit.backbone import describe
 from tunekit.check import ArmCheck, Span, SweepCheck, check, render
 from tunekit.check.cost import multiplied_weights
-from tunekit.config import BackboneConfig, ConfigError, DataError, Locations, TrialConfig
+from tunekit.config import BackboneConfig, ConfigError, DataError, Locations, TaskConfig, TrialConfig
 from tunekit.sweep import Sweep, load_sweep
+from tunekit.tasks.examples import labels_of
 from tunekit.training import Worker, run_trial
 
 RATE = 1e9
@@ -148,7 +149,7 @@ def test_dev_data_are_those_that_select(read: Reader) -> None:
 def pieces(config: TrialConfig, sweep: Sweep, split: Any) -> int:
     """Pieces of a split, special ones included, counted by hand: each word of the tiny world is one piece."""
     task = Worker().task(config.task, sweep.arms[0].locations).task
-    return sum(len(example.words) + 2 for example in task.examples(split, "en"))  # type: ignore[union-attr]
+    return sum(len(labels_of(example)) + 2 for example in task.examples(split, "en"))
 
 
 @pytest.mark.parametrize(("method", "training"), [("finetune", 6), ("ptuning_v2", 4)])
@@ -301,11 +302,14 @@ def test_a_backbone_that_no_method_can_serve_is_refused(read: Reader, tmp_path: 
 
 def test_data_and_backbones_shared_by_arms_are_read_once(read: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
     from tunekit import tasks
-    from tunekit.check import arms
 
-    loaded: list[Any] = []
+    def load(config: TaskConfig, locations: Locations) -> tasks.Task:
+        loaded.append(config)
+        return real(config, locations)
+
+    loaded: list[TaskConfig] = []
     real = tasks.load
-    monkeypatch.setattr(arms.tasks, "load", lambda *a: loaded.append(a) or real(*a))
+    monkeypatch.setattr(tasks, "load", load)
     check(read(), flops_per_s=RATE)
     assert len(loaded) == 1
     check(read(arms={"a": {"method": "finetune"}, "b": {"method": "finetune", "shots": 2}}), flops_per_s=RATE)
@@ -335,9 +339,16 @@ def test_the_page_says_what_would_run_and_at_what_cost(read: Reader) -> None:
     assert "Worth knowing" not in shown
 
 
-@pytest.mark.parametrize("width", [60, 80, 200])
-def test_the_page_fits_the_terminal(read: Reader, width: int) -> None:
-    assert max(map(len, page(check(read(), flops_per_s=RATE), width).splitlines())) <= width
+def test_a_page_of_80_columns_says_all_that_a_wide_one_says(read: Reader) -> None:
+    arms = {
+        "finetune": {"method": "finetune", "shots": [8, 16]},
+        "ptuning_v2": {"method": "ptuning_v2", "shots": [8, 16], "space": {"prompt_length": {"low": 8, "high": 40}}},
+    }
+    found = check(read(backbone="xlm-roberta-base", arms=arms), flops_per_s=RATE)
+    narrow, wide = ({word for word in page(found, width).split() if "─" not in word} for width in (80, 300))
+    assert narrow == wide
+    assert "277,455,363" in narrow
+    assert max(map(len, page(found, 80).splitlines())) <= 80
 
 
 @pytest.mark.parametrize(

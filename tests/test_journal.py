@@ -58,7 +58,11 @@ def write_story(folder: Path) -> SweepRecord:
         outcome = Outcome(state="COMPLETE", value=0.75, best_epoch=2, metrics={"dev/en/accuracy": 0.75})
         journal.append("finished", trial_id="t1", outcome=outcome)
         journal.append(
-            "tested", trial_id="t1", scores={"test/de/accuracy": 0.6}, baselines={"majority/de/accuracy": 0.3}
+            "tested",
+            trial_id="t1",
+            scores={"test/de/accuracy": 0.6},
+            baselines={"majority/de/accuracy": 0.3},
+            num_examples={"de": 200},
         )
         journal.append("created", **created("t2", number=1))
         journal.append("finished", trial_id="t2", outcome=Outcome(state="FAILED", value=None, reason="loss became nan"))
@@ -92,6 +96,7 @@ def test_a_record_adds_its_events_up(folder: Path) -> None:
     assert (first.num_attempts, first.num_interruptions) == (2, 1)
     assert first.decisions == {1: {"stop": False, "rung": 1, "cutoff": None}}
     assert (first.test_scores, first.baselines) == ({"test/de/accuracy": 0.6}, {"majority/de/accuracy": 0.3})
+    assert first.num_test_examples == {"de": 200}
     assert first.params["words"] == "猫\n\u2028 dog"
     assert (second.state, second.value, second.best_so_far) == ("FAILED", None, None)
     assert second.outcome is not None and second.outcome.reason == "loss became nan"

@@ -125,12 +125,9 @@ def _data(arm: ArmCheck) -> str:
 
 
 def _arms(check: SweepCheck) -> RenderableType:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="dim")
-    table.add_column("arm", no_wrap=True)
-    for title in ("trials", "trained parameters", "of the backbone", "updates", "a trial", "all trials"):
-        table.add_column(title, justify="right")
-    for arm in check.arms:
-        table.add_row(
+    titles = ("arm", "trials", "trained parameters", "of the backbone", "updates", "a trial", "all trials")
+    rows = [
+        (
             arm.arm.name,
             f"{_count(arm.num_search_trials)} + {arm.num_final_trials}",
             _span(arm.num_trainable, _count),
@@ -139,7 +136,15 @@ def _arms(check: SweepCheck) -> RenderableType:
             _span(arm.trial_hours, _duration),
             _span(arm.hours, _duration),
         )
-    return Padding(table, (0, 0, 0, 2))
+        for arm in check.arms
+    ]
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), header_style="dim")
+    for title, *cells in zip(titles, *rows, strict=True):
+        widest = max(len(word) for cell in (title, *cells) for word in cell.split())  # a number is never cut
+        table.add_column(title, justify="left" if title == "arm" else "right", min_width=widest, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    return Padding(table, (0, 0, 0, 1))
 
 
 def _spaces(check: SweepCheck) -> list[tuple[str, str]]:

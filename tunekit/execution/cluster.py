@@ -215,7 +215,8 @@ def run_on_ray(search: Search, folder: Path, *, address: str | None, num_workers
         room = _room(resources)
         if room < 1:
             raise ConfigError(f"resources: a trial takes {_wanted(resources)}, but no node offers it ({_offered()})")
-        _require_shared_folder(folder)
+        if address is not None:
+            _require_shared_folder(folder)
         return _fit(search, folder, min(num_workers or room, room))
     finally:
         ray.shutdown()
@@ -270,8 +271,6 @@ def _require_shared_folder(folder: Path) -> None:
     from tunekit import __version__
 
     nodes = _nodes()
-    if len(nodes) < 2:
-        return
     with tempfile.NamedTemporaryFile(dir=folder, prefix=".seen-by-all-") as token:
         for node in nodes:
             host = node["NodeManagerHostname"]

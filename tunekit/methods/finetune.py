@@ -1,8 +1,8 @@
 """Fine-tuning: every weight of the backbone and a linear head are trained.
 
 The baseline of all three papers (*Vanilla*, *FT*). Differences from the usual scripts, all deliberate: the head reads
-the first state as it is, without BERT's pretrained pooler, so that every backbone gets the same head; a word is read
-at its first piece that carries text (`word_piece`), not at a lone "▁".
+the last hidden states, normalised, without BERT's pretrained pooler, so that every backbone gets the same head; a word
+is read at its first piece that carries text (`word_piece`), not at a lone "▁".
 
 With bf16 the weights are kept in fp32 and the arithmetic runs under autocast (see ``Backbone``).
 """

@@ -4,7 +4,7 @@ The P trained vectors take the first P positions and the text, its start piece i
 for encoders as for causal models, which is PEFT's order. Only they and a linear head are trained; the backbone stays as
 it is, bit for bit. This is the "input only" ablation of P-tuning v2.
 
-Deliberate difference from the paper: a linear head instead of generated label words, as for the other methods.
+Deliberate difference from the paper: a linear head instead of generated label words, as in the other methods.
 The frozen backbone keeps its own dropout while training.
 """
 

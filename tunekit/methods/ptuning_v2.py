@@ -5,8 +5,8 @@ table E [P, 2 x layers x width], or with `projection` from W2 tanh(W1 E' + b1) +
 and a linear head are trained; the backbone stays as it is, bit for bit. Numbers are laid out as in PEFT's prefix
 tuning, with which the outputs agree.
 
-Deliberate differences from the authors' code: the table starts at N(0, `initial_std`) instead of N(0, 1); words are
-read at `word_piece`; a causal model is read at the last piece (of the text, or of each word).
+Deliberate differences from the authors' code: the table starts at N(0, `initial_std`) instead of N(0, 1); the head
+normalises what it reads; words are read at `word_piece`, or in a causal model at the last piece.
 The frozen backbone keeps its own dropout while training, as in the authors' code.
 """
 

@@ -13,7 +13,7 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 Part = Literal["train", "dev", "test", "text"]
 """Where a meaning belongs; ``text`` is the unlabelled text that backbones are pretrained on."""
@@ -24,14 +24,30 @@ TAGS = ("NOUN", "VERB", "ADJ", "ADV", "DET", "NUM", "ADP", "PRON", "PROPN", "CON
 RELATIONS = ("entailment", "neutral", "contradiction")
 """Every label of the pair task."""
 
-_NOUNS = (
-    "dog child house bread river friend stone horse market bird mother fish wheel forest teacher boat fear king knife winter "
-    "love farmer letter walk garden doctor song bridge sleep lamp merchant wolf island apple tower"
-).split()
-_OPPOSITE_VERBS = (("find", "lose"), ("love", "fear"), ("buy", "sell"), ("open", "close"), ("build", "break"), ("push", "pull"))
+_NOUNS = tuple(
+    """
+    dog child house bread river friend stone horse market bird mother fish wheel forest teacher boat fear king knife
+    winter love farmer letter walk garden doctor song bridge sleep lamp merchant wolf island apple tower
+    """.split()  # noqa: SIM905 (35 quoted words are harder to read)
+)
+_OPPOSITE_VERBS = (
+    ("find", "lose"),
+    ("love", "fear"),
+    ("buy", "sell"),
+    ("open", "close"),
+    ("build", "break"),
+    ("push", "pull"),
+)
 _TRANSITIVE = (*(verb for pair in _OPPOSITE_VERBS for verb in pair), "see", "carry", "follow", "paint", "hear")
 _INTRANSITIVE = ("sleep", "walk", "laugh", "wait", "fall", "work")
-_OPPOSITE_ADJECTIVES = (("big", "small"), ("old", "young"), ("good", "bad"), ("hot", "cold"), ("rich", "poor"), ("dry", "wet"))
+_OPPOSITE_ADJECTIVES = (
+    ("big", "small"),
+    ("old", "young"),
+    ("good", "bad"),
+    ("hot", "cold"),
+    ("rich", "poor"),
+    ("dry", "wet"),
+)
 _ADJECTIVES = tuple(adjective for pair in _OPPOSITE_ADJECTIVES for adjective in pair)
 _ADVERBS = ("today", "often", "slowly", "here", "yesterday", "loudly", "alone", "soon")
 _DETERMINERS = ("the", "a", "this", "every", "my")
@@ -76,6 +92,8 @@ LANGUAGES: dict[str, Language] = {
 
 @dataclass(frozen=True, slots=True)
 class NounPhrase:
+    """Who or what a clause speaks of: a noun with what specifies it, a name, or a pronoun."""
+
     head: str
     kind: Literal["noun", "name", "pronoun"] = "noun"
     determiner: str | None = None
@@ -122,7 +140,7 @@ def meanings(part: Part, seed: str = "") -> Iterator[Clause]:
 
 
 def pairs(part: Part, seed: str = "") -> Iterator[tuple[Clause, Clause, str]]:
-    """Premise, hypothesis and relation without end; every three in a row hold each relation once. Parts share no premise."""
+    """Premise, hypothesis and relation without end, in threes that hold each relation once. Parts share no premise."""
     rng = random.Random(f"toy pairs/{part}/{seed}")
     while True:
         for relation in rng.sample(RELATIONS, k=3):
@@ -141,10 +159,11 @@ def altered(rng: random.Random, clause: Clause) -> Clause:
     for name in phrases:
         phrase: NounPhrase = getattr(clause, name)
         if kind == "adjective" and phrase.adjective:
-            new = dataclasses.replace(phrase, adjective=_other(rng, _ADJECTIVES, phrase.adjective))
-            return dataclasses.replace(clause, **{name: new})
+            return _with(
+                clause, name, dataclasses.replace(phrase, adjective=_other(rng, _ADJECTIVES, phrase.adjective))
+            )
         if kind == "noun" and phrase.kind == "noun":
-            return dataclasses.replace(clause, **{name: dataclasses.replace(phrase, head=_other(rng, _NOUNS, phrase.head))})
+            return _with(clause, name, dataclasses.replace(phrase, head=_other(rng, _NOUNS, phrase.head)))
     if kind == "negation":
         return dataclasses.replace(clause, is_negated=not clause.is_negated)
     verbs = _TRANSITIVE if clause.object else _INTRANSITIVE
@@ -164,6 +183,11 @@ def render(clause: Clause, language: str) -> tuple[Word, ...]:
         conjunction = Word(lexicons()[language][clause.conjunction], "CONJ", "conjunction")
         words = [*words, conjunction, *_clause_words(clause.second, language, "2")]
     return (*words, Word(clause.end, "PUNCT", "end"))
+
+
+def text(clause: Clause, language: str) -> str:
+    """The clause as a line of `language`, words apart by a space."""
+    return " ".join(word.form for word in render(clause, language))
 
 
 @cache
@@ -186,7 +210,9 @@ def lexicons() -> dict[str, dict[str, str]]:
 
 def _coin(rng: random.Random, language: Language, num_syllables: int) -> str:
     sounds = {"C": language.consonants, "V": language.vowels}
-    return "".join(rng.choice(sounds[letter]) for _ in range(num_syllables) for letter in rng.choice(language.syllables))
+    return "".join(
+        rng.choice(sounds[letter]) for _ in range(num_syllables) for letter in rng.choice(language.syllables)
+    )
 
 
 def _clause(rng: random.Random, full: bool = False) -> Clause:
@@ -235,13 +261,18 @@ def _hypothesis(rng: random.Random, premise: Clause, relation: str) -> Clause:
         changed = rng.choice(("subject", "object"))
         phrase = getattr(short, changed)
         phrase = dataclasses.replace(phrase, head=_other(rng, _NOUNS, phrase.head))
-        return dataclasses.replace(short, is_negated=rng.random() < 0.1, **{changed: phrase})
+        return _with(dataclasses.replace(short, is_negated=rng.random() < 0.1), changed, phrase)
     if premise.verb in _OPPOSITES and rng.random() < 0.3:
         return dataclasses.replace(short, verb=_OPPOSITES[premise.verb])
     if rng.random() < 0.3:
         opposite = dataclasses.replace(object_, adjective=_OPPOSITES[object_.adjective or ""])
         return dataclasses.replace(short, object=opposite)
     return dataclasses.replace(short, is_negated=True)
+
+
+def _with(clause: Clause, name: str, phrase: NounPhrase) -> Clause:
+    changes: dict[str, Any] = {name: phrase}
+    return dataclasses.replace(clause, **changes)
 
 
 def _bare(phrase: NounPhrase) -> NounPhrase:
