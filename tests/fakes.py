@@ -6,17 +6,20 @@ same doors as a user's own package does.
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
-from tunekit.config import Locations, TaskConfig
+from tunekit.config import Locations, TaskConfig, TrainingConfig
 from tunekit.methods import Batch
 from tunekit.methods.finetune import Finetune
+from tunekit.methods.ptuning_v2 import PTuningV2
 from tunekit.tasks import Example, Task, TokenExample
 
 WORDS = tuple(f"w{number}" for number in range(30))
@@ -78,3 +81,30 @@ class Greedy(Finetune):
 
     def loss(self, batch: Batch) -> torch.Tensor:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 PiB.")
+
+
+UPDATES = "TUNEKIT_TEST_UPDATES"
+"""Environment variable that names the file in which counted methods note every batch they train on."""
+
+
+class _Counted:
+    """Notes every batch it trains on where no checkpoint and no restart can undo it: a line in a file."""
+
+    def __init__(self, *args: Any, training: TrainingConfig, **others: Any) -> None:
+        self._who = f"{training.learning_rate!r} {torch.initial_seed()}\n".encode()
+        super().__init__(*args, training=training, **others)
+
+    def loss(self, batch: Batch) -> torch.Tensor:
+        if self.training:  # type: ignore[attr-defined]
+            file = os.open(os.environ[UPDATES], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+            os.write(file, self._who)
+            os.close(file)
+        return super().loss(batch)  # type: ignore[misc]
+
+
+class CountedFinetune(_Counted, Finetune):
+    """Fine-tuning that leaves a trace of all its work."""
+
+
+class CountedPTuningV2(_Counted, PTuningV2):
+    """P-tuning v2 that leaves a trace of all its work."""

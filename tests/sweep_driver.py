@@ -1,6 +1,7 @@
 """Run a sweep of the tests' tiny world in a process of its own, so that a test can kill it.
 
-Usage: python sweep_driver.py FOLDER BACKBONE [--ray] [--trials N] [--die-once]
+Usage: python sweep_driver.py FOLDER BACKBONE [--ray] [--address ADDRESS] [--trials N] [--epochs N] [--method NAME]
+[--prompt-method NAME]
 """
 
 from __future__ import annotations
@@ -13,7 +14,14 @@ from tunekit.execution import Execution, run_sweep
 from tunekit.sweep import Source, Sweep, parse_sweep
 
 
-def tiny_sweep(backbone: Path, *, num_trials: int = 6, epochs: int = 4, method: str = "finetune") -> Sweep:
+def tiny_sweep(
+    backbone: Path,
+    *,
+    num_trials: int = 6,
+    epochs: int = 4,
+    method: str = "finetune",
+    prompt_method: str = "ptuning_v2",
+) -> Sweep:
     """Two arms on generated sentences and a random two-layer BERT: an epoch takes some 50 ms."""
     rate = {"low": 1e-4, "high": 3e-2, "log": True}
     content: dict[str, Any] = {
@@ -23,7 +31,7 @@ def tiny_sweep(backbone: Path, *, num_trials: int = 6, epochs: int = 4, method: 
         "arms": {
             "finetune": {"method": method, "space": {"learning_rate": rate, "batch_size": [4, 8]}},
             "ptuning_v2": {
-                "method": "ptuning_v2",
+                "method": prompt_method,
                 "space": {"learning_rate": rate, "prompt_length": {"low": 2, "high": 8}},
             },
         },
@@ -46,9 +54,17 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=6)
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--method", default="finetune")
+    parser.add_argument("--prompt-method", default="ptuning_v2")
     words = parser.parse_args()
-    sweep = tiny_sweep(words.backbone, num_trials=words.trials, epochs=words.epochs, method=words.method)
-    run_sweep(sweep, words.folder, Execution(in_process=not words.ray, address=words.address, workers=None if words.address else 2))
+    sweep = tiny_sweep(
+        words.backbone,
+        num_trials=words.trials,
+        epochs=words.epochs,
+        method=words.method,
+        prompt_method=words.prompt_method,
+    )
+    workers = None if words.address else 2
+    run_sweep(sweep, words.folder, Execution(in_process=not words.ray, address=words.address, workers=workers))
 
 
 if __name__ == "__main__":

@@ -222,8 +222,8 @@ def refusal(sweep: Sweep, kind: type[ConfigError] = ConfigError) -> str:
 def test_a_prompt_that_leaves_no_room_for_the_text_is_found_at_the_corner(read: Reader) -> None:
     space = {"prompt_length": {"low": 2, "high": 40}, "max_length": [16, 32]}
     message = refusal(read(arms=one_arm(space=space), fixed=None))
-    assert "arm 'only': at prompt_length=40, max_length=32: prompt_length + max_length is 40 + 32 = 72" in message
-    assert "has 64 positions: use prompt_length at most 32 or max_length at most 24" in message
+    assert "arms.only.space.prompt_length: prompt_length + max_length is 40 + 32 = 72" in message
+    assert "has 64 positions: use prompt_length at most 32 or max_length at most 24 (at prompt_length=40, max_length=32)" in message
 
 
 def test_corners_too_many_to_combine_still_show_the_largest(read: Reader) -> None:
@@ -282,7 +282,7 @@ def test_a_method_that_cannot_serve_the_task_is_refused(read: Reader, monkeypatc
     sweep = read()
     monkeypatch.setattr(Finetune, "kinds", frozenset({"pair"}))
     message = refusal(sweep)
-    assert message.startswith("arm 'plain': method 'finetune' serves pair tasks; 'fakes:load_words' is a token task")
+    assert "arms.plain.method: method 'finetune' serves pair tasks; 'fakes:load_words' is a token task" in message
 
 
 @pytest.mark.parametrize("missing", ["config.json", "model.safetensors", "tokenizer.json"])

@@ -159,5 +159,5 @@ def _worker_pid(folder: Path) -> int | None:
     for trial in replay(path).trials.values():
         if trial.state == "RUNNING" and len(trial.reports) >= 2:
             started = [e for e in read_events(path) if e["event"] == "started" and e["trial_id"] == trial.trial_id]
-            return int(started[-1]["worker"].rpartition(":")[2])
+            return int(started[-1]["worker"].rpartition(":")[2].partition("@")[0])
     return None

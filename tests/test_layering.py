@@ -69,12 +69,16 @@ ROOMS = {
     "methods": _room("config tasks backbone", heavy="torch"),
     "training": _room(LEARNING, heavy="torch"),
     "search": _room("config sweep journal points", heavy="optuna"),
-    "execution": _room("config sweep journal points tasks methods training search", heavy_inside="ray"),
+    "check": _room(f"{LEARNING} sweep training", heavy="", heavy_inside="torch transformers"),
+    "execution": _room("config sweep journal points tasks methods training search", heavy="ray torch"),
     "reports": _room("config sweep journal points", heavy_inside="pandas plotly"),
 }
 ROOMS["cli"] = _room(" ".join(ROOMS), heavy_inside=" ".join(HEAVY))
 
-SECOND_MODULES = dict.fromkeys(("worker", "checkpoints", "plan", "learning", "stopwatch"), "training")
+SECOND_MODULES = {
+    **dict.fromkeys(("worker", "checkpoints", "plan", "learning"), "training"),
+    **dict.fromkeys(("display", "foreground", "listing", "pace", "pages", "solo"), "cli"),
+}
 """Modules beside the package's rooms that share the room of another."""
 
 USED_BY_LIBRARIES = {"cmaes", "scipy", "sentencepiece"}

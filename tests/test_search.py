@@ -186,6 +186,16 @@ def test_four_workers_finish_every_trial_once_although_the_driver_dies(tmp_path:
     assert sum(t.phase == "search" for t in record.trials.values()) == 28
 
 
+def test_finalising_hands_out_as_many_trials_as_there_are_workers(tmp_path: Path) -> None:
+    sweep = simulated_sweep(finalise={"top": 2, "seeds": [10, 42, 7]})
+    searched = simulated_sweep(finalise={"top": 0, "seeds": [10]})
+    run(searched, tmp_path)
+    with Journal(tmp_path) as journal:
+        search = Search(sweep, journal)
+        assignments = [search.next_trial() for _ in range(13)]
+    assert sum(assignment is not None for assignment in assignments) == 12
+
+
 def test_a_pruned_point_is_told_with_its_curve_and_a_failed_one_as_failed(tmp_path: Path) -> None:
     from optuna.trial import TrialState
 

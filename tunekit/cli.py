@@ -2,88 +2,114 @@
 
 from __future__ import annotations
 
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tunekit import __version__
-from tunekit.config import ConfigError, StorageError, TunekitError
+from tunekit.config import ConfigError, TunekitError
+from tunekit.foreground import BAD_INPUT, DONE, UNFINISHED, complain
+from tunekit.pages import FrontPage, Page
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from tunekit.execution import Execution
     from tunekit.sweep import Sweep
 
-DONE, UNFINISHED, BAD_INPUT = 0, 1, 2
-
 app = typer.Typer(
     name="tunekit",
-    no_args_is_help=True,
+    cls=FrontPage,
+    invoke_without_command=True,
     add_completion=False,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 done, 1 some trials failed or the run was cut short (it says how to resume), 2 bad input.",
     help="""Search hyperparameters of cross-lingual prompt learning, on a laptop or a Ray cluster.
 
 Write one sweep file, start one command, kill it whenever you like, start it again: nothing finished is run twice,
 and the search goes on as if nothing had happened.
 
-[bold]A first tour[/bold]
-
-  tunekit check search_spaces/quickstart.yaml    what would run, and what it would cost
-  tunekit sweep search_spaces/quickstart.yaml    run it (again: go on with it)
-  tunekit report quickstart                      the tables, once more
-
-Exit codes: 0 done, 1 some trials failed or the run was cut short (resumable), 2 bad input.""",
+  [bold]tunekit check search_spaces/quickstart.yaml[/]   what it runs, what it costs
+  [bold]tunekit sweep search_spaces/quickstart.yaml[/]   run it; again: go on with it
+  [bold]tunekit report quickstart[/]                     its tables, once more""",
 )
 
-Root = Annotated[Path, typer.Option("--root", help="Folder that holds sweeps, one folder each.")]
-Workers = Annotated[int | None, typer.Option("--workers", min=1, help="Trials at once. Default: as many as fit.")]
-Address = Annotated[
-    str | None, typer.Option("--address", help="A running Ray cluster: host:port, or auto. Default: a Ray of its own.")
+WHERE = "Where it runs"
+RUN, LOOK, CHOOSE = "Run", "Look", "Choose"
+
+FileArgument = Annotated[
+    Path, typer.Argument(metavar="FILE", help="The sweep file (search_spaces/README.md has every key).")
 ]
-InProcess = Annotated[bool, typer.Option("--in-process", help="Run trials one by one in this process, without Ray.")]
-Trials = Annotated[int | None, typer.Option("--trials", min=1, help="Points an arm, instead of search.num_trials.")]
-Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the file.")]
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The sweep's name under --root, or its folder.")]
+Root = Annotated[Path, typer.Option("--root", metavar="DIR", help="Folder that holds sweeps, one folder each.")]
+RunRoot = Annotated[
+    Path,
+    typer.Option(
+        "--root",
+        metavar="DIR",
+        rich_help_panel=WHERE,
+        help="Folder that holds sweeps, one folder each; on a cluster, one that all nodes share.",
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option("--workers", metavar="N", rich_help_panel=WHERE, help="Trials at once. Default: as many as fit."),
+]
+Address = Annotated[
+    str | None,
+    typer.Option(
+        "--address",
+        metavar="ADDRESS",
+        rich_help_panel=WHERE,
+        help="A running Ray cluster: auto, or host:port. Default (or local): a Ray on this machine, for this run.",
+    ),
+]
+InProcess = Annotated[
+    bool,
+    typer.Option(
+        "--in-process", metavar="", rich_help_panel=WHERE, help="One trial after the other here, without Ray."
+    ),
+]
+Trials = Annotated[
+    int | None, typer.Option("--trials", metavar="N", help="Points an arm, in place of the file's search.num_trials.")
+]
+MoreTrials = Annotated[int | None, typer.Option("--trials", metavar="N", help="Extend the search to N points an arm.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the file, dotted: search.seed=1. Repeatable."),
+]
 
 
 def main() -> None:
-    """Run the command line; errors meant for the user become one line and an exit code."""
+    """Run the command line; errors meant for the user become a line or two and an exit code."""
     code = DONE
     try:
         code = app(standalone_mode=False) or DONE
     except typer.Abort:
-        code = UNFINISHED
-    except ConfigError as error:
-        _complain(str(error))
-        code = BAD_INPUT
-    except TunekitError as error:
-        _complain(str(error))
-        code = UNFINISHED
-    except KeyboardInterrupt:
-        _complain("interrupted")
-        code = UNFINISHED
-    except BrokenPipeError:
-        sys.stderr.close()
+        code = 130
     except Exception as error:
-        shown = getattr(error, "show", None)
-        if shown is None:
-            raise
-        shown()
-        code = BAD_INPUT
+        code = _explained(error)
+    if code == 130:  # what typer makes of Ctrl-C
+        complain("interrupted")
+        code = UNFINISHED
     sys.exit(code)
 
 
-def _complain(message: str) -> None:
-    typer.secho("error: ", fg="red", bold=True, nl=False, err=True)
-    typer.echo(message, err=True)
+def _explained(error: Exception) -> int:
+    """Tell the user what is wrong and give the exit code; an error of our own making goes on its way."""
+    if isinstance(error, TunekitError):
+        complain(str(error))
+        return BAD_INPUT if isinstance(error, ConfigError) else UNFINISHED
+    if hasattr(error, "format_message"):  # a wrong word on the command line
+        context = getattr(error, "ctx", None)
+        complain(error.format_message() + (f"\nSee: {context.command_path} --help" if context else ""))
+        return BAD_INPUT
+    if isinstance(error, OSError) and error.filename is not None:
+        complain(f"{error.filename}: {error.strerror or error}")
+        return UNFINISHED
+    raise error
 
 
 def _version(wanted: bool) -> None:
@@ -94,126 +120,171 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _options(
+    context: typer.Context,
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
+        bool,
+        typer.Option("--version", metavar="", callback=_version, is_eager=True, help="Print the version and stop."),
     ] = False,
 ) -> None:
-    """Options of tunekit itself."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
 
 
-@app.command()
+@app.command(cls=Page, rich_help_panel=RUN)
+def check(file: FileArgument, overrides: Overrides = None) -> int:
+    """Check everything a sweep needs; print what would run and what it would cost.
+
+    Reads the sweep file and the data and builds each method at every corner of its space, without training anything.
+    Prints arms, spaces, number of trials, trained parameters and their share of the backbone, updates, and hours.
+    """
+    return _show_check(_read(file, overrides or []))
+
+
+@app.command(cls=Page, rich_help_panel=RUN)
 def sweep(
-    file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="The sweep file (search_spaces/README.md has every key).")
-    ],
-    name: Annotated[str | None, typer.Option("--name", help="Name of the sweep. Default: the file's.")] = None,
-    root: Root = Path("runs"),
-    overrides: Set = None,
+    file: FileArgument,
+    name: Annotated[
+        str | None, typer.Option("--name", metavar="NAME", help="Name of the sweep. Default: the file's.")
+    ] = None,
+    overrides: Overrides = None,
     trials: Trials = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", metavar="", help="Check and say what would run, then stop.")
+    ] = False,
+    root: RunRoot = Path("runs"),
     workers: Workers = None,
     address: Address = None,
     in_process: InProcess = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check and say what would run, then stop.")] = False,
 ) -> int:
     """Launch a sweep; if it exists, go on with it.
 
     Everything is checked before the first worker starts. Kill it at any moment: the same command goes on, runs nothing
     finished again, and decides what it would have decided.
 
-    Examples:
-
-      tunekit sweep my.yaml --set search.num_trials=8 --set fixed.epochs=3
-
+      tunekit sweep my.yaml --set fixed.epochs=3 --trials 8
       tunekit sweep my.yaml --address auto --root /shared/runs
     """
-    from tunekit.execution import Execution
-    from tunekit.sweep import load_sweep
+    from tunekit.foreground import run
 
-    changes = [*(overrides or []), *([f"search.num_trials={trials}"] if trials else [])]
-    loaded = load_sweep(file, overrides=changes, name=name)
-    _preflight(loaded, show=dry_run)
+    execution = _execution(None, in_process=in_process, address=address, workers=workers)
+    changes = list(overrides or [])
+    if trials is not None:
+        changes.append(f"search.num_trials={_at_least_one('--trials', trials)}")
+    loaded = _read(file, changes, name)
     if dry_run:
-        return DONE
-    execution = Execution(in_process=in_process, address=address, workers=workers)
-    return _run(loaded, root / loaded.name, execution)
+        return _show_check(loaded)
+    return run(loaded, root / loaded.name, execution)
 
 
-@app.command()
+@app.command(cls=Page, rich_help_panel=RUN)
 def resume(
     name: NameArgument,
-    trials: Annotated[int | None, typer.Option("--trials", min=1, help="Extend to this many points an arm.")] = None,
-    root: Root = Path("runs"),
+    trials: MoreTrials = None,
+    root: RunRoot = Path("runs"),
     workers: Workers = None,
     address: Address = None,
     in_process: InProcess = False,
 ) -> int:
     """Go on with an interrupted sweep, or extend a finished one.
 
-    The sweep is run as it was last run (in this process, on Ray, on a cluster) unless an option says otherwise.
+    It runs where it last ran (in one process, on Ray, on a cluster, with as many workers) unless an option says
+    otherwise. Nothing finished is run again.
     """
-    from tunekit.execution import Execution, stored_sweep
+    from tunekit.execution import stored_sweep
+    from tunekit.foreground import run
 
     folder = _folder(name, root)
-    stored, last = stored_sweep(folder, num_trials=trials)
-    _preflight(stored, show=False)
-    execution = last
-    if in_process or address or workers:
-        execution = Execution(in_process=in_process, address=address, workers=workers)
-    return _run(stored, folder, execution)
+    stored, last = stored_sweep(folder, num_trials=_at_least_one("--trials", trials))
+    return run(stored, folder, _execution(last, in_process=in_process, address=address, workers=workers))
 
 
-@app.command()
-def status(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="One sweep in detail. Default: all.")] = None,
-    root: Root = Path("runs"),
-) -> int:
-    """Show how far sweeps are: finished, running, pruned and failed trials, the best so far."""
-    from rich.console import Console
-
-    from tunekit.journal import FILE_NAME, replay
-    from tunekit.reports import status_table
-
-    if name is not None:
-        folders = [_folder(name, root)]
-    else:
-        folders = sorted(path.parent for path in root.glob(f"*/{FILE_NAME}"))
-        if not folders:
-            typer.echo(f"no sweeps under {root}; start one with: tunekit sweep FILE")
-            return DONE
-    Console(highlight=False).print(status_table([(folder.name, replay(folder)) for folder in folders]))
-    return DONE
-
-
-@app.command()
-def report(
-    name: NameArgument,
+@app.command(cls=Page, rich_help_panel=RUN)
+def trial(
+    config: Annotated[
+        Path, typer.Argument(metavar="CONFIG.yaml", help="One configuration, as `tunekit best` prints it.")
+    ],
     out: Annotated[
-        Path | None, typer.Option("--out", help="Folder to write to. Default: report/ in the sweep's.")
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="Folder of the trial. Default: runs/trials/TRIAL_ID."),
+    ] = None,
+    test: Annotated[bool, typer.Option("--test", metavar="", help="Also score the test sets, once.")] = False,
+) -> int:
+    """Run one configuration in this process, without Ray.
+
+    Killed and started again, it goes on from its last epoch.
+    """
+    from tunekit.solo import load_trial, run_solo
+
+    configuration, locations = load_trial(config)
+    return run_solo(configuration, locations, out or Path("runs") / "trials" / configuration.trial_id, test=test)
+
+
+@app.command(cls=Page, rich_help_panel=LOOK)
+def status(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="One sweep in detail. Default: a line for each.")
     ] = None,
     root: Root = Path("runs"),
 ) -> int:
-    """Write report.md, results.csv and each arm's best config; print the transfer table."""
-    from rich.console import Console
+    """Show how far sweeps are, and what to do next.
 
+    Counts finished, running, pruned and failed trials, with the best dev score so far. Reads only; safe at any time.
+    """
+    from tunekit.display import console
+    from tunekit.foreground import where
+    from tunekit.journal import is_being_run, replay
+    from tunekit.reports import status_table
+
+    folders = [_folder(name, root)] if name is not None else _sweeps(root)
+    if not folders:
+        typer.echo(f"no sweeps under {root}; start one with: tunekit sweep FILE")
+        return DONE
+    running = [folder.name for folder in folders if is_being_run(folder)]
+    records = [(folder.name, replay(folder)) for folder in folders]
+    console().print(status_table(records, running=running, options=where(folders[0])))
+    return DONE
+
+
+@app.command(cls=Page, rich_help_panel=LOOK)
+def report(
+    name: NameArgument,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Folder to write to. Default: report/ in the sweep's.")
+    ] = None,
+    root: Root = Path("runs"),
+) -> int:
+    """Write a sweep's report and print its tables.
+
+    Writes report.md (transfer table, selection rule, budgets, failures), results.csv (a row an arm, language, seed and
+    metric) and each arm's best configuration. Works at any time, of an unfinished sweep too.
+    """
+    from tunekit.display import console
+    from tunekit.foreground import written
     from tunekit.journal import replay
     from tunekit.reports import summary, write
 
     folder = _folder(name, root)
     record = replay(folder)
     files = write(record, out or folder / "report")
-    console = Console(highlight=False)
-    console.print(summary(record))
-    console.print(_written(files), soft_wrap=True)
+    page = console()
+    page.print(summary(record))
+    page.print(written(files), soft_wrap=True, markup=False)
     return DONE
 
 
-@app.command()
+@app.command(cls=Page, rich_help_panel=LOOK)
 def best(
     name: NameArgument,
-    arm: Annotated[str | None, typer.Option("--arm", help="Which arm. Needed where the sweep has several.")] = None,
+    arm: Annotated[
+        str | None, typer.Option("--arm", metavar="ARM", help="Which arm. Needed where the sweep has several.")
+    ] = None,
     root: Root = Path("runs"),
 ) -> int:
-    """Print the best configuration as a YAML file that `tunekit trial` runs."""
+    """Print the best configuration, as a YAML file that `tunekit trial` runs.
+
+    tunekit best quickstart --arm ptuning_v2 > best.yaml
+    tunekit trial best.yaml
+    """
     from tunekit.journal import replay
     from tunekit.reports import best_config_yaml
 
@@ -221,58 +292,21 @@ def best(
     return DONE
 
 
-@app.command()
-def trial(
-    config: Annotated[
-        Path, typer.Argument(metavar="CONFIG.yaml", help="One configuration, as `tunekit best` prints it.")
-    ],
-    out: Annotated[
-        Path | None, typer.Option("--out", help="Folder of the trial. Default: runs/trials/<trial_id>.")
-    ] = None,
-    test: Annotated[bool, typer.Option("--test", help="Also score the test sets, once.")] = False,
-) -> int:
-    """Run one configuration in this process, without Ray. Killed and started again, it goes on."""
-    from tunekit.solo import load_trial, run_solo
-
-    configuration, locations = load_trial(config)
-    return run_solo(configuration, locations, out or Path("runs") / "trials" / configuration.trial_id, test=test)
-
-
-@app.command("list")
-def list_(
-    what: Annotated[str, typer.Argument(metavar="methods|tasks|searchers|schedulers|sweeps", help="What to list.")],
-    root: Root = Path("runs"),
-) -> int:
-    """List what there is to choose from, or the sweeps under --root."""
-    from tunekit.listing import listing
-
-    for line in listing(what, root):
-        typer.echo(line)
-    return DONE
-
-
-@app.command()
-def check(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A sweep file.")],
-    overrides: Set = None,
-) -> int:
-    """Check everything a sweep needs and print what would run: arms, space, trials, parameters, updates, cost."""
-    from tunekit.sweep import load_sweep
-
-    _preflight(load_sweep(file, overrides=overrides or []), show=True)
-    return DONE
-
-
-@app.command()
+@app.command(cls=Page, rich_help_panel=LOOK)
 def dashboard(
     name: NameArgument,
     root: Root = Path("runs"),
-    port: Annotated[int, typer.Option("--port", help="Port on this machine.")] = 8080,
+    port: Annotated[int, typer.Option("--port", metavar="PORT", help="Port on this machine.")] = 8080,
     export: Annotated[
-        Path | None, typer.Option("--export", help="Only write the Optuna storage (SQLite) here.")
+        Path | None,
+        typer.Option("--export", metavar="FILE", help="Write the Optuna storage (SQLite) there, start no server."),
     ] = None,
 ) -> int:
-    """Open the sweep's studies in optuna-dashboard, from a copy of the journal as it is now."""
+    """Open a sweep's searches in optuna-dashboard.
+
+    Shows a copy of the journal as it is now, one study an arm; start it again to see more. With --export, load a study
+    in Python by [bold]optuna.load_study(study_name="NAME/ARM", storage="sqlite:///FILE")[/].
+    """
     from tunekit.execution import stored_sweep
     from tunekit.journal import replay
     from tunekit.search.export import export_studies
@@ -290,6 +324,66 @@ def dashboard(
     return DONE
 
 
+@app.command("list", cls=Page, rich_help_panel=CHOOSE)
+def list_(
+    what: Annotated[
+        str, typer.Argument(metavar="WHAT", help="methods, tasks, searchers, schedulers, or sweeps (under --root).")
+    ],
+    root: Root = Path("runs"),
+) -> int:
+    """List methods, tasks, searchers, schedulers, or sweeps."""
+    from tunekit.listing import listing
+
+    for line in listing(what, root):
+        typer.echo(line)
+    return DONE
+
+
+def _read(file: Path, changes: list[str], name: str | None = None) -> Sweep:
+    from tunekit.display import console, patience
+    from tunekit.sweep import load_sweep
+
+    with patience(console(), f"reading {file}"):
+        return load_sweep(file, overrides=changes, name=name)
+
+
+def _show_check(loaded: Sweep) -> int:
+    from tunekit.check import render
+    from tunekit.display import console
+    from tunekit.foreground import preflight
+
+    console().print(render(preflight(loaded)))
+    return DONE
+
+
+def _execution(last: Execution | None, *, in_process: bool, address: str | None, workers: int | None) -> Execution:
+    """Where to run: what the options say, and for the rest where the sweep `last` ran."""
+    from tunekit.execution import Execution
+
+    if in_process and (address is not None or workers is not None):
+        idle = "--address" if address is not None else "--workers"
+        raise ConfigError(f"{idle} has no effect with --in-process, which runs one trial at a time without Ray")
+    if in_process:
+        return Execution(in_process=True)
+    workers = _at_least_one("--workers", workers)
+    if last is None or address is not None:
+        remembered = None if last is None else last.workers
+        return Execution(address=None if address == "local" else address, workers=workers or remembered)
+    return last if workers is None else Execution(address=last.address, workers=workers)
+
+
+def _at_least_one(option: str, number: int | None) -> int | None:
+    if number is not None and number < 1:
+        raise ConfigError(f"{option} is {number}, must be at least 1")
+    return number
+
+
+def _sweeps(root: Path) -> list[Path]:
+    from tunekit.journal import FILE_NAME
+
+    return sorted(path.parent for path in root.glob(f"*/{FILE_NAME}"))
+
+
 def _folder(name: str, root: Path) -> Path:
     """The folder of a sweep given by name or path."""
     from tunekit.config import nearest
@@ -298,85 +392,6 @@ def _folder(name: str, root: Path) -> Path:
     for folder in (root / name, Path(name)):
         if (folder / FILE_NAME).is_file():
             return folder
-    known = [path.parent.name for path in root.glob(f"*/{FILE_NAME}")]
-    hint = nearest(name, known) if known else f"there are none under {root}"
-    raise ConfigError(f"no sweep {name!r}; {hint}")
-
-
-def _preflight(loaded: Sweep, *, show: bool) -> None:
-    """Refuse what cannot run before any worker starts."""
-    from rich.console import Console
-
-    from tunekit.check import check as check_sweep
-    from tunekit.check import render
-
-    checked = check_sweep(loaded)
-    if show:
-        Console(highlight=False).print(render(checked))
-
-
-def _run(loaded: Sweep, folder: Path, execution: Execution) -> int:
-    from tunekit.display import Progress, quiet
-    from tunekit.execution import SweepInterrupted, run_sweep
-
-    reason: str | None = None
-    with _interruptible(), quiet(folder / "logs" / "driver.log") as console:
-        console.print(_banner(loaded, folder, execution))
-        try:
-            with Progress(console) as progress:
-                finish = run_sweep(loaded, folder, execution, watch=progress.watch)
-        except KeyboardInterrupt:
-            reason = "interrupted"
-        except (SweepInterrupted, StorageError) as error:
-            reason = str(error)
-        if reason is None:
-            _conclude(console, folder)
-    if reason is not None:
-        _complain(f"{reason}\nNothing finished is lost. Go on with: {_resume_command(folder)}")
-        return UNFINISHED
-    for problem in finish.problems:
-        _complain(problem)
-    if finish.num_failed:
-        _complain(f"{finish.num_failed} trials failed; the report says why")
-    return UNFINISHED if finish.problems or finish.num_failed else DONE
-
-
-def _banner(loaded: Sweep, folder: Path, execution: Execution) -> str:
-    where = "in this process" if execution.in_process else f"on Ray at {execution.address or 'this machine'}"
-    arms = ", ".join(arm.name for arm in loaded.arms)
-    return f"{loaded.name}: {arms}; {loaded.search.num_trials} points an arm, {where}\n{folder}/logs/driver.log has the rest"
-
-
-def _conclude(console: Console, folder: Path) -> None:
-    from tunekit.journal import replay
-    from tunekit.reports import summary, write
-
-    record = replay(folder)
-    files = write(record, folder / "report")
-    console.print()
-    console.print(summary(record))
-    console.print(_written(files), soft_wrap=True)
-
-
-def _written(files: Any) -> str:
-    return "written: " + "  ".join(str(path) for path in files)
-
-
-def _resume_command(folder: Path) -> str:
-    root = "" if folder.parent == Path("runs") else f" --root {folder.parent}"
-    return f"tunekit resume {folder.name}{root}"
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """A polite kill (SIGTERM, a closed terminal) ends a sweep as Ctrl-C does."""
-
-    def stop(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
-
-    handlers = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for known, handler in handlers.items():
-            signal.signal(known, handler)
+    known = [folder.name for folder in _sweeps(root)]
+    hint = nearest(name, known) if known else f"there are none under {root}; start one with: tunekit sweep FILE"
+    raise ConfigError(f"no sweep {name!r} under {root}; {hint}" if known else f"no sweep {name!r}; {hint}")

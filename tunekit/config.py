@@ -94,7 +94,7 @@ def lookup(registry: str, name: str) -> Any:
     module, _, attribute = target.partition(":")
     try:
         return getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
+    except (ImportError, AttributeError, ValueError, TypeError) as error:
         raise ConfigError(f"cannot load {registry} {name!r} from {target!r}: {error}") from error
 
 
@@ -378,8 +378,9 @@ def _is_number(text: str) -> bool:
 
 
 def _as_yaml_number(text: str, kind: type) -> str:
+    number = float(text)
     if kind is int:
-        return str(int(float(text)))
-    mantissa, _, exponent = f"{float(text):e}".partition("e")
+        return str(int(number)) if number.is_integer() else "a whole number"
+    mantissa, _, exponent = f"{number:.15e}".partition("e")
     mantissa = mantissa.rstrip("0")
     return f"{mantissa + '0' if mantissa.endswith('.') else mantissa}e{int(exponent):+d}"

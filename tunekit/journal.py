@@ -339,6 +339,18 @@ def _take_lock(folder: Path) -> IO[str]:
     return lock
 
 
+def is_being_run(folder: Path) -> bool:
+    """Whether a process holds the sweep in `folder` now."""
+    try:
+        with (folder / "lock").open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
 def now() -> str:
     """This moment as UTC ISO 8601, to the millisecond."""
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

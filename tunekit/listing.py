@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-from tunekit.config import METHODS, TASKS, ConfigError, lookup, nearest
+from tunekit.config import METHODS, TASKS, ConfigError, nearest
 
 SEARCHERS = {
     "tpe": "tree-structured Parzen estimator, multivariate; the default",
@@ -30,33 +31,39 @@ def listing(what: str, root: Path) -> Iterator[str]:
     Raises:
         ConfigError: there is no such list.
     """
-    if what == "sweeps":
-        yield from _sweeps(root)
-        return
     tables = {"methods": METHODS, "tasks": TASKS, "searchers": SEARCHERS, "schedulers": SCHEDULERS}
+    if what == "sweeps":
+        return _sweeps(root)
     if what not in tables:
         raise ConfigError(f"cannot list {what!r}; {nearest(what, [*tables, 'sweeps'])}")
     table = tables[what]
     width = max(map(len, table))
-    for name, text in table.items():
-        described = text if what in ("searchers", "schedulers") else _first_line(what, name)
-        yield f"{name:{width}}  {described}"
+    is_described = what in ("searchers", "schedulers")
+    return (f"{name:{width}}  {text if is_described else _first_line(text)}" for name, text in table.items())
 
 
-def _first_line(what: str, name: str) -> str:
-    document = lookup(what.removesuffix("s"), name).__doc__ or ""
-    return document.strip().splitlines()[0] if document.strip() else ""
+def _first_line(target: str) -> str:
+    """The first line of the docstring of ``module:attribute`` in tunekit, read without importing what it needs."""
+    module, _, attribute = target.partition(":")
+    path = Path(__file__).parents[1].joinpath(*module.split("."))
+    path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, (ast.ClassDef, ast.FunctionDef)) and node.name == attribute:
+            return (ast.get_docstring(node) or "").partition("\n")[0].replace("``", "")
+    return ""
 
 
 def _sweeps(root: Path) -> Iterator[str]:
-    from tunekit.journal import FILE_NAME, replay
+    from tunekit.journal import FILE_NAME, is_being_run, replay
 
     folders = sorted(path.parent for path in root.glob(f"*/{FILE_NAME}"))
     if not folders:
-        yield f"no sweeps under {root}"
+        yield f"no sweeps under {root}; start one with: tunekit sweep FILE"
+    width = max((len(folder.name) for folder in folders), default=0)
     for folder in folders:
         record = replay(folder)
         states = [trial.state for trial in record.trials.values()]
         finished = len(states) - states.count("RUNNING")
         arms = ", ".join(record.definition.get("arms", {}))
-        yield f"{folder.name}  {finished} trials finished  ({arms})  last event {record.last_event_at}"
+        last = "running now" if is_being_run(folder) else f"last event {record.last_event_at}"
+        yield f"{folder.name:{width}}  {arms}  {finished} trial{'s' * (finished != 1)} finished, {last}"

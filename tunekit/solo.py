@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
-from typing import Any
-
-from rich.console import Console
+from typing import TYPE_CHECKING
 
 from tunekit.config import ConfigError, EpochReport, Locations, TrialConfig, build, nearest, to_json
-from tunekit.sweep import read_yaml
-from tunekit.sweep.model import field_names, method_config_class
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 def load_trial(path: Path) -> tuple[TrialConfig, Locations]:
@@ -20,6 +20,9 @@ def load_trial(path: Path) -> tuple[TrialConfig, Locations]:
     Raises:
         ConfigError: anything is wrong with it; names file and key.
     """
+    from tunekit.sweep import read_yaml
+    from tunekit.sweep.model import field_names, method_config_class
+
     content, _ = read_yaml(path)
     valid = (*field_names(TrialConfig), "locations")
     for key in content:
@@ -33,26 +36,36 @@ def load_trial(path: Path) -> tuple[TrialConfig, Locations]:
 
 def run_solo(config: TrialConfig, locations: Locations, folder: Path, *, test: bool) -> int:
     """Run it and print each epoch and the outcome; the exit code of the command line."""
-    from tunekit.training import run_trial
+    from tunekit.display import quiet
+    from tunekit.foreground import UNFINISHED, complain, interruptible
 
-    console = Console(highlight=False)
-    console.print(f"trial {config.trial_id}: {config.method} on {config.task.name}, seed {config.seed}, in {folder}")
+    with interruptible():
+        try:
+            with quiet(folder / "trial.log") as console:
+                return _run(config, locations, folder, test=test, console=console)
+        except KeyboardInterrupt:
+            complain("interrupted\nThe same command goes on from the last epoch.")
+            return UNFINISHED
+
+
+def _run(config: TrialConfig, locations: Locations, folder: Path, *, test: bool, console: Console) -> int:
+    from tunekit.foreground import DONE, UNFINISHED
+    from tunekit.training import run_trial
 
     def tell(report: EpochReport) -> None:
         loss = report.metrics.get("train/loss", float("nan"))
         dev = 100 * report.value
         console.print(f"epoch {report.epoch:3}  loss {loss:.4f}  dev {dev:.2f}  {report.duration_s:.1f} s")
 
+    say = partial(console.print, markup=False, soft_wrap=True)
+    say(f"trial {config.trial_id}: {config.method} on {config.task.name}, seed {config.seed}, in {folder}")
     outcome = run_trial(config, folder=folder, locations=locations, test=test, on_epoch=tell)
     if outcome.state == "FAILED":
-        console.print(f"FAILED: {outcome.reason}")
-        return 1
-    console.print(f"{outcome.state}: best dev {100 * (outcome.value or 0):.2f} at epoch {outcome.best_epoch}")
-    for key, value in _scores(outcome.metrics):
-        console.print(f"  {key:28} {100 * value:.2f}")
-    console.print(f"written: {folder / 'outcome.json'}")
-    return 0
-
-
-def _scores(metrics: Any) -> list[tuple[str, float]]:
-    return [(key, value) for key, value in metrics.items() if key.startswith(("dev/", "test/"))]
+        say(f"FAILED: {outcome.reason}")
+        return UNFINISHED
+    say(f"{outcome.state}: best dev {100 * (outcome.value or 0):.2f} at epoch {outcome.best_epoch}")
+    for key, value in outcome.metrics.items():
+        if key.startswith(("dev/", "test/")):
+            say(f"  {key:28} {100 * value:.2f}")
+    say(f"written: {folder / 'outcome.json'}")
+    return DONE

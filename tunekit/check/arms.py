@@ -37,7 +37,7 @@ def check(sweep: Sweep, *, flops_per_s: float | None = None) -> SweepCheck:
         flops_per_s: what one trial sustains; measured on this machine if not given.
 
     Raises:
-        ConfigError: an arm cannot run; the message names the arm. A DataError if its data are the reason.
+        ConfigError: an arm cannot run; the message names the arm or the key. A DataError if its data are the reason.
     """
     inspector = _Inspector(sweep, flops_per_s)
     found = []
@@ -45,7 +45,7 @@ def check(sweep: Sweep, *, flops_per_s: float | None = None) -> SweepCheck:
         try:
             found.append(inspector.arm(arm))
         except ConfigError as error:
-            raise type(error)(f"arm {arm.name!r}: {error}") from error
+            raise type(error)(f"{sweep.source.of(arm.name, str(error))}: {error}") from error
     return SweepCheck(sweep=sweep, arms=tuple(found), notes=tuple(_notes(sweep, found)))
 
 
@@ -140,7 +140,7 @@ class _Inspector:
             train, dev, test = (self._text(task, method, split) for split in ("train", "dev", "test"))
         except ConfigError as error:
             at = ", ".join(f"{name}={value}" for name, value in params.items())
-            raise type(error)(f"at {at}: {error}" if at else str(error)) from error
+            raise type(error)(f"{error} (at {at})" if at else str(error)) from error
         made = cost.work(method, count, config.training, train=train, dev=dev, test=test)
         return _Corner(config.training, count, made, train.truncated_share)
 

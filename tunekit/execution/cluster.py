@@ -8,9 +8,7 @@ thrown away. A restarted trial finds its checkpoint in its folder, on storage th
 from __future__ import annotations
 
 import json
-import logging
 import math
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -18,25 +16,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tunekit.config import ConfigError, build, canonical_json
-from tunekit.execution.jobs import Courier, Job, Message, SweepInterrupted, perform
-from tunekit.search import Assignment, Search
-from tunekit.sweep import ResourcesConfig
-
-os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
-os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
-os.environ.setdefault("TUNE_DISABLE_STRICT_METRIC_CHECKING", "1")
-os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
-os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-
 import ray
 from ray import tune
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-OBJECT_STORE_BYTES = 256 * 1024**2
-"""For a local Ray: tunekit passes small messages only, weights go through files."""
+from tunekit.config import build, canonical_json
+from tunekit.execution import nodes
+from tunekit.execution.jobs import Courier, Job, Message, SweepInterrupted, perform, worker_name
+from tunekit.search import Assignment, Search
 
 
 class Trainable(tune.Trainable):
@@ -53,7 +41,9 @@ class Trainable(tune.Trainable):
         torch.set_num_threads(int(config["num_threads"]))
         if Trainable._worker is None:
             Trainable._worker = Worker()
-        self._messages = perform(build(Job, json.loads(config["job"]), "job"), Trainable._worker)
+        job = build(Job, json.loads(config["job"]), "job")
+        node = ray.get_runtime_context().get_node_id()
+        self._messages = perform(job, Trainable._worker, name=worker_name(node))
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Take up another job on a warm worker."""
@@ -210,88 +200,14 @@ def run_on_ray(search: Search, folder: Path, *, address: str | None, num_workers
         SweepInterrupted, StorageError: the sweep cannot go on now; it can be resumed.
     """
     resources = search.sweep.resources
-    _connect(address, resources, num_workers)
+    nodes.connect(address, resources, num_workers)
     try:
-        room = _room(resources)
-        if room < 1:
-            raise ConfigError(f"resources: a trial takes {_wanted(resources)}, but no node offers it ({_offered()})")
+        room = nodes.room(resources)
         if address is not None:
-            _require_shared_folder(folder)
+            nodes.require_same_world(folder)
         return _fit(search, folder, min(num_workers or room, room))
     finally:
         ray.shutdown()
-
-
-def _connect(address: str | None, resources: ResourcesConfig, num_workers: int | None) -> None:
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-    try:
-        if address is None:
-            cores = None if num_workers is None else max(1, math.ceil(num_workers * resources.cpu))
-            ray.init(
-                address="local",
-                num_cpus=cores,
-                include_dashboard=False,
-                object_store_memory=OBJECT_STORE_BYTES,
-                **quiet,
-            )
-        else:
-            ray.init(address=address, **quiet)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        where = "start Ray here" if address is None else f"reach a Ray cluster at {address!r}"
-        raise ConfigError(f"cannot {where}: {str(error).splitlines()[0]}") from error
-
-
-def _nodes() -> list[dict[str, Any]]:
-    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
-    return [node for node in nodes if node["Alive"]]
-
-
-def _room(resources: ResourcesConfig) -> int:
-    """How many trials fit at once; a trial cannot be spread over nodes."""
-    wanted = {"CPU": resources.cpu, "GPU": resources.gpu, "memory": resources.memory or 0}
-    fits = 0
-    for node in _nodes():
-        offer = node["Resources"]
-        fits += min((int(offer.get(key, 0) / need + 1e-9) for key, need in wanted.items() if need), default=1)
-    return fits
-
-
-def _wanted(resources: ResourcesConfig) -> str:
-    memory = f", {resources.memory} bytes of memory" if resources.memory else ""
-    return f"{resources.cpu:g} CPU, {resources.gpu:g} GPU{memory}"
-
-
-def _offered() -> str:
-    offers = ((node["NodeManagerHostname"], node["Resources"]) for node in _nodes())
-    return "; ".join(f"{host}: {offer.get('CPU', 0):g} CPU, {offer.get('GPU', 0):g} GPU" for host, offer in offers)
-
-
-def _require_shared_folder(folder: Path) -> None:
-    """Every node must see the sweep's folder and run the same tunekit, or trials could not be taken up elsewhere."""
-    from tunekit import __version__
-
-    nodes = _nodes()
-    with tempfile.NamedTemporaryFile(dir=folder, prefix=".seen-by-all-") as token:
-        for node in nodes:
-            host = node["NodeManagerHostname"]
-            strategy = NodeAffinitySchedulingStrategy(node_id=node["NodeID"], soft=False)
-            sees = ray.remote(_sees).options(num_cpus=0, scheduling_strategy=strategy)
-            try:
-                version, is_visible = ray.get(sees.remote(token.name), timeout=120)
-            except Exception as error:
-                raise ConfigError(f"node {host} cannot run tunekit: {str(error).splitlines()[0]}") from error
-            if version != __version__:
-                raise ConfigError(f"node {host} has tunekit {version}, the driver {__version__}; install the same")
-            if not is_visible:
-                raise ConfigError(f"node {host} does not see {folder}; put --root on storage that all nodes share")
-
-
-def _sees(path: str) -> tuple[str, bool]:
-    import os
-
-    from tunekit import __version__
-
-    return __version__, os.access(path, os.R_OK | os.W_OK)
 
 
 def _fit(search: Search, folder: Path, num_workers: int) -> list[str]:

@@ -51,8 +51,9 @@ def trial_folder(sweep_folder: Path, trial_id: str) -> Path:
 class Message:
     """What a worker tells the driver.
 
-    ``started``: the trial is open; ``reported``: an epoch (also one that an earlier attempt trained); ``finished``: the outcome; ``tested``: scores;
-    ``untested``: test could not be scored; ``fatal``: the whole sweep cannot go on (a full disk, data gone).
+    ``started``: the trial is open; ``reported``: an epoch (also one that an earlier attempt trained); ``finished``: the
+    outcome; ``tested``: scores; ``untested``: test could not be scored; ``fatal``: the whole sweep cannot go on (a full
+    disk, data gone).
     """
 
     kind: Literal["started", "reported", "finished", "tested", "untested", "fatal"]
@@ -64,17 +65,23 @@ class Message:
     reason: str | None = None
 
 
-def worker_name() -> str:
-    """This process for the journal: host and process number."""
-    return f"{socket.gethostname()}:{os.getpid()}"
+def worker_name(node: str | None = None) -> str:
+    """This process for the journal: host, process number, and the cluster's node, since several may share a host."""
+    name = f"{socket.gethostname()}:{os.getpid()}"
+    return name if node is None else f"{name}@{node[:8]}"
 
 
-def perform(job: Job, worker: Worker) -> Iterator[Message]:
+def perform(job: Job, worker: Worker, *, name: str | None = None) -> Iterator[Message]:
     """Run a job, message by message; what an earlier attempt did is told again, not done again.
 
     The driver may stop listening after any ``reported`` message: that prunes the trial.
+
+    Args:
+        job: what to run.
+        worker: caches of this process.
+        name: of this process, for the journal; `worker_name` if not given.
     """
-    name = worker_name()
+    name = name or worker_name()
     try:
         yield from _perform(job, worker, name)
     except TunekitError as error:

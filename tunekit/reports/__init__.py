@@ -85,9 +85,9 @@ def summary(record: SweepRecord) -> RenderableType:
 
 
 def status_table(
-    records: Sequence[tuple[str, SweepRecord]], *, running: Collection[str] = frozenset()
+    records: Sequence[tuple[str, SweepRecord]], *, running: Collection[str] = frozenset(), options: str = ""
 ) -> RenderableType:
     """How far sweeps are; see :func:`tunekit.reports.terminal.status_table`."""
     from tunekit.reports import terminal
 
-    return terminal.status_table(records, running=running)
+    return terminal.status_table(records, running=running, options=options)

@@ -60,7 +60,7 @@ def _scores(result: SweepResult, comparison: Comparison) -> list[RenderableType]
 def _table(*header: str) -> Table:
     table = Table(box=box.SIMPLE, pad_edge=False, padding=(0, 0, 0, 1))
     for index, name in enumerate(header):
-        table.add_column(Text(name), justify="right" if index and name != "next" else "left", no_wrap=True)
+        table.add_column(Text(name), justify="right" if index and name != "next" else "left", no_wrap=name != "next")
     return table
 
 
@@ -127,27 +127,29 @@ def _best(comparison: Comparison) -> Table:
 
 
 def status_table(
-    records: Sequence[tuple[str, SweepRecord]], *, running: Collection[str] = frozenset()
+    records: Sequence[tuple[str, SweepRecord]], *, running: Collection[str] = frozenset(), options: str = ""
 ) -> RenderableType:
     """How far sweeps are: one row a sweep, or for a single one, a row an arm.
 
     Args:
         records: name and record of each sweep.
         running: names of those that a process is running now, which a journal cannot tell.
+        options: what a command needs beside the name to find the sweep, such as ``--root elsewhere``.
     """
     if len(records) == 1:
         name, record = records[0]
-        return _one_sweep(name, read(record), is_running=name in running)
+        return _one_sweep(name, record, next_step=_next(name, read(record), name in running, options))
     table = _table("sweep", "done", "running", "pruned", "failed", "last event", "next")
     for name, record in records:
-        result = read(record)
+        next_step = _next(name, read(record), name in running, options)
         counts = Counter(trial.state for trial in record.trials.values())
         states = [str(counts[state]) for state in ("COMPLETE", "RUNNING", "PRUNED", "FAILED")]
-        table.add_row(Text(name), *states, _age(record), Text(_next(name, result, is_running=name in running)))
+        table.add_row(Text(name), *states, _age(record), Text(next_step))
     return table
 
 
-def _one_sweep(name: str, result: SweepResult, *, is_running: bool) -> RenderableType:
+def _one_sweep(name: str, record: SweepRecord, *, next_step: str) -> RenderableType:
+    result = read(record)
     table = _table("arm", "points", "done", "running", "pruned", "failed", "final", "best dev", "time")
     for arm in result.arms:
         state = progress(result, arm)
@@ -156,15 +158,16 @@ def _one_sweep(name: str, result: SweepResult, *, is_running: bool) -> Renderabl
         spent = duration(arm.duration_s("search") + arm.duration_s("finalise"))
         points = f"{state.num_points}/{state.num_points_asked}"
         table.add_row(Text(arm.name), points, *counts, final, percent(arm.best_so_far), spent)
-    lines = [f"last event: {result.record.last_event_at or 'none'} ({_age(result.record)})"]
-    lines.append(f"next:       {_next(name, result, is_running=is_running)}")
+    lines = [f"last event: {record.last_event_at or 'none'} ({_age(record)})"]
+    lines.append(f"next:       {next_step}")
     return Group(Text(name, style="bold"), table, Text("\n".join(lines)))
 
 
-def _next(name: str, result: SweepResult, *, is_running: bool) -> str:
+def _next(name: str, result: SweepResult, is_running: bool, options: str) -> str:
     if is_running:
         return "running now"
-    return f"tunekit report {name}" if is_finished(result) else f"tunekit resume {name}"
+    command = "report" if is_finished(result) else "resume"
+    return " ".join(["tunekit", command, name, *([options] if options else [])])
 
 
 def _age(record: SweepRecord) -> str:

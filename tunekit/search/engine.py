@@ -117,10 +117,12 @@ class Search:
     @property
     def is_done(self) -> bool:
         """Whether nothing is left to hand out and nothing is out."""
-        return not self._held and not self._search_is_open() and not any(self._final_work())
+        if self._held or any(trial.state == "RUNNING" for trial in self.record.trials.values()):
+            return False
+        return not self._search_is_open() and not any(self._final_work())
 
     def _search_is_open(self) -> bool:
-        running = any(trial.state == "RUNNING" for trial in self.record.trials.values())
+        running = any(t.state == "RUNNING" and t.phase == "search" for t in self.record.trials.values())
         return (
             running
             or any(self._missing_seed(p) is not None for _, p in self._points())

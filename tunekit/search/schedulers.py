@@ -102,7 +102,8 @@ def _halving(epoch: int, at: Sequence[int], factor: int, field: tuple[Curve, Seq
 
 
 def _median(scheduler: SchedulerConfig, epoch: int, trial: Curve, others: Sequence[Curve]) -> Decision:
-    means = [fmean(v for at, v in other.values.items() if at <= epoch) for other in others if epoch in other.values]
+    counted = range(scheduler.grace_period, epoch + 1)
+    means = [fmean(v for at, v in other.values.items() if at in counted) for other in others if epoch in other.values]
     if len(means) < scheduler.min_trials:
         return GO_ON
     cutoff = median(means)

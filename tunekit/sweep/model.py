@@ -26,6 +26,7 @@ from tunekit.config import (
     require,
     to_json,
 )
+from tunekit.sweep.source import Source
 
 BACKBONE_PARAMETERS = ("dtype", "word_piece")
 """Fields of BackboneConfig that may stand in `fixed` and `space` like any parameter."""
@@ -228,6 +229,8 @@ class Sweep:
     selection: Literal["source_dev", "target_dev"]
     definition: Mapping[str, Any]
     """The file's content with overrides applied and paths made absolute; parsing it again gives this Sweep."""
+    source: Source = field(default=Source("sweep"), compare=False, repr=False)
+    """Where it was read from, for messages."""
 
     def arm(self, name: str) -> Arm:
         """The arm called `name`.

@@ -26,7 +26,7 @@ from tunekit.sweep.model import (
     is_seed,
     resolve,
 )
-from tunekit.sweep.source import Source, known_keys, read_yaml
+from tunekit.sweep.source import Source, known_keys, read_yaml, yaml_problem
 
 __all__ = ["ARM_KEYS", "TOP_KEYS", "load_sweep", "parse_sweep"]
 
@@ -49,6 +49,8 @@ def load_sweep(path: str | Path, *, overrides: Sequence[str] = (), name: str | N
     """
     path = Path(path)
     content, lines = read_yaml(path)
+    if "arms" not in content and {"method", "training"} <= content.keys():
+        raise ConfigError(f"{path} holds one configuration, not a sweep; run it by: tunekit trial {path}")
     overridden = {_override(content, override): override for override in overrides}
     if content.get("name") is None:
         content["name"] = path.stem
@@ -66,7 +68,7 @@ def _override(content: dict[str, Any], override: str) -> tuple[str, ...]:
     try:
         value = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError) as error:
-        raise ConfigError(f"--set {override!r}: {text!r} is not valid YAML: {error}") from None
+        raise ConfigError(f"--set {override!r}: {text!r} is not valid YAML: {yaml_problem(error)}") from None
     place: Any = content
     for parent in parents:
         if place.get(parent) is None:
@@ -103,6 +105,7 @@ def parse_sweep(content: Mapping[str, Any], source: Source) -> Sweep:
         finalise=source.build(FinaliseConfig, content.get("finalise"), "finalise"),
         budget=source.build(BudgetConfig, content.get("budget"), "budget"),
         definition=definition,
+        source=source,
     )
     _check(sweep, content, source)
     return sweep
@@ -180,7 +183,7 @@ def _check(sweep: Sweep, content: Mapping[str, Any], source: Source) -> None:
             raise ConfigError(
                 f"{where}: method {arm.method!r} serves {kinds} tasks, {arm.task.name!r} is a {arm.task.kind} task"
             )
-        _check_corners(sweep, arm, where)
+        _check_corners(sweep, arm, source)
         try:
             sweep.num_points(arm)
         except ConfigError as error:  # the grid searcher on a range without steps
@@ -194,11 +197,12 @@ def _check(sweep: Sweep, content: Mapping[str, Any], source: Source) -> None:
         )
 
 
-def _check_corners(sweep: Sweep, arm: Arm, where: str) -> None:
+def _check_corners(sweep: Sweep, arm: Arm, source: Source) -> None:
     base = {d.name: d.corners()[0] for d in arm.space if not d.when and d.name != "seed"}
     settings = [base] + [{**base, d.name: corner} for d in arm.space for corner in d.corners() if d.name != "seed"]
     for setting in settings:
         try:
             resolve(arm, {**arm.fixed, **setting}, seed=0, selection=sweep.selection)
         except TunekitError as error:
-            raise ConfigError(f"{where}: {error}") from None
+            message = str(error).removeprefix(f"arm {arm.name}: ")
+            raise ConfigError(f"{source.of(arm.name, message)}: {message}") from None

@@ -39,6 +39,15 @@ class Source:
                 break
         return f"{place}: {'.'.join(path)}" if path else place
 
+    def of(self, arm: str, message: str) -> str:
+        """Where to put right what `message` says of an arm: at the key that it begins with, if the file sets it."""
+        name, key = arm.partition("@")[0], message.partition(" ")[0]
+        own = ((key,), ("space", key), ("fixed", key))
+        for path in (*(("arms", name, *path) for path in own), *own):
+            if path in self.lines or path in self.overrides:
+                return self.at(*path) if path[0] == "arms" else f"{self.at(*path)}: arm {arm!r}"
+        return self.at("arms", name)
+
     def build(self, cls: type[T], values: Any, *path: str) -> T:
         """`config.build` of the block at `path` (None is an empty one), with the line of the very key in messages."""
         values = {} if values is None else values
@@ -69,17 +78,28 @@ def read_yaml(path: Path) -> tuple[dict[str, Any], dict[tuple[str, ...], int]]:
             _collect_lines(node, (), lines, path)
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read: {error}") from None
+    except IsADirectoryError:
+        raise ConfigError(f"{path}: is a folder; name a YAML file") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: cannot be read: it is not UTF-8 text ({error.reason})") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
-        raise ConfigError(f"{place}: not valid YAML: {getattr(error, 'problem', None) or error}") from None
+        raise ConfigError(f"{place}: not valid YAML: {yaml_problem(error)}") from None
     except (ValueError, RecursionError) as error:  # 2024-13-45 looks like a date and is none; an alias may hold itself
         raise ConfigError(f"{path}: not valid YAML: {error}") from None
     if not isinstance(node, yaml.MappingNode):
-        raise ConfigError(f"{path}: expected keys and values, found {'nothing' if node is None else 'a single value'}")
+        found = "nothing" if node is None else "a list" if isinstance(node, yaml.SequenceNode) else "a single value"
+        raise ConfigError(f"{path}: expected keys and values, found {found}")
     return content, lines
+
+
+def yaml_problem(error: Exception) -> str:
+    """What is wrong, in one line."""
+    problem = str(getattr(error, "problem", None) or error).partition("\n")[0]
+    return f"{problem}; is the end missing?" if "<stream end>" in problem else problem
 
 
 def _collect_lines(node: yaml.Node, path: tuple[str, ...], lines: dict[tuple[str, ...], int], file: Path) -> None:

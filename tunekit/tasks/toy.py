@@ -1,4 +1,4 @@
-"""Tasks of the toy world: ``toy_tagging`` (a tag a word), ``toy_pair`` (does a sentence follow from another?), and text.
+"""Tasks of the toy world: ``toy_tagging`` (a tag a word), ``toy_pair`` (does a text follow from another?), and text.
 
 Nothing is downloaded or read: examples are generated, always the same ones. A split holds the same meanings in every
 language, as XNLI does, and no meaning is in two splits or in the text that backbones are pretrained on.

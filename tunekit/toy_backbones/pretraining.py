@@ -36,8 +36,8 @@ Progress = Callable[[int, int, float], None]
 SPECIAL = {"bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>", "unk_token": "<unk>", "mask_token": "<mask>"}
 IGNORED = -100
 """torch's target for what no loss looks at."""
-NUM_THREADS = 2
-"""On any machine: the number of threads decides the last bits of every sum, and so the weights."""
+NUM_THREADS = 1
+"""On any machine: the number decides the last bits of every sum, and two threads wait for each other on busy cores."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,16 +159,19 @@ def _aligned(tokenizer: PreTrainedTokenizerFast, recipe: Recipe) -> torch.Tensor
     import torch
 
     texts = tokenizer(_parallel_texts(recipe), add_special_tokens=False)["input_ids"]
-    occurs = torch.zeros(len(texts), len(tokenizer))
+    occurs = torch.zeros(len(texts), len(tokenizer), dtype=torch.float64)  # in fp32 the decomposition may not converge
     for row, ids in enumerate(texts):
         occurs[row, ids] = 1
-    together = occurs.T @ occurs
-    counts = together.diag().clamp(min=1)
+    seen = occurs.any(0).nonzero().squeeze(1)
+    together = occurs[:, seen].T @ occurs[:, seen]
+    counts = together.diag()
     information = (together * len(texts) / counts / counts[:, None]).clamp(min=1).log()
     values, vectors = torch.linalg.eigh(information)
-    rows = vectors[:, -recipe.hidden_size :] * values[-recipe.hidden_size :].clamp(min=0).sqrt()
-    rows = rows + 1e-3 * torch.randn(rows.shape)  # a piece that occurs nowhere gets a direction too
-    return torch.nn.functional.normalize(rows, dim=1)
+    rows = torch.randn(
+        len(tokenizer), recipe.hidden_size, dtype=torch.float64
+    )  # pieces within others get any direction
+    rows[seen] = vectors[:, -recipe.hidden_size :] * values[-recipe.hidden_size :].clamp(min=0).sqrt()
+    return torch.nn.functional.normalize(rows, dim=1).float()
 
 
 @dataclass(frozen=True)

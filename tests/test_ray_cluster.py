@@ -1,0 +1,251 @@
+"""A sweep on a Ray cluster of two nodes that tunekit did not start, with token authentication on.
+
+Both nodes are on this machine, each a ``ray start`` of its own with a raylet and workers of its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import fakes
+import pytest
+import yaml
+from sweep_driver import tiny_sweep
+
+from tunekit.config import ConfigError, to_json
+from tunekit.journal import FILE_NAME, SweepRecord, read_events, replay
+
+HERE = Path(__file__).parent
+CLI = [sys.executable, "-c", "from tunekit.cli import main; main()"]
+
+
+class Cluster:
+    """Nodes of one CPU each, started as an administrator would; ends every process it started."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder  # short: Ray puts sockets in there, whose paths the system limits to 107 bytes
+        self.address = f"127.0.0.1:{_free_port()}"
+        self.updates = folder / "updates"
+        token = folder / "token"
+        token.write_text(secrets.token_hex(32))
+        path = os.pathsep.join([str(HERE), str(HERE.parent), os.environ.get("PYTHONPATH", "")])
+        self.environment = {
+            **_without_token(folder),
+            "PYTHONPATH": path,
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN_PATH": str(token),
+            fakes.UPDATES: str(self.updates),
+        }
+        self._nodes: list[subprocess.Popen[bytes]] = []
+
+    def start_head(self) -> None:
+        port = self.address.rpartition(":")[2]
+        ports = [f"--{name}={_free_port()}" for name in ("ray-client-server-port", "dashboard-port")]
+        self._start("--head", f"--port={port}", f"--temp-dir={self.folder}/ray", "--include-dashboard=false", *ports)
+
+    def start_second(self) -> subprocess.Popen[bytes]:
+        return self._start(f"--address={self.address}")
+
+    def _start(self, *options: str) -> subprocess.Popen[bytes]:
+        same = ["--block", "--num-cpus=1", "--object-store-memory=80000000", "--include-log-monitor=false"]
+        same += ["--min-worker-port=0", "--max-worker-port=0", f"--dashboard-agent-listen-port={_free_port()}"]
+        ray = str(Path(sys.executable).with_name("ray"))
+        number = len(self._nodes)
+        with (self.folder / f"node-{number}.log").open("wb") as log:
+            node = subprocess.Popen(
+                [ray, "start", *options, *same], env=self.environment, stdout=log, stderr=log, start_new_session=True
+            )
+        self._nodes.append(node)
+        wait_for(lambda: _children(node.pid, "raylet"), what="a raylet", log=Path(log.name))
+        return node
+
+    def kill(self, node: subprocess.Popen[bytes]) -> None:
+        """The machine is gone: the raylet, its workers and the rest, all at once."""
+        os.killpg(node.pid, signal.SIGKILL)
+        node.wait()
+
+    def stop(self) -> None:
+        """End all nodes, and wait until none of their processes is left."""
+        for node in reversed(self._nodes):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(node.pid, signal.SIGKILL)
+            node.wait()
+        wait_for(lambda: not any(_group(node.pid) for node in self._nodes), what="the end of the cluster", seconds=30)
+
+
+def _without_token(home: Path) -> dict[str, str]:
+    """The environment of a user who never heard of the token."""
+    return {**{k: v for k, v in os.environ.items() if not k.startswith("RAY_AUTH_")}, "HOME": str(home)}
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _processes() -> list[tuple[int, int, int, str]]:
+    """Process, parent, group and command of all that run."""
+    listing = subprocess.run(["ps", "-A", "-ww", "-o", "pid=,ppid=,pgid=,stat=,args="], capture_output=True, text=True)
+    rows = (line.split(None, 4) for line in listing.stdout.splitlines())
+    return [(int(row[0]), int(row[1]), int(row[2]), row[4]) for row in rows if len(row) == 5 and "Z" not in row[3]]
+
+
+def _children(parent: int, name: str) -> list[int]:
+    return [pid for pid, of, _, command in _processes() if of == parent and Path(command.split()[0]).name == name]
+
+
+def _group(leader: int) -> list[int]:
+    return [pid for pid, _, group, _ in _processes() if group == leader]
+
+
+def wait_for(condition: Callable[[], Any], *, what: str, seconds: float = 180, log: Path | None = None) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        said = log.read_text()[-3000:] if log else ""
+        assert time.monotonic() < end, f"{what} never came\n{said}"
+        time.sleep(0.1)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    folder = Path(tempfile.mkdtemp(prefix="tk-"))
+    running = Cluster(folder)
+    try:
+        running.start_head()
+        yield running
+    finally:
+        running.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return fakes.save_backbone(tmp_path_factory.mktemp("backbone"))
+
+
+@pytest.mark.ray
+@pytest.mark.timeout(600)  # for a machine with much else to do; alone it takes a tenth of that
+def test_a_node_killed_half_way_costs_its_trials_at_most_one_epoch_each_and_nothing_else(
+    cluster: Cluster, backbone: Path, tmp_path: Path
+) -> None:
+    second = cluster.start_second()
+    folder, log = tmp_path / "sweep", tmp_path / "log"
+    methods = ["--method", "fakes:CountedFinetune", "--prompt-method", "fakes:CountedPTuningV2"]
+    command = [sys.executable, str(HERE / "sweep_driver.py"), str(folder), str(backbone), "--ray", *methods]
+    command += ["--address", cluster.address, "--trials", "6", "--epochs", "12"]
+    with log.open("wb") as output:
+        driver = subprocess.Popen(command, env=cluster.environment, stdout=output, stderr=output)
+    try:
+        wait_for(lambda: driver.poll() is not None or _is_half_way(folder, second.pid), what="the middle", log=log)
+        doomed = {trial_id for trial_id, pid in _running(folder).items() if pid in _group(second.pid)}
+        cluster.kill(second)
+        assert doomed, log.read_text()[-3000:]
+        assert driver.wait(timeout=240) == 0, log.read_text()[-3000:]
+    finally:
+        driver.kill()
+        driver.wait()
+
+    record, events = replay(folder), read_events(folder / FILE_NAME)
+    assert len({e["worker"].rpartition("@")[2] for e in events if e["event"] == "started"}) == 2
+    finished = [e["trial_id"] for e in events if e["event"] == "finished"]
+    assert len(finished) == len(set(finished)) == len(record.trials)
+    assert sum(trial.phase == "search" for trial in record.trials.values()) == 12
+    assert {trial.state for trial in record.trials.values()} <= {"COMPLETE", "PRUNED"}
+    interrupted = {trial_id for trial_id, trial in record.trials.items() if trial.num_interruptions}
+    assert interrupted and doomed <= interrupted
+    for trial_id, wasted in _wasted_epochs(record, cluster.updates).items():
+        assert 0 <= wasted <= (1 if trial_id in interrupted else 0), record.trials[trial_id]
+
+
+def _running(folder: Path) -> dict[str, int]:
+    """Of each trial under way with two epochs behind it, the process that last took it up."""
+    if not (folder / FILE_NAME).exists():
+        return {}
+    trials = replay(folder).trials
+    started = (e for e in read_events(folder / FILE_NAME) if e["event"] == "started")
+    pids = {e["trial_id"]: int(e["worker"].rpartition(":")[2].partition("@")[0]) for e in started}
+    return {t: pid for t, pid in pids.items() if trials[t].state == "RUNNING" and len(trials[t].reports) >= 2}
+
+
+def _is_half_way(folder: Path, node: int) -> bool:
+    running = _running(folder)
+    return len(running) == 2 and any(pid in _group(node) for pid in running.values())
+
+
+def _wasted_epochs(record: SweepRecord, updates: Path) -> dict[str, float]:
+    """For each trial the work that was done but did not count, in epochs; exact, batch by batch."""
+    done = Counter(updates.read_text().splitlines())
+    wasted = {}
+    for trial_id, trial in record.trials.items():
+        assert trial.outcome is not None
+        trained = done.pop(f"{trial.config['training']['learning_rate']!r} {trial.seed}")
+        useful = trial.outcome.num_updates
+        wasted[trial_id] = (trained - useful) / (useful / len(trial.reports))
+    assert not done, "somebody trained what no trial asked for"
+    return wasted
+
+
+@pytest.mark.ray
+def test_a_cluster_that_refuses_us_or_is_not_there_is_one_clear_error(
+    cluster: Cluster, backbone: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "tiny.yaml"
+    file.write_text(yaml.safe_dump(to_json(tiny_sweep(backbone).definition)))
+    nobody = f"127.0.0.1:{_free_port()}"
+    wrong = {**cluster.environment, "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    wrong.pop("RAY_AUTH_TOKEN_PATH")
+    missing = {**cluster.environment, "RAY_AUTH_TOKEN_PATH": str(tmp_path / "nowhere")}
+    none = {**_without_token(tmp_path), "PYTHONPATH": cluster.environment["PYTHONPATH"]}
+    cases = {
+        "wrong": (wrong, cluster.address, "does not accept our token"),
+        "missing": (missing, cluster.address, "RAY_AUTH_TOKEN_PATH"),
+        "none": (none, cluster.address, "does not accept our token"),
+        "nobody": (cluster.environment, nobody, "nothing answers there"),
+        "client": (cluster.environment, f"ray://{cluster.address}", "host:port"),
+    }
+    runs = {}
+    for name, (environment, address, _) in cases.items():
+        command = [*CLI, "sweep", str(file), "--name", name, "--root", str(tmp_path / "runs"), "--address", address]
+        pipe = subprocess.PIPE
+        runs[name] = subprocess.Popen(command, env=environment, stdout=pipe, stderr=subprocess.STDOUT, text=True)
+    for name, (_, address, expected) in cases.items():
+        said, _ = runs[name].communicate(timeout=120)
+        assert runs[name].returncode == 2, said
+        flat = " ".join(said.split())
+        assert expected in flat and address in flat and "Traceback" not in said, said
+        assert "InvalidAuthToken" not in said, "Ray's own complaints belong in the log"
+
+
+def test_a_node_that_does_not_see_the_folder_or_runs_another_tunekit_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from tunekit import __version__
+    from tunekit.execution import nodes
+
+    answers: dict[str, Any] = {"a": None, "b": (__version__, False)}
+    monkeypatch.setattr(nodes, "_nodes", lambda: [{"NodeID": n, "NodeManagerHostname": f"host-{n}"} for n in answers])
+    monkeypatch.setattr(nodes, "_ask", lambda node, path: answers[node] or nodes._look(path))
+    monkeypatch.setattr(nodes.ray, "get", lambda answer, timeout: answer)
+    with pytest.raises(ConfigError, match=rf"node host-b does not see {tmp_path}.*--root"):
+        nodes.require_same_world(tmp_path)
+    answers["b"] = ("0.0.1", True)
+    with pytest.raises(ConfigError, match=r"node host-b has tunekit 0\.0\.1"):
+        nodes.require_same_world(tmp_path)
+    del answers["b"]
+    nodes.require_same_world(tmp_path)
+    assert nodes._look(str(tmp_path / "elsewhere")) == (__version__, False)
+    assert not list(tmp_path.iterdir())
