@@ -32,7 +32,10 @@ def simulated_sweep(**changes: Any) -> Sweep:
             },
             "ptuning_v2": {
                 "method": "ptuning_v2",
-                "space": {"learning_rate": {"low": 1e-4, "high": 1e-1, "log": True}, "prompt_length": {"low": 4, "high": 32}},
+                "space": {
+                    "learning_rate": {"low": 1e-4, "high": 1e-1, "log": True},
+                    "prompt_length": {"low": 4, "high": 32},
+                },
                 "enqueue": [{"learning_rate": 0.01, "prompt_length": 16}],
             },
         },

@@ -67,9 +67,7 @@ def _timeless(record: SweepRecord) -> list[object]:
     return result
 
 
-@pytest.mark.parametrize(
-    "num_kills", [4, pytest.param(20, marks=pytest.mark.slow)], ids=["four_kills", "twenty_kills"]
-)
+@pytest.mark.parametrize("num_kills", [4, pytest.param(20, marks=pytest.mark.slow)], ids=["four_kills", "twenty_kills"])
 def test_a_sweep_killed_at_random_moments_ends_as_an_undisturbed_one(
     num_kills: int, backbone: Path, tmp_path: Path
 ) -> None:
@@ -98,7 +96,8 @@ def test_a_second_process_on_one_sweep_is_refused_by_name(backbone: Path, tmp_pa
     folder = tmp_path / "busy"
     first = _start(folder, backbone, "--epochs", "400")
     _wait_for(lambda: _num_events(folder) >= 3, first)
-    second = subprocess.run(_command(folder, backbone, "--epochs", "400"), env=_environment(), capture_output=True, text=True)
+    command = _command(folder, backbone, "--epochs", "400")
+    second = subprocess.run(command, env=_environment(), capture_output=True, text=True)
     first.kill()
     first.wait()
     assert second.returncode != 0

@@ -72,13 +72,13 @@ def test_every_decision_in_a_journal_follows_from_the_events_before_it(name: str
             curves.setdefault(event["trial_id"], {})[event["report"]["epoch"]] = event["report"]["value"]
         if event["event"] == "decided" and record.trials[event["trial_id"]].phase == "search":
             trial = record.trials[event["trial_id"]]
-            others = [t for t in record.arm(trial.arm) if t.trial_id != trial.trial_id and t.phase == "search"]
+            rest = [t for t in record.arm(trial.arm) if t.trial_id != trial.trial_id and t.phase == "search"]
             again = decide(
                 sweep.scheduler,
                 epoch=event["epoch"],
                 num_epochs=9,
                 trial=Curve(number=trial.number, values=curves[trial.trial_id]),
-                others=[Curve(number=t.number, values=dict(curves[t.trial_id])) for t in others if t.trial_id in curves],
+                others=[Curve(number=t.number, values=curves[t.trial_id]) for t in rest if t.trial_id in curves],
             )
             assert again.stop == event["decision"]["stop"]
 

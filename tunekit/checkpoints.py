@@ -56,7 +56,7 @@ def save_tensors(path: Path, content: dict[str, Any]) -> None:
             with _synced(temporary) as file:
                 torch.save(content, file)
         except RuntimeError as error:  # what torch makes of a write that the file refused
-            raise OSError(str(error)) from error
+            raise OSError("the file could not be written whole; the disk is full or gone") from error
 
     _replace(path, write)
 

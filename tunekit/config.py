@@ -75,7 +75,7 @@ def nearest(name: str, valid: Iterable[str]) -> str:
     """
     options = sorted(valid)
     close = difflib.get_close_matches(name, options, n=1, cutoff=0.5)
-    listing = f"(valid: {', '.join(options)})"
+    listing = f"(valid: {', '.join(options) or 'none'})"
     return f"did you mean {close[0]!r}? {listing}" if close else listing
 
 
@@ -364,7 +364,9 @@ def _scalar(kind: type, value: Any, where: str) -> Any:
         return value
     message = f"{where}: expected {_SCALARS[kind]}, got {value!r} ({type(value).__name__})"
     if isinstance(value, str) and kind in (float, int) and _is_number(value):
-        raise ConfigError(f"{message}; YAML reads {value} as text: write {_as_yaml_number(value, kind)}")
+        right = _as_yaml_number(value, kind)
+        wrong = f"YAML reads {value} as text: write {right}" if right != value else "drop the quotes"
+        raise ConfigError(f"{message}; {wrong}")
     if kind is str and isinstance(value, bool):
         raise ConfigError(f"{message}; YAML reads no, off, yes and on as true or false: put the word in quotes")
     raise ConfigError(message)

@@ -24,6 +24,8 @@ def load_trial(path: Path) -> tuple[TrialConfig, Locations]:
     from tunekit.sweep.model import field_names, method_config_class
 
     content, _ = read_yaml(path)
+    if "arms" in content:
+        raise ConfigError(f"{path} is a sweep file, not one configuration; run it by: tunekit sweep {path}")
     valid = (*field_names(TrialConfig), "locations")
     for key in content:
         if key not in valid:

@@ -129,6 +129,8 @@ def _check_tokenizer(tokenizer: Any, shape: Any, config: BackboneConfig, source:
             f"backbone {config.name!r}: the tokenizer in {str(source)!r} is a slow one ({type(tokenizer).__name__}); "
             "a fast one is needed, kept in tokenizer.json"
         )
+    if len(tokenizer) <= len(tokenizer.all_special_ids):  # what transformers makes up where no vocabulary is
+        raise ConfigError(f"backbone {config.name!r}: {str(source)!r} holds no tokenizer, such as tokenizer.json")
     if len(tokenizer) > shape.vocab_size:
         raise ConfigError(
             f"backbone {config.name!r}: its tokenizer has {len(tokenizer)} pieces, its model only {shape.vocab_size}; "

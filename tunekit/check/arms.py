@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 import math
 from collections.abc import Hashable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -42,11 +43,20 @@ def check(sweep: Sweep, *, flops_per_s: float | None = None) -> SweepCheck:
     inspector = _Inspector(sweep, flops_per_s)
     found = []
     for arm in sweep.arms:
-        try:
-            found.append(inspector.arm(arm))
-        except ConfigError as error:
-            raise type(error)(f"{sweep.source.of(arm.name, str(error))}: {error}") from error
+        with _placed(sweep, arm, "task"):
+            task = inspector.task(arm)
+        with _placed(sweep, arm):
+            found.append(inspector.arm(arm, task))
     return SweepCheck(sweep=sweep, arms=tuple(found), notes=tuple(_notes(sweep, found)))
+
+
+@contextmanager
+def _placed(sweep: Sweep, arm: Arm, key: str | None = None) -> Iterator[None]:
+    """Say of an error inside where the file sets `key`, or else the key that its message begins with."""
+    try:
+        yield
+    except ConfigError as error:
+        raise type(error)(f"{sweep.source.of(arm.name, key or str(error))}: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -70,9 +80,8 @@ class _Inspector:
         self._rates: dict[Hashable, Rate] = {}
         self._texts: dict[Hashable, Text] = {}
 
-    def arm(self, arm: Arm) -> ArmCheck:
+    def arm(self, arm: Arm, task: Task) -> ArmCheck:
         """Everything about one arm; raises what is wrong with it."""
-        task = self._task(arm)
         _require_kind(arm, task)
         backbone = self._backbone(arm, self._sweep.trial_config(arm, next(_corners(arm)), 0))
         corners = [self._corner(arm, task, params) for params in _corners(arm)]
@@ -102,7 +111,8 @@ class _Inspector:
             notes=tuple(_arm_notes(self._sweep, arm, corners, points)),
         )
 
-    def _task(self, arm: Arm) -> Task:
+    def task(self, arm: Arm) -> Task:
+        """The arm's task, its data read and found whole; raises what is wrong with it."""
         places = dataclasses.replace(arm.locations, backbone_path=None, device=None)
         key = canonical_json([arm.task, places])
         if key not in self._tasks:

@@ -57,6 +57,10 @@ def tokenizer_of(config: BackboneConfig, locations: Locations) -> Any | None:
         raise ConfigError(f"backbone {config.name!r}: cannot load a tokenizer from {folder!r}: {reason}") from error
     if folder is not None and not any(any(Path(folder).glob(pattern)) for pattern in _WEIGHTS):
         raise ConfigError(f"backbone {config.name!r}: {folder!r} holds no weights, such as model.safetensors")
+    if len(found) <= len(found.all_special_ids):  # what transformers makes up where no vocabulary is
+        raise ConfigError(
+            f"backbone {config.name!r}: {folder or config.name!r} holds no tokenizer, such as tokenizer.json"
+        )
     if not found.is_fast:
         raise ConfigError(
             f"backbone {config.name!r}: its tokenizer is a slow one; a fast one, tokenizer.json, is needed"

@@ -85,7 +85,7 @@ def perform(job: Job, worker: Worker, *, name: str | None = None) -> Iterator[Me
     try:
         yield from _perform(job, worker, name)
     except TunekitError as error:
-        yield Message(kind="fatal", worker=name, is_last=True, reason=f"{type(error).__name__}: {error}")
+        yield Message(kind="fatal", worker=name, is_last=True, reason=str(error))
 
 
 def _perform(job: Job, worker: Worker, name: str) -> Iterator[Message]:
