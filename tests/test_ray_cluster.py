@@ -6,6 +6,7 @@ Both nodes are on this machine, each a ``ray start`` of its own with a raylet an
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import secrets
 import shutil
@@ -65,25 +66,23 @@ class Cluster:
         ray = str(Path(sys.executable).with_name("ray"))
         number = len(self._nodes)
         with (self.folder / f"node-{number}.log").open("wb") as log:
-            node = subprocess.Popen(
-                [ray, "start", *options, *same], env=self.environment, stdout=log, stderr=log, start_new_session=True
-            )
+            node = subprocess.Popen([ray, "start", *options, *same], env=self.environment, stdout=log, stderr=log)
         self._nodes.append(node)
-        wait_for(lambda: _children(node.pid, "raylet"), what="a raylet", log=Path(log.name))
+        wait_for(lambda: _has_raylet(node.pid), what="a raylet", log=Path(log.name))
         return node
 
     def kill(self, node: subprocess.Popen[bytes]) -> None:
         """The machine is gone: the raylet, its workers and the rest, all at once."""
-        os.killpg(node.pid, signal.SIGKILL)
+        signal_all(family(node.pid), signal.SIGKILL)
         node.wait()
 
     def stop(self) -> None:
         """End all nodes, and wait until none of their processes is left."""
-        for node in reversed(self._nodes):
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(node.pid, signal.SIGKILL)
+        everyone = [pid for node in self._nodes for pid in family(node.pid)]
+        signal_all(everyone, signal.SIGKILL)
+        for node in self._nodes:
             node.wait()
-        wait_for(lambda: not any(_group(node.pid) for node in self._nodes), what="the end of the cluster", seconds=30)
+        wait_for(lambda: not {row[0] for row in _processes()} & set(everyone), what="the end of the cluster")
 
 
 def _without_token(home: Path) -> dict[str, str]:
@@ -97,19 +96,30 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _processes() -> list[tuple[int, int, int, str]]:
-    """Process, parent, group and command of all that run."""
-    listing = subprocess.run(["ps", "-A", "-ww", "-o", "pid=,ppid=,pgid=,stat=,args="], capture_output=True, text=True)
-    rows = (line.split(None, 4) for line in listing.stdout.splitlines())
-    return [(int(row[0]), int(row[1]), int(row[2]), row[4]) for row in rows if len(row) == 5 and "Z" not in row[3]]
+def _processes() -> list[tuple[int, int, str]]:
+    """Process, parent and command of all that run."""
+    listing = subprocess.run(["ps", "-A", "-ww", "-o", "pid=,ppid=,stat=,args="], capture_output=True, text=True)
+    rows = (line.split(None, 3) for line in listing.stdout.splitlines())
+    return [(int(row[0]), int(row[1]), row[3]) for row in rows if len(row) == 4 and "Z" not in row[2]]
 
 
-def _children(parent: int, name: str) -> list[int]:
-    return [pid for pid, of, _, command in _processes() if of == parent and Path(command.split()[0]).name == name]
+def family(ancestor: int) -> list[int]:
+    """A process and all that descend from it, older ones first (Ray gives workers process groups of their own)."""
+    processes = _processes()
+    found = [pid for pid, _, _ in processes if pid == ancestor]
+    for member in found:
+        found.extend(pid for pid, parent, _ in processes if parent == member)
+    return found
 
 
-def _group(leader: int) -> list[int]:
-    return [pid for pid, _, group, _ in _processes() if group == leader]
+def _has_raylet(node: int) -> bool:
+    return any(parent == node and Path(command.split()[0]).name == "raylet" for _, parent, command in _processes())
+
+
+def signal_all(pids: list[int], number: int) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
 
 
 def wait_for(condition: Callable[[], Any], *, what: str, seconds: float = 180, log: Path | None = None) -> None:
@@ -146,7 +156,7 @@ def test_a_node_killed_half_way_costs_its_trials_at_most_one_epoch_each_and_noth
     folder, log = tmp_path / "sweep", tmp_path / "log"
     methods = ["--method", "fakes:CountedFinetune", "--prompt-method", "fakes:CountedPTuningV2"]
     command = [sys.executable, str(HERE / "sweep_driver.py"), str(folder), str(backbone), "--ray", *methods]
-    command += ["--address", cluster.address, "--trials", "5", "--epochs", "40"]
+    command += ["--address", cluster.address, "--trials", "5", "--epochs", "24"]
     with log.open("wb") as output:
         driver = subprocess.Popen(command, env=cluster.environment, stdout=output, stderr=output)
     try:
@@ -158,7 +168,7 @@ def test_a_node_killed_half_way_costs_its_trials_at_most_one_epoch_each_and_noth
         driver.kill()
         driver.wait()
 
-    record, events = replay(folder), read_events(folder / FILE_NAME)
+    record, events = replay(folder), list(read_events(folder / FILE_NAME))
     assert len({e["worker"].rpartition("@")[2] for e in events if e["event"] == "started"}) == 2
     finished = [e["trial_id"] for e in events if e["event"] == "finished"]
     assert len(finished) == len(set(finished)) == len(record.trials)
@@ -174,12 +184,12 @@ def _freeze(folder: Path, node: int, is_over: Callable[[], bool]) -> set[str]:
     """Stop the node's clock while it trains, one trial or more being finished; gives the trials that it has in hand."""
     while not is_over():
         wait_for(lambda: is_over() or _in_hand(folder, node), what="a trial on the second node")
-        os.killpg(node, signal.SIGSTOP)
+        signal_all(family(node), signal.SIGSTOP)
         time.sleep(0.5)  # messages that it sent before must have arrived
         doomed = _in_hand(folder, node)
         if doomed:
             return doomed
-        os.killpg(node, signal.SIGCONT)
+        signal_all(family(node), signal.SIGCONT)
     return set()
 
 
@@ -193,7 +203,7 @@ def _in_hand(folder: Path, node: int) -> set[str]:
     started = (e for e in read_events(folder / FILE_NAME) if e["event"] == "started")
     pids = {e["trial_id"]: int(e["worker"].rpartition(":")[2].partition("@")[0]) for e in started}
     under_way = {t: pid for t, pid in pids.items() if trials[t].state == "RUNNING" and len(trials[t].reports) >= 2}
-    members = _group(node) if under_way else []
+    members = family(node) if under_way else []
     return {trial_id for trial_id, pid in under_way.items() if pid in members}
 
 
@@ -202,10 +212,9 @@ def _wasted_epochs(record: SweepRecord, updates: Path) -> dict[str, float]:
     done = Counter(updates.read_text().splitlines())
     wasted = {}
     for trial_id, trial in record.trials.items():
-        assert trial.outcome is not None
-        trained = done.pop(f"{trial.config['training']['learning_rate']!r} {trial.seed}")
-        useful = trial.outcome.num_updates
-        wasted[trial_id] = (trained - useful) / (useful / len(trial.reports))
+        training = trial.config["training"]
+        trained = done.pop(f"{training['learning_rate']!r} {trial.seed}")
+        wasted[trial_id] = trained / math.ceil(fakes.SIZES["train"] / training["batch_size"]) - len(trial.reports)
     assert not done, "somebody trained what no trial asked for"
     return wasted
 

@@ -178,9 +178,10 @@ def _row(search: Search, arm: Arm) -> tuple[str, ...]:
     counts = (str(len(running)), str(states.count("PRUNED")), str(states.count("FAILED")))
     tested = sum(trial.test_scores is not None for trial in trials)
     now = [f"{tested}/{num_final(search.sweep, arm)} tested"] if tested else []
-    epochs = ", ".join(f"{len(t.reports) + 1}/{t.config['training']['epochs']}" for t in running[:SHOWN_EPOCHS])
-    more = f" +{len(running) - SHOWN_EPOCHS}" if len(running) > SHOWN_EPOCHS else ""
-    now += [f"epoch {epochs}{more}"] if running else []
+    training = [trial for trial in running if trial.num_attempts]
+    epochs = ", ".join(f"{len(t.reports) + 1}/{t.config['training']['epochs']}" for t in training[:SHOWN_EPOCHS])
+    more = f" +{len(training) - SHOWN_EPOCHS}" if len(training) > SHOWN_EPOCHS else ""
+    now += [f"epoch {epochs}{more}"] if training else ["starting"] if running else []
     return (arm.name, finished, *counts, "" if best is None else _percent(best), ", ".join(now))
 
 

@@ -205,7 +205,7 @@ class Task:
         if language not in anywhere:
             raise ConfigError(f"{self.config.name}: unknown language {language!r}; {nearest(language, anywhere)}")
         have = ", ".join(sorted(self._languages(split))) or "none"
-        raise DataError(f"{self.config.name}: no {split} data in {language!r}; languages that have {split}: {have}")
+        raise DataError(f"{self.config.name}: no {split} data in {language!r}; languages that have it: {have}")
 
     def _check_labels(self, key: tuple[Split, str], found: Sequence[Example]) -> None:
         reason = f"is not a label of {self.config.name}" if self._is_inventory_known else NEVER_IN_TRAIN
