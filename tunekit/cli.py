@@ -222,7 +222,7 @@ def trial(
 @app.command(cls=Page, rich_help_panel=LOOK)
 def status(
     name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="One sweep in detail. Default: a line for each.")
+        str | None, typer.Argument(metavar="NAME", help="One sweep in detail. Default: a line for each.")
     ] = None,
     root: Root = Path("runs"),
 ) -> int:
@@ -282,8 +282,10 @@ def best(
 ) -> int:
     """Print the best configuration, as a YAML file that `tunekit trial` runs.
 
-    tunekit best quickstart --arm ptuning_v2 > best.yaml
-    tunekit trial best.yaml
+    Its first lines say which point it is, how it was chosen and what it scored.
+
+      tunekit best quickstart --arm ptuning_v2 > best.yaml
+      tunekit trial best.yaml
     """
     from tunekit.journal import replay
     from tunekit.reports import best_config_yaml

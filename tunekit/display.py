@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -68,6 +69,22 @@ def quiet(log: Path) -> Iterator[Console]:
             for original, number in zip(saved, (1, 2), strict=True):
                 os.dup2(original, number)
                 os.close(original)
+
+
+@contextmanager
+def quiet_for(log: Callable[[], Path | None]) -> Iterator[Console]:
+    """Like `quiet`, where it shows only at the end whether there is a place to log to: `log` is asked then."""
+    with tempfile.TemporaryDirectory(prefix="tunekit-") as scratch:
+        noise = Path(scratch) / "noise"
+        try:
+            with quiet(noise) as console:
+                yield console
+        finally:
+            path = log() if noise.stat().st_size else None
+            if path is not None:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with path.open("ab") as kept:
+                    kept.write(noise.read_bytes())
 
 
 @contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import signal
-import tempfile
 import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -39,16 +38,13 @@ def preflight(sweep: Sweep, log: Path | None = None) -> SweepCheck:
         ConfigError: the sweep cannot run.
     """
     from tunekit.check import check
-    from tunekit.display import patience, quiet
+    from tunekit.display import patience, quiet_for
 
     message = f"{sweep.name}: checking data, backbones and every corner of each space"
-    with tempfile.TemporaryDirectory(prefix="tunekit-") as scratch:
-        noise = Path(scratch) / "noise"
-        with quiet(noise) as console, patience(console, message, is_logged=log is not None):
-            checked = check(sweep)
-        if log is not None and noise.stat().st_size:
-            with _writing(log), log.open("ab") as kept:
-                kept.write(noise.read_bytes())
+    is_over = False
+    with quiet_for(lambda: log if is_over else None) as console, patience(console, message, is_logged=log is not None):
+        checked = check(sweep)
+        is_over = True
     return checked
 
 

@@ -38,12 +38,12 @@ def load_trial(path: Path) -> tuple[TrialConfig, Locations]:
 
 def run_solo(config: TrialConfig, locations: Locations, folder: Path, *, test: bool) -> int:
     """Run it and print each epoch and the outcome; the exit code of the command line."""
-    from tunekit.display import quiet
+    from tunekit.display import quiet_for
     from tunekit.foreground import UNFINISHED, complain, interruptible
 
     with interruptible():
         try:
-            with quiet(folder / "trial.log") as console:
+            with quiet_for(lambda: folder / "trial.log" if folder.is_dir() else None) as console:
                 return _run(config, locations, folder, test=test, console=console)
         except KeyboardInterrupt:
             complain("interrupted\nThe same command goes on from the last epoch.")

@@ -90,10 +90,11 @@ class TrialRun:
         self._learner: Learner | None = None
         self._is_scored = False
         self._earlier_peak_bytes = 0
-        checkpoints.prepare(folder)
         self._restore_outcome()
-        if self._outcome is None:
-            self._restore_last(self._require_learner())
+        learner = self._require_learner() if self._outcome is None else None
+        checkpoints.prepare(folder)  # not before: a configuration that does not fit together leaves no folder
+        if learner is not None:
+            self._restore_last(learner)
 
     @property
     def history(self) -> tuple[EpochReport, ...]:

@@ -63,12 +63,14 @@ def _require_reachable(address: str) -> None:
 
 def _why(error: BaseException) -> str:
     """One line on what went wrong, and what helps."""
-    chain = list(_causes(error))
-    if any(type(e).__name__ == "AuthenticationError" or "Unauthenticated" in str(e) for e in chain):
-        return (
-            "it does not accept our token, or we have none. Set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN_PATH to a file "
-            f"with the token that the cluster was started with (default ~/.ray/auth_token). Ray says: {_line(error)}"
-        )
+    for cause in _causes(error):  # Ray quotes some causes in the text of others
+        _, is_refusal, words = f"{type(cause).__name__}: {cause}".partition("AuthenticationError: ")
+        if is_refusal:
+            reason = words.partition(". Ensure")[0]
+            return (
+                f"it asks for a token that we do not have ({reason}). Set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH "
+                "to a file with the token that the cluster was started with (~/.ray/auth_token unless set)"
+            )
     return _line(error)
 
 

@@ -181,8 +181,8 @@ class Comparison:
 
     @property
     def metric(self) -> str:
-        """The task's main metric."""
-        return next((arm.metric for arm in self.arms if arm.trials), "score")
+        """The task's main metric, which only an arm that has reported an epoch knows."""
+        return next((arm.metric for arm in self.arms if any(trial.reports for trial in arm.trials)), "score")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,581 @@
+"""The command line: a frozen surface, pages that read well, and a sweep's whole life on the tiny world."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from contextlib import closing
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import fakes
+import pytest
+import torch
+import typer
+import yaml
+from command_line import SWEEP, CommandLine
+
+from tunekit import __version__, config, listing
+from tunekit.cli import app
+from tunekit.execution import Execution
+from tunekit.journal import FILE_NAME, Journal, is_being_run, read_events, replay
+from tunekit.methods import Batch
+from tunekit.methods.finetune import Finetune
+from tunekit.pages import flowing
+
+SURFACE = {
+    "check": "FILE --set",
+    "sweep": "FILE --name --set --trials --dry-run --root=runs --workers --address --in-process",
+    "resume": "NAME --trials --root=runs --workers --address --in-process",
+    "trial": "CONFIG.yaml --out --test",
+    "status": "[NAME] --root=runs",
+    "report": "NAME --out --root=runs",
+    "best": "NAME --arm --root=runs",
+    "dashboard": "NAME --root=runs --port=8080 --export",
+    "list": "WHAT --root=runs",
+}
+"""Every command with its arguments, its options and their defaults. Scripts rely on it: extend it, change nothing."""
+
+
+class Impatient(Finetune):
+    """Fine-tuning during which somebody stops the sweep, once: at the third batch after `signal_number` is set."""
+
+    signal_number: signal.Signals | None = None
+    num_losses = 0
+
+    def loss(self, batch: Batch) -> torch.Tensor:
+        cls = type(self)
+        cls.num_losses += 1
+        if cls.signal_number is not None and cls.num_losses >= 3:
+            number, cls.signal_number = cls.signal_number, None
+            os.kill(os.getpid(), number)
+        return super().loss(batch)
+
+
+@pytest.fixture(scope="module")
+def backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return fakes.save_backbone(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture
+def tunekit(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, backbone: Path
+) -> CommandLine:
+    """The command line in a fresh folder with the tiny world's sweep file and backbone."""
+    monkeypatch.chdir(tmp_path)
+    Path("tiny").symlink_to(backbone)
+    Path("words.yaml").write_text(SWEEP)
+    return CommandLine(capfd, monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, backbone: Path) -> Path:
+    """A folder in which the tiny world's sweep was run, as `words` under runs/. Not to be changed."""
+    folder = tmp_path_factory.mktemp("finished")
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        Path("tiny").symlink_to(backbone)
+        Path("words.yaml").write_text(SWEEP)
+        from tunekit.foreground import run
+        from tunekit.sweep import load_sweep
+
+        assert run(load_sweep("words.yaml"), Path("runs/words"), Execution(in_process=True)) == 0
+    finally:
+        os.chdir(before)
+    return folder
+
+
+@pytest.fixture
+def after(finished: Path, tunekit: CommandLine, monkeypatch: pytest.MonkeyPatch) -> CommandLine:
+    """The command line where that sweep was run."""
+    monkeypatch.chdir(finished)
+    return tunekit
+
+
+# -- the surface -----------------------------------------------------------------------------------------------------
+
+
+def _commands() -> dict[str, Any]:
+    return dict(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+
+
+def _spelled(parameter: Any) -> str:
+    if parameter.param_type_name == "argument":
+        return str(parameter.metavar) if parameter.required else f"[{parameter.metavar}]"
+    default = parameter.default
+    return str(parameter.opts[0]) + (f"={default}" if default not in (None, False, ()) else "")
+
+
+def test_the_surface_is_frozen() -> None:
+    found = {name: " ".join(map(_spelled, command.params)) for name, command in _commands().items()}
+    assert found == SURFACE
+
+
+@pytest.mark.parametrize("width", [80, 120])
+@pytest.mark.parametrize("command", ["", *SURFACE])
+def test_every_page_of_help_fits_and_cuts_nothing(
+    command: str, width: int, tunekit: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    page = tunekit(*command.split(), "--help")
+    assert page.code == 0
+    assert page.err == ""
+    lines = page.out.splitlines()
+    assert max(map(len, lines)) <= width
+    assert "…" not in page.out
+    assert "[not dim]" not in page.out, "markup is rendered"
+    prose = [line for line in lines if line.startswith(" ") and len(line.strip()) > 40]
+    assert prose, "a page explains itself"
+    said = " ".join(page.out.split())
+    for parameter in _commands()[command].params if command else ():
+        assert parameter.help and parameter.help.rstrip(".").split("(")[0][:20] in said
+        assert "<bool>" not in page.out
+
+
+@pytest.mark.parametrize("command", SURFACE)
+def test_a_paragraph_of_help_is_as_wide_as_the_terminal(
+    command: str, tunekit: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No hard breaks from the source: every line but a paragraph's last has no room for the next word."""
+    monkeypatch.setenv("COLUMNS", "80")
+    page = tunekit(command, "--help").out
+    prose = page.partition("╭")[0].splitlines()
+    for line, following in pairwise(prose):
+        if line.strip() and following.strip() and not line.startswith("   "):
+            assert len(line.rstrip()) + 1 + len(following.split()[0]) > 78, line
+
+
+def test_paragraphs_flow_and_examples_stay(tunekit: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    for command in ("", *SURFACE):
+        page = tunekit(*command.split(), "--help").out
+        prose = page.partition("╭")[0].splitlines()
+        assert not [line for line in prose if line.count("tunekit ") > 1 and "`" not in line], "one example a line"
+    assert flowing("One\ntwo.\n\n  a command\n  another\n\nThree\nfour.") == (
+        "One two.\n\n[not dim]  a command\n  another[/]\n\n[not dim]Three four.[/]"
+    )
+
+
+def test_without_a_word_there_is_help_and_no_error(tunekit: CommandLine) -> None:
+    alone = tunekit()
+    assert alone.code == 0
+    assert alone.out.strip() == tunekit("--help").out.strip()
+    assert "tunekit sweep search_spaces/quickstart.yaml" in alone.out
+    assert tunekit("-h").out == tunekit("--help").out
+
+
+def test_the_version_is_a_line(tunekit: CommandLine) -> None:
+    assert tunekit("--version").out == f"tunekit {__version__}\n"
+
+
+# -- lists -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("what", ["methods", "tasks", "searchers", "schedulers"])
+def test_a_list_says_of_every_name_what_it_is(what: str, tunekit: CommandLine) -> None:
+    known = {"methods": config.METHODS, "tasks": config.TASKS, "searchers": listing.SEARCHERS}
+    names = known.get(what, listing.SCHEDULERS)
+    listed = dict(re.split(r"\s{2,}", line, maxsplit=1) for line in tunekit("list", what).out.splitlines())
+    assert set(listed) == set(names)
+    for name, text in listed.items():
+        assert len(text) > 15, f"{name} is not explained"
+        assert "`" not in text
+
+
+def test_searchers_and_schedulers_are_those_that_a_sweep_file_accepts() -> None:
+    import typing
+
+    from tunekit.sweep import SchedulerConfig, SearchConfig
+
+    assert set(listing.SEARCHERS) == set(typing.get_args(typing.get_type_hints(SearchConfig)["searcher"]))
+    assert set(listing.SCHEDULERS) == set(typing.get_args(typing.get_type_hints(SchedulerConfig)["name"]))
+
+
+def test_lists_and_help_load_neither_torch_nor_ray() -> None:
+    code = (
+        "import sys\nfrom tunekit.cli import main\nsys.argv = ['tunekit', 'list', 'methods']\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        "assert not {'torch', 'ray', 'optuna', 'transformers'} & sys.modules.keys()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "ptuning_v2" in done.stdout
+
+
+def test_sweeps_are_listed_with_how_far_they_are(after: CommandLine) -> None:
+    assert re.fullmatch(r"words  finetune, ptuning_v2  6 trials finished, last event .*\n", after("list", "sweeps").out)
+    assert "no sweeps under elsewhere" in after("list", "sweeps", "--root", "elsewhere").out
+
+
+# -- a sweep's life --------------------------------------------------------------------------------------------------
+
+
+def test_a_sweep_is_launched_extended_and_never_run_twice(tunekit: CommandLine) -> None:
+    first = tunekit("sweep", "words.yaml", "--in-process")
+    assert first.code == 0, first
+    assert first.err == ""
+    assert "words: finetune, ptuning_v2; 2 points an arm, in this process" in first.out
+    assert "finetune    2/2    COMPLETE" in first.out
+    assert "zero_shot" in first.out and "runs/words/report/report.md" in first.out
+    trials = set(replay(Path("runs/words")).trials)
+
+    again = tunekit("sweep", "words.yaml", "--in-process")
+    assert again.code == 0
+    assert "going on: 6 trials finished before" in again.out
+    assert set(replay(Path("runs/words")).trials) == trials
+
+    more = tunekit("resume", "words", "--trials", "3")
+    assert more.code == 0, more
+    record = replay(Path("runs/words"))
+    assert trials < set(record.trials)
+    assert [len({t.number for t in record.arm(arm)}) for arm in ("finetune", "ptuning_v2")] == [3, 3]
+    finished = [
+        event["trial_id"] for event in read_events(Path("runs/words") / FILE_NAME) if event["event"] == "finished"
+    ]
+    assert len(finished) == len(set(finished)) == len(record.trials)
+
+
+def test_a_changed_file_is_refused_and_the_key_is_named(after: CommandLine) -> None:
+    Path("other.yaml").write_text(SWEEP.replace("epochs: 2", "epochs: 3"))
+    before = (Path("runs/words") / FILE_NAME).read_bytes()
+    refused = after("sweep", "other.yaml", "--name", "words", "--in-process")
+    assert refused.code == 2
+    assert "runs/words holds another sweep of this name: arms.finetune.fixed.epochs was 2, now 3" in refused.err
+    assert "another --name" in refused.err
+    assert "search.seed was 1, now 2" in after("sweep", "words.yaml", "--in-process", "--set", "search.seed=2").err
+    assert (Path("runs/words") / FILE_NAME).read_bytes() == before
+
+
+def test_a_dry_run_says_what_would_run_and_leaves_nothing(tunekit: CommandLine) -> None:
+    dry = tunekit("sweep", "words.yaml", "--dry-run", "--trials", "7")
+    assert dry.code == 0
+    assert "words: nothing is wrong" in dry.out
+    assert "14 to search" in dry.out
+    assert not Path("runs").exists()
+    assert "14 to search" in tunekit("check", "words.yaml", "--set", "search.num_trials=7").out
+
+
+def test_failed_trials_end_in_exit_code_1(tunekit: CommandLine) -> None:
+    Path("words.yaml").write_text(SWEEP.replace("method: finetune", 'method: "fakes:Diverging"'))
+    failed = tunekit("sweep", "words.yaml", "--in-process")
+    assert failed.code == 1
+    assert "FAILED: loss became nan" in failed.out
+    assert "error: 2 trials failed; the report says why" in failed.err
+    told = tunekit("report", "words")
+    assert told.code == 0
+    assert re.search(r"en \(source\) +– +\d+\.\d", told.out), "the arm that did well keeps its numbers"
+
+
+def test_the_status_is_told_of_one_of_all_and_of_none(after: CommandLine) -> None:
+    one = after("status", "words").out
+    assert re.search(r"finetune +2/2 +2 +0 +0 +0 +2/2", one)
+    assert "tunekit report words" in one
+    assert after("status").out.split() == one.split() or "words" in after("status").out
+    assert after("status", "runs/words").code == 0
+    assert "no sweeps under elsewhere; start one with: tunekit sweep FILE" in after("status", "--root", "elsewhere").out
+
+
+def test_the_status_says_what_runs_now_and_how_to_go_on_elsewhere(
+    tunekit: CommandLine, finished: Path, tmp_path: Path
+) -> None:
+    root = finished / "runs"
+    assert f"tunekit report words --root {root}" in tunekit("status", "--root", root).out
+    with Journal(root / "words"):
+        assert is_being_run(root / "words")
+        assert "running now" in tunekit("status", "words", "--root", root).out
+    assert not is_being_run(root / "words")
+
+
+def test_the_report_goes_where_it_is_told(after: CommandLine, tmp_path: Path) -> None:
+    told = after("report", "words", "--out", tmp_path / "mine")
+    assert told.code == 0
+    assert "zero_shot" in told.out
+    for name in ("report.md", "results.csv", "best_config.finetune.yaml", "best_config.ptuning_v2.yaml"):
+        assert (tmp_path / "mine" / name).is_file()
+        assert str(tmp_path / "mine" / name) in told.out
+
+
+@pytest.mark.parametrize("arm", ["finetune", "ptuning_v2"])
+def test_the_best_configuration_runs_alone_to_the_same_score(arm: str, after: CommandLine, tmp_path: Path) -> None:
+    printed = after("best", "words", "--arm", arm)
+    assert printed.code == 0
+    (tmp_path / "best.yaml").write_text(printed.out)
+    said = re.search(r"This file is trial (\w+): seed (\d+)", printed.out)
+    assert said
+    known = replay(Path("runs/words")).trials[said[1]]
+    assert yaml.safe_load(printed.out)["seed"] == known.seed
+
+    alone = after("trial", tmp_path / "best.yaml", "--out", tmp_path / "alone", "--test")
+    assert alone.code == 0, alone
+    assert f"trial {known.trial_id}: " in alone.out
+    assert f"best dev {100 * (known.value or 0):.2f}" in alone.out
+    outcome = json.loads((tmp_path / "alone" / "outcome.json").read_text())["outcome"]
+    assert outcome["value"] == known.value
+    assert known.test_scores is not None
+    for key, score in known.test_scores.items():
+        assert re.search(rf"{key} +{100 * score:.2f}", alone.out)
+
+
+def test_the_best_of_several_arms_must_be_chosen(after: CommandLine) -> None:
+    several = after("best", "words")
+    assert several.code == 2
+    assert "choose one with --arm: finetune, ptuning_v2" in several.err
+    assert several.out == ""
+    wrong = after("best", "words", "--arm", "ptuning")
+    assert wrong.code == 2
+    assert "no arm 'ptuning'; did you mean 'ptuning_v2'?" in wrong.err
+
+
+def test_an_unknown_sweep_names_the_nearest(after: CommandLine) -> None:
+    for command in ("resume", "report", "status", "best", "dashboard"):
+        told = after(command, "wrods")
+        assert told.code == 2
+        assert told.err == "error: no sweep 'wrods' under runs; did you mean 'words'? (valid: words)\n"
+
+
+# -- stopped half-way ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
+def test_a_stopped_sweep_says_how_to_go_on_and_does(number: signal.Signals, tunekit: CommandLine) -> None:
+    Path("words.yaml").write_text(SWEEP.replace("method: finetune", 'method: "test_cli:Impatient"'))
+    handler = signal.getsignal(number)
+    Impatient.num_losses, Impatient.signal_number = 0, number
+    stopped = tunekit("sweep", "words.yaml", "--in-process", "--root", "my runs")
+    assert stopped.code == 1
+    assert "Traceback" not in stopped.out + stopped.err
+    assert signal.getsignal(number) is handler
+    lines = stopped.err.splitlines()
+    assert lines[0] == "error: interrupted"
+    assert lines[1] == "Nothing finished is lost. Go on with: tunekit resume words --root 'my runs'"
+    states = [trial.state for trial in replay(Path("my runs/words")).trials.values()]
+    assert "RUNNING" in states
+
+    gone_on = tunekit(*shlex.split(lines[1].partition("tunekit ")[2]))
+    assert gone_on.code == 0, gone_on
+    assert "in this process" in gone_on.out, "it is run as it was"
+    assert "going on: 0 trials finished before" in gone_on.out
+    record = replay(Path("my runs/words"))
+    assert all(trial.state == "COMPLETE" for trial in record.trials.values())
+    assert len(record.trials) == 6
+
+
+def test_a_trial_stopped_alone_says_so_and_goes_on(tunekit: CommandLine) -> None:
+    one = {"method": "test_cli:Impatient", "task": {"name": "fakes:load_words"}, "backbone": {"name": "tiny"}}
+    one |= {"training": {"epochs": 2, "max_length": 16}, "seed": 1, "locations": {"backbone_path": "tiny"}}
+    Path("one.yaml").write_text(json.dumps(one))
+    Impatient.num_losses, Impatient.signal_number = 0, signal.SIGTERM
+    stopped = tunekit("trial", "one.yaml")
+    assert stopped.code == 1
+    assert stopped.err == "error: interrupted\nThe same command goes on from the last epoch.\n"
+    assert tunekit("trial", "one.yaml").code == 0
+
+
+def test_stopped_before_the_start_there_is_nothing_to_resume(
+    tunekit: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tunekit.check.check", interrupt)
+    stopped = tunekit("sweep", "words.yaml", "--in-process")
+    assert stopped.code == 1
+    assert stopped.err == "error: interrupted\nNothing was started; the same command starts it.\n"
+    assert not Path("runs").exists()
+    checked = tunekit("check", "words.yaml")
+    assert (checked.code, checked.err) == (1, "error: interrupted\n")
+
+
+def test_a_failure_of_our_own_making_keeps_its_traceback_in_the_log(
+    tunekit: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr("tunekit.execution.run_sweep", fail)
+    failed = tunekit("sweep", "words.yaml", "--in-process")
+    assert failed.code == 1
+    assert "error: RuntimeError: a bug (the traceback is in runs/words/logs/driver.log)" in failed.err
+
+
+def test_a_full_or_closed_disk_is_one_line(tunekit: CommandLine) -> None:
+    Path("runs").mkdir()
+    Path("runs/words").write_text("a file where the folder should be")
+    told = tunekit("sweep", "words.yaml", "--in-process")
+    assert told.code == 1
+    assert re.search(r"error: cannot write runs/words/logs\S*: Not a directory", told.err)
+    assert "Traceback" not in told.err
+
+
+def test_a_trial_started_by_nohup_outlives_its_terminal(tunekit: CommandLine) -> None:
+    Path("words.yaml").write_text(SWEEP.replace("method: finetune", 'method: "test_cli:Impatient"'))
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        Impatient.num_losses, Impatient.signal_number = 0, signal.SIGHUP
+        assert tunekit("sweep", "words.yaml", "--in-process").code == 0
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+# -- where it runs ---------------------------------------------------------------------------------------------------
+
+CLUSTER = Execution(address="10.0.0.1:6379", workers=3)
+
+
+@pytest.mark.parametrize(
+    ("last", "options", "expected"),
+    [
+        (CLUSTER, "", CLUSTER),
+        (CLUSTER, "--workers 8", Execution(address="10.0.0.1:6379", workers=8)),
+        (CLUSTER, "--address auto", Execution(address="auto", workers=3)),
+        (CLUSTER, "--address local --workers 1", Execution(workers=1)),
+        (CLUSTER, "--in-process", Execution(in_process=True)),
+        (Execution(in_process=True), "", Execution(in_process=True)),
+        (Execution(in_process=True), "--workers 2", Execution(workers=2)),
+        (Execution(in_process=True), "--address auto", Execution(address="auto")),
+    ],
+)  # fmt: skip
+def test_resume_runs_where_it_ran_unless_told_otherwise(
+    last: Execution, options: str, expected: Execution, tunekit: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tunekit.config import to_json
+    from tunekit.execution import SweepInterrupted
+    from tunekit.sweep import load_sweep
+
+    found = []
+
+    def run_sweep(sweep: Any, folder: Path, execution: Execution, **_: Any) -> None:
+        found.append(execution)
+        raise SweepInterrupted("enough")
+
+    with Journal(Path("runs/words")) as journal:
+        definition = dict(load_sweep("words.yaml").definition)
+        journal.append("launched", definition=definition, versions={}, schema=1, execution=to_json(last))
+    monkeypatch.setattr("tunekit.execution.run_sweep", run_sweep)
+    told = tunekit("resume", "words", *options.split())
+    assert found == [expected]
+    assert told.code == 1
+    assert "error: enough\nNothing finished is lost. Go on with: tunekit resume words\n" in told.err
+
+
+def test_a_sweep_runs_where_its_own_words_say(tunekit: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tunekit.cli import _execution
+
+    assert _execution(None, in_process=False, address=None, workers=None) == Execution()
+    assert _execution(None, in_process=False, address="local", workers=2) == Execution(workers=2)
+    assert _execution(None, in_process=False, address="auto", workers=None) == Execution(address="auto")
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_on_ray_ctrl_c_says_how_to_go_on_and_it_does(tmp_path: Path, backbone: Path) -> None:
+    (tmp_path / "tiny").symlink_to(backbone)
+    (tmp_path / "words.yaml").write_text(SWEEP)
+    with _started(tmp_path, "sweep", "words.yaml", "--workers", "2", "--set", "fixed.epochs=60") as process:
+        journal = tmp_path / "runs/words" / FILE_NAME
+        _wait_for(lambda: journal.exists() and b'"reported"' in journal.read_bytes(), process)
+        os.killpg(process.pid, signal.SIGINT)  # a terminal tells the whole group
+        out, err = process.communicate(timeout=120)
+    assert process.returncode == 1, (out, err)
+    assert err.splitlines()[-1] == "Nothing finished is lost. Go on with: tunekit resume words"
+    assert "Traceback" not in out + err
+    with _started(tmp_path, "resume", "words") as process:
+        out, err = process.communicate(timeout=240)
+    assert process.returncode == 0, (out, err)
+    assert "on Ray at this machine" in out
+    last = [event["execution"] for event in read_events(journal) if "execution" in event][-1]
+    assert last == {"in_process": False, "address": None, "workers": 2}
+
+
+# -- optuna-dashboard ------------------------------------------------------------------------------------------------
+
+
+def test_the_studies_load_with_optuna(after: CommandLine, tmp_path: Path) -> None:
+    import optuna
+
+    told = after("dashboard", "words", "--export", tmp_path / "studies.db")
+    assert told.code == 0
+    record = replay(Path("runs/words"))
+    for arm in ("finetune", "ptuning_v2"):
+        assert f"words/{arm}  in sqlite:///{tmp_path / 'studies.db'}" in told.out
+        study = optuna.load_study(study_name=f"words/{arm}", storage=f"sqlite:///{tmp_path / 'studies.db'}")
+        searched = [trial for trial in record.arm(arm) if trial.phase == "search"]
+        assert [trial.value for trial in study.trials] == [trial.value for trial in searched]
+        assert [trial.params for trial in study.trials] == [trial.params for trial in searched]
+        assert study.best_value == max(trial.value or 0 for trial in searched)
+
+
+def test_the_dashboard_answers_on_its_port(finished: Path) -> None:
+    with closing(socket.socket()) as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with _started(finished, "dashboard", "words", "--port", str(port)) as process:
+        page = _fetch(f"http://127.0.0.1:{port}/", process)
+        assert b"<html" in page.lower()
+        studies = json.loads(_fetch(f"http://127.0.0.1:{port}/api/studies", process))["study_summaries"]
+        assert {study["study_name"] for study in studies} == {"words/finetune", "words/ptuning_v2"}
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert "Traceback" not in err
+
+
+def _fetch(address: str, process: subprocess.Popen[str]) -> bytes:
+    found: list[bytes] = []
+
+    def answers() -> bool:
+        try:
+            with urllib.request.urlopen(address, timeout=10) as response:
+                found.append(response.read())
+        except OSError:
+            return False
+        return True
+
+    _wait_for(answers, process)
+    return found[0]
+
+
+def _wait_for(condition: Any, process: subprocess.Popen[str], *, seconds: float = 180) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < end, "the awaited moment never came"
+        time.sleep(0.05)
+
+
+class _started:
+    """``tunekit`` in a process group of its own, killed at the end if it still lives."""
+
+    def __init__(self, folder: Path, *words: str) -> None:
+        here = Path(__file__).parent
+        path = os.pathsep.join([str(here), str(here.parent), os.environ.get("PYTHONPATH", "")])
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", "from tunekit.cli import main; main()", *words],
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": path},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def __enter__(self) -> subprocess.Popen[str]:
+        return self.process
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        for stream in (self.process.stdout, self.process.stderr):
+            if stream is not None:
+                stream.close()
