@@ -482,7 +482,7 @@ def test_a_sweep_runs_where_its_own_words_say(tunekit: CommandLine, monkeypatch:
 def test_on_ray_ctrl_c_says_how_to_go_on_and_it_does(tmp_path: Path, backbone: Path) -> None:
     (tmp_path / "tiny").symlink_to(backbone)
     (tmp_path / "words.yaml").write_text(SWEEP)
-    with _started(tmp_path, "sweep", "words.yaml", "--workers", "2", "--set", "fixed.epochs=60") as process:
+    with _started(tmp_path, "sweep", "words.yaml", "--workers", "2", "--set", "fixed.epochs=25") as process:
         journal = tmp_path / "runs/words" / FILE_NAME
         _wait_for(lambda: journal.exists() and b'"reported"' in journal.read_bytes(), process)
         os.killpg(process.pid, signal.SIGINT)  # a terminal tells the whole group
