@@ -65,6 +65,7 @@ def main() -> None:
                 median = statistics.median(overheads)
                 baseline = median if baseline is None else baseline
                 print(_row(method, runner, overheads, durations, median / baseline), flush=True)
+        print(f"\nload after: {_load()}")
 
 
 def _backbone(folder: Path) -> Path:
@@ -239,13 +240,16 @@ def _row(method: str, runner: str, overheads: list[float], durations: list[float
     return f"| {method} | {runner} | {len(overheads)} | {numbers} | {ratio:.1f} |"
 
 
+def _load() -> str:
+    return ", ".join(f"{value:.1f}" for value in os.getloadavg())
+
+
 def _conditions() -> str:
     from importlib.metadata import version
 
     libraries = ", ".join(f"{name} {version(name)}" for name in ("ray", "torch", "optuna"))
-    load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
     words = " ".join(sys.argv)
-    machine = f"{platform.machine()}, {os.cpu_count()} cores, load before {load}"
+    machine = f"{platform.machine()}, {os.cpu_count()} cores, load before {_load()}"
     return f"`python {words}`\n\ntunekit {tunekit.__version__}, {libraries}; {machine}; target: {TARGET_S} s\n"
 
 

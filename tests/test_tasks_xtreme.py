@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -185,10 +184,3 @@ def test_conllu_treebanks_are_read_as_own_files(shared: Path) -> None:
     pud.validate()
     assert len(pud.examples("train", "en")) == 1000
     assert pud.metric == "accuracy"
-
-
-@pytest.mark.real_data
-def test_twenty_thousand_sentences_are_read_in_half_a_second(shared: Path) -> None:
-    start = time.process_time()
-    assert len(real(shared, "panx").examples("train", "en")) == 20000
-    assert time.process_time() - start < 0.5

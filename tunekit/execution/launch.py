@@ -93,6 +93,10 @@ def run_sweep(
         ConfigError: the folder holds another sweep, or is in use (`SweepBusy`).
         SweepInterrupted, StorageError: the sweep cannot go on now; it can be resumed.
     """
+    if execution.address is not None and not execution.in_process:
+        from tunekit.execution.nodes import require_reachable
+
+        require_reachable(execution.address)
     with Journal(folder) as journal:
         _announce(sweep, journal, execution)
         search = Search(sweep, journal, on_event=lambda event: watch(search, event) if watch else None)

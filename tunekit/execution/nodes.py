@@ -38,27 +38,30 @@ def connect(address: str | None, resources: ResourcesConfig, num_workers: int | 
         store = OBJECT_STORE_BYTES
         quiet |= {"num_cpus": cores, "include_dashboard": False, "object_store_memory": store}
     try:
-        if address is not None:
-            _require_reachable(address)
         ray.init(address=address or "local", **quiet)
     except (ConnectionError, RuntimeError, ValueError, RayError) as error:
         where = "start Ray here" if address is None else f"join the Ray cluster at {address!r}"
         raise ConfigError(f"cannot {where}: {_why(error)}") from error
 
 
-def _require_reachable(address: str) -> None:
-    """Ask for a connection ourselves: Ray would go on trying for a quarter of an hour."""
+def require_reachable(address: str) -> None:
+    """Ask for a connection ourselves, before anything is written: Ray would go on trying for a quarter of an hour.
+
+    Raises:
+        ConfigError: `address` is none, or nothing answers there.
+    """
     from ray._private.services import canonicalize_bootstrap_address  # what ray.init does with `auto` and $RAY_ADDRESS
 
-    place = canonicalize_bootstrap_address(address) if address == "auto" else address
-    host, _, port = (place or "").rpartition(":")
-    if "//" in address or not host or not port.isdecimal():
-        example = "auto (the Ray on this machine) or host:port of the cluster's head, such as 10.0.0.12:6379"
-        raise ConfigError(f"--address: {address!r} is not the address of a cluster; right would be {example}")
     try:
+        place = canonicalize_bootstrap_address(address) if address == "auto" else address
+        host, _, port = (place or "").rpartition(":")
+        if "//" in address or not host or not port.isdecimal():
+            example = "auto (the Ray on this machine) or host:port of the cluster's head, such as 10.0.0.12:6379"
+            raise ConfigError(f"--address: {address!r} is not the address of a cluster; right would be {example}")
         socket.create_connection((host.strip("[]"), int(port)), timeout=REACH_S).close()
-    except (OSError, OverflowError) as error:
-        raise ConnectionError(f"nothing answers at {place} ({error})") from error
+    except (OSError, OverflowError, RuntimeError, ValueError) as error:
+        why = f"nothing answers there ({error})"
+        raise ConfigError(f"cannot join the Ray cluster at {address!r}: {why}") from error
 
 
 def _why(error: BaseException) -> str:

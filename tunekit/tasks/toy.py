@@ -25,13 +25,13 @@ Draw = Callable[[Split, str], Iterator[Example]]
 
 
 def load_tagging(config: TaskConfig, locations: Locations) -> Task:
-    """``toy_tagging``: one of 12 part-of-speech tags a word, scored by accuracy."""
+    """Toy world: one of 12 parts of speech for each word of a generated language; accuracy over words."""
     source = _generated(config, locations, _Generated(_sentences, NUM_SENTENCES))
     return Task.of(config, source, kind="token", labels=sorted(toy_world.TAGS), metric="accuracy")
 
 
 def load_pair(config: TaskConfig, locations: Locations) -> Task:
-    """``toy_pair``: entailment, neutral or contradiction between two sentences of a language, scored by accuracy."""
+    """Toy world: do two sentences of a generated language entail, contradict or neither? Accuracy over pairs."""
     source = _generated(config, locations, _Generated(_pairs, NUM_PAIRS))
     return Task.of(config, source, kind="pair", labels=sorted(toy_world.RELATIONS), metric="accuracy")
 
