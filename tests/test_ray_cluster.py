@@ -148,7 +148,7 @@ def backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.ray
-@pytest.mark.timeout(600)  # for a machine with much else to do; alone it takes a tenth of that
+@pytest.mark.timeout(600)  # a machine with much else to do takes its time
 def test_a_node_killed_half_way_costs_its_trials_at_most_one_epoch_each_and_nothing_else(
     cluster: Cluster, backbone: Path, tmp_path: Path
 ) -> None:
