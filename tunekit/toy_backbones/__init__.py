@@ -77,21 +77,21 @@ def _digest(recipe: Recipe) -> str:
 
 def _build_anew(target: Path, recipe: Recipe, progress: Progress | None) -> None:
     """Build beside `target`, then put the whole folder in its place at once."""
-    workplace = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:
-        draft = workplace / "draft"
+        draft = scratch / "draft"
         build(recipe, draft, progress)
         (draft / MANIFEST).write_text(json.dumps(_checksums(draft)), encoding="utf-8")
         # Without locks (some network file systems) another process may have come first: then its folder stays.
         if not _is_whole(target):
             if target.exists():
-                target.rename(workplace / "torn")
+                target.rename(scratch / "torn")
             draft.rename(target)
     except OSError:
         if not _is_whole(target):
             raise
     finally:
-        shutil.rmtree(workplace, ignore_errors=True)
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _checksums(place: Path) -> dict[str, str]:
