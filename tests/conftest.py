@@ -41,6 +41,14 @@ def shared() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny world's random BERT in the hub's format; read only."""
+    import fakes
+
+    return fakes.save_backbone(tmp_path_factory.mktemp("models") / "tiny")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _no_network() -> Iterator[None]:
     """Refuse TCP connections that leave the machine's own networks (Ray's processes talk to each other by TCP)."""

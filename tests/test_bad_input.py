@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import fakes
 import pytest
 from command_line import SWEEP, CommandLine, Result
 
@@ -28,11 +27,6 @@ class PairsOnly(Finetune):
     """A method that serves no tagging task."""
 
     kinds = frozenset({"pair"})
-
-
-@pytest.fixture(scope="module")
-def backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return fakes.save_backbone(tmp_path_factory.mktemp("models") / "tiny")
 
 
 @pytest.fixture

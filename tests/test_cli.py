@@ -18,7 +18,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import fakes
 import pytest
 import torch
 import typer
@@ -60,11 +59,6 @@ class Impatient(Finetune):
             number, cls.signal_number = cls.signal_number, None
             os.kill(os.getpid(), number)
         return super().loss(batch)
-
-
-@pytest.fixture(scope="module")
-def backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return fakes.save_backbone(tmp_path_factory.mktemp("models") / "tiny")
 
 
 @pytest.fixture

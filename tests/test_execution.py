@@ -10,18 +10,12 @@ import sys
 import time
 from pathlib import Path
 
-import fakes
 import pytest
 from simulation import facts
 
 from tunekit.journal import FILE_NAME, SweepRecord, read_events, replay
 
 HERE = Path(__file__).parent
-
-
-@pytest.fixture(scope="module")
-def backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return fakes.save_backbone(tmp_path_factory.mktemp("backbone"))
 
 
 def _command(folder: Path, backbone: Path, *options: str) -> list[str]:

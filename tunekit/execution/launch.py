@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from tunekit import __version__
-from tunekit.config import ConfigError, canonical_json, to_json
+from tunekit.config import SCHEMA_VERSION, ConfigError, canonical_json, to_json
 from tunekit.journal import FILE_NAME, Journal
 from tunekit.search import Search
 from tunekit.sweep import Source, Sweep, parse_sweep
@@ -128,7 +128,7 @@ def _announce(sweep: Sweep, journal: Journal, execution: Execution) -> None:
         "pid": os.getpid(),
     }
     if not journal.events:
-        journal.append("launched", definition=dict(sweep.definition), schema=_schema(), **content)
+        journal.append("launched", definition=dict(sweep.definition), schema=SCHEMA_VERSION, **content)
     else:
         earlier = parse_sweep(journal.record.definition, Source(str(journal.path)))
         _require_same(earlier, sweep, journal.folder)
@@ -137,12 +137,6 @@ def _announce(sweep: Sweep, journal: Journal, execution: Execution) -> None:
         journal.append("resumed", **content)
     text = yaml.safe_dump(to_json(sweep.definition), sort_keys=False, allow_unicode=True)
     (journal.folder / "sweep.yaml").write_text(text, encoding="utf-8")
-
-
-def _schema() -> int:
-    from tunekit.config import SCHEMA_VERSION
-
-    return SCHEMA_VERSION
 
 
 def _require_same(earlier: Sweep, sweep: Sweep, folder: Path) -> None:

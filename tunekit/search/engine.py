@@ -296,7 +296,14 @@ class Search:
         )
         self.finish(trial, outcome)
 
-    def tested(self, trial: TrialRecord, *, scores: Any, baselines: Any, num_examples: Any) -> None:
+    def tested(
+        self,
+        trial: TrialRecord,
+        *,
+        scores: Mapping[str, float],
+        baselines: Mapping[str, float],
+        num_examples: Mapping[str, int],
+    ) -> None:
         """Take a trial's test scores; they are written once and never replaced.
 
         Args:
