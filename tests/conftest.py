@@ -43,7 +43,7 @@ def shared() -> Path:
 
 @pytest.fixture(scope="session")
 def backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny world's random BERT in the hub's format; read only."""
+    """The tiny world's random BERT (two layers, width 16, 64 positions) in the hub's format; read only."""
     import fakes
 
     return fakes.save_backbone(tmp_path_factory.mktemp("models") / "tiny")

@@ -28,12 +28,6 @@ RATE = 1e9
 Reader = Callable[..., Sweep]
 
 
-@pytest.fixture(scope="module")
-def backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A random BERT of two layers and width 16, with 64 positions."""
-    return fakes.save_backbone(tmp_path_factory.mktemp("models") / "tiny")
-
-
 @pytest.fixture
 def read(tmp_path: Path, backbone: Path) -> Reader:
     """A sweep on generated words: two arms, three points each, keys replaced as the test says."""

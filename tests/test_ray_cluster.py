@@ -142,11 +142,6 @@ def cluster() -> Iterator[Cluster]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.fixture(scope="module")
-def backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return fakes.save_backbone(tmp_path_factory.mktemp("backbone"))
-
-
 @pytest.mark.ray
 @pytest.mark.timeout(600)  # a machine with much else to do takes its time
 def test_a_node_killed_half_way_costs_its_trials_at_most_one_epoch_each_and_nothing_else(
