@@ -77,7 +77,7 @@ ROOMS["cli"] = _room(" ".join(ROOMS), heavy_inside=" ".join(HEAVY))
 
 SECOND_MODULES = {
     **dict.fromkeys(("worker", "checkpoints", "plan", "learning"), "training"),
-    **dict.fromkeys(("display", "foreground", "listing", "pace", "pages", "solo"), "cli"),
+    **dict.fromkeys(("__main__", "display", "foreground", "listing", "pace", "pages", "solo"), "cli"),
 }
 """Modules beside the package's rooms that share the room of another."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
@@ -51,3 +51,22 @@ def top_points(trials: Iterable[TrialRecord], top: int) -> list[Point]:
     for point in ranked:
         distinct.setdefault(point.trials[0].point_id, point)
     return list(distinct.values())[:top]
+
+
+def search_seeds(first: TrialRecord, seeds: Sequence[int]) -> tuple[int, ...]:
+    """The seeds that a point's search trials run on; a searched seed, or a point drawn again, has one of its own.
+
+    Args:
+        first: the point's first trial of the search.
+        seeds: the sweep's.
+    """
+    return tuple(seeds) if first.seed == seeds[0] and "seed" not in first.params else (first.seed,)
+
+
+def missing_seed(point: Point, seeds: Sequence[int]) -> int | None:
+    """The next seed that the search owes `point`; none once a trial of it was stopped or failed."""
+    searched = [trial for trial in point.trials if trial.phase == "search"]
+    if not searched or any(trial.state != "COMPLETE" for trial in searched):
+        return None
+    done = {trial.seed for trial in searched}
+    return next((seed for seed in search_seeds(searched[0], seeds) if seed not in done), None)

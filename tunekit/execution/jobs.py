@@ -156,6 +156,7 @@ class Courier:
         self.folder = folder
         self.problems: list[str] = []
         """What could not be tested, for the end of the run."""
+        self._disposed: set[str] = set()
 
     def deliver(self, assignment: Assignment, message: Message) -> bool:
         """Take one message; False: the trial must not go on (stopped early, or this was its last word).
@@ -211,7 +212,9 @@ class Courier:
         if assignment.trial.state in ("PRUNED", "FAILED"):
             checkpoints.remove(trial_folder(self.folder, assignment.trial.trial_id) / checkpoints.LAST)
         for trial in self.search.disposable(assignment.arm):
-            checkpoints.remove(trial_folder(self.folder, trial.trial_id) / checkpoints.BEST)
+            if trial.trial_id not in self._disposed:
+                checkpoints.remove(trial_folder(self.folder, trial.trial_id) / checkpoints.BEST)
+                self._disposed.add(trial.trial_id)
 
 
 class SweepInterrupted(TunekitError):

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tunekit.points import Point
-from tunekit.reports.definition import Definition
+from tunekit.points import missing_seed
 from tunekit.reports.reading import ArmResult, SweepResult
 
 
@@ -54,25 +53,14 @@ def _num_points(arm: ArmResult) -> int:
 def _is_search_open(result: SweepResult, arm: ArmResult) -> bool:
     if any(trial.state == "RUNNING" for trial in arm.searched):
         return True
-    return _may_draw(result, arm) or any(_lacks_seed(result.definition, point) for point in arm.points)
+    seeds = result.definition.seeds
+    return _may_draw(result, arm) or any(missing_seed(point, seeds) is not None for point in arm.points)
 
 
 def _may_draw(result: SweepResult, arm: ArmResult) -> bool:
     """Whether the arm may draw another point within the points asked for and its share of the budget."""
-    budget, share = result.definition.budget, len(result.arms)
     if _num_points(arm) >= arm.num_points_asked:
         return False
-    if budget.trials is not None and (len(arm.searched) + 1) * share > budget.trials:
-        return False
-    return budget.hours is None or arm.duration_s("search") * share < budget.hours * 3600
-
-
-def _lacks_seed(definition: Definition, point: Point) -> bool:
-    """Whether the search owes the point another seed; it does not once a trial of it was stopped or failed."""
-    searched = [trial for trial in point.trials if trial.phase == "search"]
-    if not searched or any(trial.state != "COMPLETE" for trial in searched):
-        return False
-    first = searched[0]
-    if "seed" in first.params or first.seed != definition.seeds[0]:  # searched, or a point drawn again
-        return False
-    return not set(definition.seeds) <= {trial.seed for trial in searched}
+    spent_s = arm.duration_s("search")
+    budget = result.definition.budget
+    return budget.allows(num_trials=len(arm.searched), duration_s=spent_s, num_arms=len(result.arms))

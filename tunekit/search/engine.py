@@ -14,7 +14,7 @@ from typing import Any
 
 from tunekit.config import EpochReport, Outcome, to_json
 from tunekit.journal import Journal, TrialRecord
-from tunekit.points import Point, points_of, top_points
+from tunekit.points import Point, missing_seed, points_of, search_seeds, top_points
 from tunekit.search.schedulers import Curve, Decision, decide
 from tunekit.search.study import ArmStudy
 from tunekit.sweep import Arm, Sweep
@@ -90,7 +90,7 @@ class Search:
         if trial.phase != "search" or key in self._told:
             return
         searched = [t for t in members if t.phase == "search"]
-        if state == "COMPLETE" and len(searched) < len(self._seeds_of(searched[0])):
+        if state == "COMPLETE" and len(searched) < len(search_seeds(searched[0], self.sweep.seeds)):
             return
         values = [t.outcome.value for t in searched if t.outcome is not None and t.outcome.value is not None]
         self._told.add(key)
@@ -125,7 +125,7 @@ class Search:
         running = any(t.state == "RUNNING" and t.phase == "search" for t in self.record.trials.values())
         return (
             running
-            or any(self._missing_seed(p) is not None for _, p in self._points())
+            or any(missing_seed(p, self.sweep.seeds) is not None for _, p in self._points())
             or any(map(self._has_room, self.sweep.arms))
         )
 
@@ -138,21 +138,9 @@ class Search:
         """The points of `arm`, in the order in which they were drawn."""
         return points_of(self.record.arm(arm.name))
 
-    def _seeds_of(self, first: TrialRecord) -> tuple[int, ...]:
-        """The seeds that a point's search trials run on; a searched or repeated point has one of its own."""
-        return self.sweep.seeds if first.seed == self.sweep.seeds[0] and "seed" not in first.params else (first.seed,)
-
-    def _missing_seed(self, point: Point) -> int | None:
-        """The next seed that `point` still needs; none once a trial of it was stopped or failed."""
-        searched = [trial for trial in point.trials if trial.phase == "search"]
-        if any(trial.state != "COMPLETE" for trial in searched):
-            return None
-        done = {trial.seed for trial in searched}
-        return next((seed for seed in self._seeds_of(searched[0]) if seed not in done), None)
-
     def _next_replicate(self) -> Assignment | None:
         for arm, point in self._points():
-            seed = self._missing_seed(point)
+            seed = missing_seed(point, self.sweep.seeds)
             if seed is not None:
                 return self._create(arm, point.number, dict(point.params), seed=seed, phase="search")
         return None
@@ -182,10 +170,8 @@ class Search:
         trials = [trial for trial in self.record.arm(arm.name) if trial.phase == "search"]
         if len(points_of(trials)) >= self._num_points[arm.name]:
             return False
-        budget, share = self.sweep.budget, len(self.sweep.arms)
-        if budget.trials is not None and (len(trials) + 1) * share > budget.trials:
-            return False
-        return budget.hours is None or sum(trial.duration_s for trial in trials) * share < budget.hours * 3600
+        spent_s = sum(trial.duration_s for trial in trials)
+        return self.sweep.budget.allows(num_trials=len(trials), duration_s=spent_s, num_arms=len(self.sweep.arms))
 
     def _create(
         self,

@@ -15,6 +15,7 @@ from decimal import Decimal
 from typing import Any, Literal
 
 from tunekit.config import (
+    EVALUATION_FIELDS,
     BackboneConfig,
     ConfigError,
     Locations,
@@ -213,6 +214,18 @@ class BudgetConfig:
         require(self.trials is None or self.trials >= 1, "trials", self.trials, "at least 1")
         require(self.hours is None or self.hours > 0, "hours", self.hours, "greater than 0")
 
+    def allows(self, *, num_trials: int, duration_s: float, num_arms: int) -> bool:
+        """Whether an arm's share has room for another search trial.
+
+        Args:
+            num_trials: search trials of the arm so far.
+            duration_s: what they have spent.
+            num_arms: arms that share the budget.
+        """
+        if self.trials is not None and (num_trials + 1) * num_arms > self.trials:
+            return False
+        return self.hours is None or duration_s * num_arms < self.hours * 3600
+
 
 @dataclass(frozen=True, kw_only=True)
 class Sweep:
@@ -277,7 +290,7 @@ def resolve(arm: Arm, values: Mapping[str, Any], *, seed: int, selection: Any) -
         ConfigError: a value that the method or training refuses.
     """
     method_fields = field_names(method_config_class(arm.method))
-    training_fields = field_names(TrainingConfig)
+    training_fields = training_parameters(arm.method)
     options = {name: value for name, value in values.items() if name in method_fields}
     training = {name: value for name, value in values.items() if name in training_fields}
     backbone = {name: value for name, value in values.items() if name in BACKBONE_PARAMETERS}
@@ -287,7 +300,7 @@ def resolve(arm: Arm, values: Mapping[str, Any], *, seed: int, selection: Any) -
         backbone=build(BackboneConfig, {**to_json(arm.backbone), **backbone}, where),
         method=arm.method,
         options=to_json(build(method_config_class(arm.method), options, where)),
-        training=build(TrainingConfig, training, where),
+        training=build(TrainingConfig, training if is_trained(arm.method) else {**training, "epochs": 1}, where),
         seed=seed,
         selection=selection,
     )
@@ -307,13 +320,31 @@ def method_config_class(method: str) -> Any:
     return found.Config
 
 
+def is_trained(method: str) -> bool:
+    """Whether a method has anything to train.
+
+    Raises:
+        ConfigError: there is no such method.
+    """
+    return bool(getattr(lookup("method", method), "is_trained", True))
+
+
+def training_parameters(method: str) -> tuple[str, ...]:
+    """The fields of TrainingConfig that have an effect on a method; its `epochs` is 1 where nothing is trained.
+
+    Raises:
+        ConfigError: there is no such method.
+    """
+    return field_names(TrainingConfig) if is_trained(method) else EVALUATION_FIELDS
+
+
 def field_names(cls: Any) -> tuple[str, ...]:
     """Names of a dataclass's fields, in order."""
     return tuple(f.name for f in dataclasses.fields(cls))
 
 
 def parameter_hints(method: str) -> dict[str, Any]:
-    """Type of every flat parameter that an arm of `method` knows, by name.
+    """Type of every flat parameter that has an effect on an arm of `method`, by name.
 
     Raises:
         ConfigError: the method has a field that training has too.
@@ -331,4 +362,5 @@ def parameter_hints(method: str) -> dict[str, Any]:
                 )
             if name in field_names(cls):
                 hints[name] = hint
-    return hints
+    without_effect = set(field_names(TrainingConfig)) - set(training_parameters(method))
+    return {name: hint for name, hint in hints.items() if name not in without_effect}
