@@ -13,7 +13,7 @@ from torch import Tensor
 from transformers import AutoModel
 
 from tunekit.backbone import Backbone, Inputs, Prefix, describe, load
-from tunekit.backbone.shapes import SHAPES
+from tunekit.backbone.shapes import SHAPES, shape_of
 from tunekit.config import BackboneConfig, ConfigError, Locations
 
 
@@ -78,7 +78,8 @@ def test_a_prompt_of_word_embeddings_is_the_same_as_those_words(architecture: st
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_one_prefix_a_row_is_the_same_as_each_row_on_its_own(architecture: str) -> None:
     backbone, inputs = backbone_of(architecture), some_inputs()
-    one, other = some_prefix(backbone), Prefix(*(torch.randn(2, 3, 4, 8) for _ in range(2)))
+    one = some_prefix(backbone)
+    other = Prefix(*(torch.randn(one.keys.shape) for _ in range(2)))
     both = Prefix(torch.stack([one.keys, other.keys], 1), torch.stack([one.values, other.values], 1))
     together = backbone.encode(inputs, prefix=both)
     for row, prefix in enumerate((one, other)):
@@ -184,7 +185,7 @@ def test_turning_bf16_weights_into_trained_ones_and_back_changes_no_bit() -> Non
 
 def test_positions_are_those_left_for_prompt_and_text() -> None:
     found = {architecture: backbone_of(architecture).max_positions for architecture in ARCHITECTURES}
-    assert found == {"bert": 66, "roberta": 64, "xlm-roberta": 64, "xglm": 64, "bloom": None}
+    assert found == {"bert": 66, "roberta": 64, "xlm-roberta": 64, "xglm": 64, "bloom": None, "mt5": None}
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -289,8 +290,8 @@ def test_a_tokenizer_of_another_model_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("reader", [load, describe])
 def test_an_architecture_that_ignores_a_prefix_is_refused(tmp_path: Path, reader: object) -> None:
-    (tmp_path / "config.json").write_text(json.dumps({"model_type": "mt5", "d_model": 32}))
-    with pytest.raises(ConfigError, match=r"architecture 'mt5', which is not supported.*xlm-roberta"):
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "t5", "d_model": 32}))
+    with pytest.raises(ConfigError, match=r"architecture 't5', which is not supported.*mt5"):
         reader(BackboneConfig(name="tiny"), local(tmp_path))  # type: ignore[operator]
 
 
@@ -316,15 +317,29 @@ def test_well_known_models_are_described_offline_with_their_published_sizes() ->
         "bigscience/bloomz-7b1": 7_069_016_064,
         "xlm-roberta-base": 278_043_648 - 768 * 769,  # less the pooler
         "bert-base-multilingual-cased": 177_853_440 - 768 * 769,
+        "google/mt5-small": 300_176_768 - 250_112 * 512,  # less the rows of the head
+        "bigscience/mt0-base": 582_401_280 - 250_112 * 768,
     }
     for name, size in published.items():
         assert describe(BackboneConfig(name=name), Locations()).num_parameters() == size, name
 
 
+def test_variants_are_of_the_shape_of_the_model_that_they_were_trained_from() -> None:
+    for name, known in (
+        ("bigscience/mt0-xxl-mt", "google/mt5-xxl"),
+        ("bigscience/mt0-small", "google/mt5-small"),
+        ("bigscience/bloomz-7b1-p3", "bigscience/bloom-7b1"),
+        ("bigscience/bloomz", "bigscience/bloom"),
+    ):
+        assert shape_of(name).to_dict() == shape_of(known).to_dict()  # type: ignore[union-attr]
+    assert shape_of("google/mt5-huge") is None
+
+
 @pytest.mark.parametrize("name", SHAPES)
 def test_every_known_shape_is_one_that_a_prompt_can_steer(name: str) -> None:
     backbone = describe(BackboneConfig(name=name), Locations())
-    assert backbone.head_size * backbone.num_heads == backbone.hidden_size
+    if backbone.family != "encoder-decoder":  # theirs is a number of its own
+        assert backbone.head_size * backbone.num_heads == backbone.hidden_size
     backbone.check_length(prompt_length=50, max_length=128)
 
 

@@ -266,7 +266,7 @@ def test_what_is_wrong_in_the_data_is_named_before_anything_starts(case: Broken,
     is_one_clear_error(tunekit("sweep", "words.yaml"), "words.yaml:1: task", *case.parts)
 
 
-@pytest.mark.parametrize("family", ["gpt2", "mt5", "llama"])
+@pytest.mark.parametrize("family", ["gpt2", "t5", "llama"])
 def test_a_backbone_that_no_method_can_serve_is_refused(family: str, tunekit: CommandLine) -> None:
     Path(family).mkdir()
     Path(family, "config.json").write_text(json.dumps({"model_type": family}))

@@ -17,6 +17,7 @@ from rich.console import Console
 from tunekit.backbone import describe
 from tunekit.check import ArmCheck, Span, SweepCheck, check, render
 from tunekit.check.cost import multiplied_weights
+from tunekit.check.text import measure, tokenizer_of
 from tunekit.config import BackboneConfig, ConfigError, DataError, Locations, TaskConfig, TrialConfig
 from tunekit.sweep import Sweep, load_sweep
 from tunekit.tasks.examples import labels_of
@@ -275,7 +276,7 @@ def test_a_method_that_cannot_serve_the_task_is_refused(read: Reader, monkeypatc
     sweep = read()
     monkeypatch.setattr(Finetune, "kinds", frozenset({"pair"}))
     message = refusal(sweep)
-    assert "arms.plain.method: method 'finetune' serves pair tasks; 'fakes:load_words' is a token task" in message
+    assert "arms.plain.method: method finetune serves pair tasks; 'fakes:load_words' is a token task" in message
 
 
 @pytest.mark.parametrize("missing", ["config.json", "model.safetensors", "tokenizer.json"])
@@ -288,8 +289,8 @@ def test_a_folder_that_is_no_backbone_is_refused(read: Reader, tmp_path: Path, m
 
 def test_a_backbone_that_no_method_can_serve_is_refused(read: Reader, tmp_path: Path) -> None:
     (tmp_path / "t5").mkdir()
-    (tmp_path / "t5" / "config.json").write_text('{"model_type": "mt5"}')
-    assert "architecture 'mt5', which is not supported" in refusal(read(backbone=str(tmp_path / "t5")))
+    (tmp_path / "t5" / "config.json").write_text('{"model_type": "t5"}')
+    assert "architecture 't5', which is not supported" in refusal(read(backbone=str(tmp_path / "t5")))
 
 
 def test_data_and_backbones_shared_by_arms_are_read_once(read: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -306,6 +307,110 @@ def test_data_and_backbones_shared_by_arms_are_read_once(read: Reader, monkeypat
     assert len(loaded) == 1
     check(read(arms={"a": {"method": "finetune"}, "b": {"method": "finetune", "shots": 2}}), flops_per_s=RATE)
     assert len(loaded) == 3
+
+
+# -- data that are not on this machine -------------------------------------------------------------------------------
+
+PANX = {"name": "panx", "target_languages": ["de", "zh"]}
+MULTILINGUAL = "xlm-roberta-base"
+
+
+def test_data_on_a_hub_that_cannot_be_reached_are_counted_as_documented(read: Reader) -> None:
+    found = check(read(task=PANX, backbone=MULTILINGUAL), flops_per_s=RATE, may_lack_data=True)
+    plain, _ = found.arms
+    assert (plain.data.num_train_examples, plain.data.num_dev_examples) == (20_000, 10_000)
+    assert plain.data.num_test_examples == {"en": 10_000, "de": 10_000, "zh": 10_000}
+    assert plain.num_updates == Span(low=3 * 2_500, high=3 * 5_000)
+    assert found.lacks_data
+    shown = " ".join(page(found, width=300).split())
+    assert "words: nothing is wrong in what could be read; its data could not be, and a sweep needs them" in shown
+    assert "panx not read; as documented: train 20,000 and dev 10,000 sentences in en" in shown
+    assert "not read google/xtreme (PAN-X.en, train): cannot be loaded from the Hugging Face hub" in shown
+
+
+def test_a_sweep_does_not_start_on_data_that_are_not_there(read: Reader) -> None:
+    assert "cannot be loaded from the Hugging Face hub" in refusal(read(task=PANX), DataError)
+
+
+def test_a_folder_that_is_not_there_does_not_hide_what_else_is_wrong(read: Reader, tmp_path: Path) -> None:
+    task = {**PANX, "data_dir": str(tmp_path / "nowhere"), "target_languages": ["lt"]}
+    found = check(read(task=task, backbone=MULTILINGUAL), flops_per_s=RATE, may_lack_data=True)
+    assert found.arms[0].data.absence == (
+        f"data_dir: no folder '{tmp_path}/nowhere/panx'; it should hold <split>-<language>.tsv files"
+    )
+    arms = one_arm(fixed={"prompt_length": 500})
+    with pytest.raises(ConfigError, match="500 \\+ 16 = 516"):
+        check(read(task=task, backbone=MULTILINGUAL, arms=arms), flops_per_s=RATE, may_lack_data=True)
+
+
+def test_a_language_that_the_hub_lacks_is_refused_without_it(read: Reader) -> None:
+    with pytest.raises(ConfigError, match="unknown language 'lt'"):
+        check(read(task={"name": "panx", "target_languages": ["lt"]}), flops_per_s=RATE, may_lack_data=True)
+
+
+def test_a_folder_without_the_files_is_broken_and_not_absent(read: Reader, tmp_path: Path) -> None:
+    (tmp_path / "panx").mkdir()
+    with pytest.raises(DataError, match=r"no <split>-<language>\.tsv"):
+        check(read(task={**PANX, "data_dir": str(tmp_path)}), flops_per_s=RATE, may_lack_data=True)
+
+
+def test_few_shot_data_that_are_absent_are_as_many_as_the_shots_say(read: Reader, tmp_path: Path) -> None:
+    task = {"name": "xnli", "target_languages": ["de"]}
+    files = {**task, "draw": "files", "fewshot_dir": str(tmp_path / "nowhere")}
+    for each in (task, files):
+        found = check(read(task=each, backbone=MULTILINGUAL, shots=16), flops_per_s=RATE, may_lack_data=True)
+        data = found.arms[0].data
+        assert (data.num_train_examples, data.num_dev_examples) == (48, 48)
+        assert data.num_test_examples == {"en": 5_010, "de": 5_010}
+        assert data.absence is not None
+
+
+def test_absent_parallel_text_is_noted_and_looked_for_once(read: Reader) -> None:
+    fixed = {"alignment": "pawsx", "alignment_size": 2_000, "max_length": 64}
+    arms = {"only": {"method": "mpt", "fixed": {**fixed, "epochs": 1}, "space": {"alpha": [0.1, 0.5]}}}
+    task = {"name": "xnli", "target_languages": ["de", "fr"]}
+    sweep = read(task=task, backbone=MULTILINGUAL, arms=arms, fixed=None, shots=4)
+    found = check(sweep, flops_per_s=RATE, may_lack_data=True)
+    (note,) = (note for note in found.notes if note.startswith("parallel text was not read: "))
+    assert "google-research-datasets/paws-x" in note
+    assert note in " ".join(page(found, 300).split())
+
+
+def cloze_arms(**fixed: Any) -> dict[str, Any]:
+    return {"only": {"method": "topro", "fixed": {"max_length": 128, "epochs": 1, **fixed}}}
+
+
+def test_a_method_that_asks_about_each_word_is_counted_in_questions(read: Reader) -> None:
+    def of(arms: dict[str, Any]) -> ArmCheck:
+        sweep = read(task=PANX, backbone=MULTILINGUAL, arms=arms, fixed=None)
+        return check(sweep, flops_per_s=RATE, may_lack_data=True).arms[0]
+
+    plain = of({"only": {"method": "finetune", "fixed": {"epochs": 1}}})
+    asked, shared = of(cloze_arms()), of(cloze_arms(share_sentence=True))
+    words = 8
+    assert asked.num_updates.low == words * plain.num_updates.low
+    assert shared.num_updates.low == plain.num_updates.low, "a row of it is a sentence"
+    assert plain.trial_flops.low < shared.trial_flops.low < asked.trial_flops.low
+
+
+def test_pieces_of_questions_are_estimated_within_a_third(shared: Path) -> None:
+    from tunekit.config import TrainingConfig
+    from tunekit.methods.topro import Config, ToPro
+    from tunekit.tasks import load
+
+    locations = Locations(data_dir=str(shared / "data/xtreme"), backbone_path=str(shared / "models/mini-xlmr"))
+    task = load(TaskConfig(name="panx"), locations)
+    config = BackboneConfig(name="mini-xlmr")
+    backbone = describe(config, locations)
+    found = []
+    for tokenizer in (None, tokenizer_of(config, locations)):
+        backbone.tokenizer = tokenizer
+        options = Config(multi_token="mean")
+        method = ToPro(options, backbone=backbone, task=task, training=TrainingConfig(), word_piece="first_text")
+        found.append(measure(task.examples("dev", "en"), method))
+    estimated, counted = found
+    assert estimated.num_rows == counted.num_rows
+    assert estimated.num_pieces == pytest.approx(counted.num_pieces, rel=0.33)
 
 
 # -- the page --------------------------------------------------------------------------------------------------------

@@ -40,6 +40,7 @@ SURFACE = {
     "status": "[NAME] --root=runs",
     "report": "NAME --out --root=runs",
     "best": "NAME --arm --root=runs",
+    "export": "NAME --arm --out --root=runs",
     "dashboard": "NAME --root=runs --port=8080 --export",
     "list": "WHAT --root=runs",
 }

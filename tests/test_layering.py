@@ -66,10 +66,11 @@ ROOMS = {
     "tasks": _room("config", heavy_inside="datasets seqeval"),
     "backbone": _room("config", heavy="torch transformers"),
     "toy_backbones": _room("config tasks", heavy_inside="torch transformers tokenizers"),
-    "methods": _room("config tasks backbone", heavy="torch"),
+    "methods": _room("config tasks backbone", heavy="torch", heavy_inside="peft"),
     "training": _room(LEARNING, heavy="torch"),
     "search": _room("config sweep journal points", heavy="optuna"),
     "check": _room(f"{LEARNING} sweep training", heavy="", heavy_inside="torch transformers"),
+    "export": _room(f"{LEARNING} check training", heavy="torch"),
     "execution": _room("config sweep journal points tasks methods training search", heavy="ray torch"),
     "reports": _room("config sweep journal points", heavy_inside="pandas plotly"),
 }
@@ -77,7 +78,8 @@ ROOMS["cli"] = _room(" ".join(ROOMS), heavy_inside=" ".join(HEAVY))
 
 SECOND_MODULES = {
     **dict.fromkeys(("worker", "checkpoints", "plan", "learning"), "training"),
-    **dict.fromkeys(("__main__", "display", "foreground", "listing", "pace", "pages", "solo"), "cli"),
+    **dict.fromkeys(("__main__", "arguments", "display", "foreground", "listing", "pace", "pages", "solo"), "cli"),
+    "places": "cli",
 }
 """Modules beside the package's rooms that share the room of another."""
 

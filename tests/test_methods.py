@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,21 +12,40 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from multilingual_tasks import TARGETS, WORDS, task_in
 from peft import PrefixTuningConfig, TaskType, get_peft_model
-from tiny_models import ARCHITECTURES, SENTENCES, TAGS, backbone_of, examples_of, tag_of, task_of, tokenizer_of
+from tiny_models import (
+    ARCHITECTURES,
+    SENTENCES,
+    TAGS,
+    backbone_of,
+    examples_of,
+    folder_of,
+    tag_of,
+    tokenizer_of,
+)
 
 from tunekit.backbone import Backbone, Inputs, describe, load
 from tunekit.config import METHODS, BackboneConfig, ConfigError, DataError, Locations, TrainingConfig, build, lookup
-from tunekit.methods import Batch, Feature, Method, count_parameters
+from tunekit.methods import Batch, Feature, Method, count_parameters, name_of
 from tunekit.methods.heads import HeadMethod
 from tunekit.methods.rows import RowEncoder, fit_pair, windows
 from tunekit.tasks import Example, PairExample, TokenExample
 
 KINDS = ("token", "pair")
-PROMPTS = [name for name in METHODS if not lookup("method", name).trains_backbone]
-every_method = pytest.mark.parametrize("name", METHODS)
-every_architecture = pytest.mark.parametrize("architecture", [a for a in ARCHITECTURES if a != "roberta"])
-every_kind = pytest.mark.parametrize("kind", KINDS)
+FAMILIES_ONCE = tuple(architecture for architecture in ARCHITECTURES if architecture != "roberta")
+"""RoBERTa is XLM-R's architecture by another name."""
+LEAST: dict[str, Any] = {"head_dropout": 0.0, "verbalizer": WORDS}
+"""What the contract gives to every method whose Config has such a field, so that it can learn the tiny task."""
+LEAST_OF: dict[tuple[str, str], dict[str, Any]] = {
+    ("topro", "token"): {"template": "{sentence} | the {word} {mask}"},
+    ("icl", "token"): {"template": "{sentence} {mask}", "num_demonstrations": 1},
+}
+"""The same for one method and kind of task."""
+LENGTHS = {"icl": 32}
+"""Pieces a row where 40 do not suit a method: in 64 positions a demonstration and a sentence, say."""
+RATES: dict[str, float] = {}
+"""Where neither 3e-3 (a trained backbone) nor 3e-2 (a frozen one) suits a method."""
 
 
 def make(
@@ -33,16 +54,55 @@ def make(
     kind: str = "token",
     *,
     seed: int = 0,
-    max_length: int = 40,
+    max_length: int | None = None,
     word_piece: str = "first_text",
     **options: Any,
 ) -> Any:
     """A method on a backbone, without dropout of its own."""
     cls: type[Method] = lookup("method", name)
-    config = build(cls.Config, {"head_dropout": 0.0, **options}, name)
+    known = {field.name for field in dataclasses.fields(cls.Config)}
+    least = {key: value for key, value in LEAST.items() if key in known}
+    config = build(cls.Config, {**least, **LEAST_OF.get((name, kind), {}), **options}, name)
     torch.manual_seed(seed)
-    training = TrainingConfig(max_length=max_length)
-    return cls(config, backbone=backbone, task=task_of(kind), training=training, word_piece=word_piece)
+    training = TrainingConfig(max_length=max_length or LENGTHS.get(name, 40))
+    task = task_in(*TARGETS, kind=kind)
+    return cls(config, backbone=backbone, task=task, training=training, word_piece=word_piece)
+
+
+def is_served(name: str, architecture: str, kind: str) -> bool:
+    """Whether the method can be made; what is refused here is a hole in README's table, where it is tested."""
+    try:
+        make(name, backbone_of(architecture), kind)
+    except ConfigError:
+        return False
+    return True
+
+
+SERVED = [cell for cell in itertools.product(METHODS, FAMILIES_ONCE, KINDS) if is_served(*cell)]
+FIRST = {name: next((cell for cell in SERVED if cell[0] == name), (name, "bert", "token")) for name in METHODS}
+"""One architecture and kind that each method serves, where one is enough."""
+TRAINED = [name for name in METHODS if lookup("method", name).is_trained]
+PROMPTS = [
+    name
+    for name in METHODS
+    if issubclass(lookup("method", name), HeadMethod) and hasattr(lookup("method", name).Config, "prompt_length")
+]
+"""Methods that put a prompt before the text."""
+
+
+def cells(names: Sequence[str]) -> Any:
+    """Every architecture and kind of task that the methods serve."""
+    return pytest.mark.parametrize(("name", "architecture", "kind"), [cell for cell in SERVED if cell[0] in names])
+
+
+def first_cells(names: Sequence[str]) -> Any:
+    """One architecture and kind of task for each of the methods."""
+    return pytest.mark.parametrize(("name", "architecture", "kind"), [FIRST[name] for name in names])
+
+
+every_method = pytest.mark.parametrize("name", METHODS)
+every_architecture = pytest.mark.parametrize("architecture", FAMILIES_ONCE)
+every_kind = pytest.mark.parametrize("kind", KINDS)
 
 
 def rows_of(method: Method, examples: Sequence[Example]) -> list[Feature]:
@@ -67,17 +127,26 @@ def gold(examples: Sequence[Example]) -> list[str | list[str]]:
     return [e.label if isinstance(e, PairExample) else list(e.labels) for e in examples]
 
 
+def optimizer_of(name: str, method: Method) -> torch.optim.Optimizer:
+    rate = RATES.get(name, 3e-3 if method.trains_backbone else 3e-2)
+    return torch.optim.AdamW(trained(method).values(), lr=rate, weight_decay=0.0)
+
+
 # The contract
 
 
 @every_method
-@every_architecture
-@every_kind
+def test_a_method_serves_at_least_one_architecture_and_kind_of_task(name: str) -> None:
+    architecture, kind = FIRST[name][1:]
+    make(name, backbone_of(architecture), kind)  # the reason, where none is served
+    assert FIRST[name] in SERVED
+
+
+@cells(TRAINED)
 def test_a_method_overfits_eight_examples(name: str, architecture: str, kind: str) -> None:
     method, examples = make(name, backbone_of(architecture), kind), examples_of(kind)
     batch = method.collate(rows_of(method, examples))
-    rate = 3e-3 if method.trains_backbone else 3e-2
-    optimizer = torch.optim.AdamW(trained(method).values(), lr=rate, weight_decay=0.0)
+    optimizer = optimizer_of(name, method)
     method.train()
     for _ in range(120):
         loss = method.loss(batch) / batch.num_labels
@@ -89,10 +158,8 @@ def test_a_method_overfits_eight_examples(name: str, architecture: str, kind: st
     assert predictions(method, examples) == gold(examples)
 
 
-@every_method
-@every_architecture
-@every_kind
-def test_a_step_moves_every_trained_parameter_and_no_bit_of_a_frozen_one(
+@cells(TRAINED)
+def test_two_steps_move_every_trained_parameter_and_no_bit_of_a_frozen_one(
     name: str, architecture: str, kind: str
 ) -> None:
     method = make(name, backbone_of(architecture, dropout=0.1), kind)
@@ -100,20 +167,37 @@ def test_a_step_moves_every_trained_parameter_and_no_bit_of_a_frozen_one(
     batch = method.collate(rows_of(method, examples_of(kind)))
     method.train()
     optimizer = torch.optim.AdamW(trained(method).values(), lr=1e-2, weight_decay=0.0)
-    method.loss(batch).backward()
-    optimizer.step()
+    for _ in range(2):  # LoRA's B starts at zero, so A feels nothing of the first
+        optimizer.zero_grad()
+        method.loss(batch).backward()
+        optimizer.step()
     for key, parameter in method.named_parameters():
         moved = not torch.equal(before[key], parameter)
         assert moved == parameter.requires_grad, key
         assert (parameter.grad is not None) == parameter.requires_grad, key
         assert not parameter.requires_grad or parameter.grad.abs().max() > 0, key  # type: ignore[union-attr]
     is_frozen = not any(key.startswith("backbone.") for key in trained(method))
-    assert is_frozen == (name in PROMPTS)
+    assert is_frozen != method.trains_backbone
 
 
-@every_method
-@every_architecture
-@every_kind
+@cells(tuple(METHODS))
+def test_a_method_leaves_the_structure_of_the_shared_backbone_alone(name: str, architecture: str, kind: str) -> None:
+    def structure() -> list[Any]:
+        modules = [(key, type(module), len(module._forward_hooks)) for key, module in backbone.named_modules()]
+        return [
+            *modules,
+            *(key for key, _ in backbone.named_parameters()),
+            *(key for key, _ in backbone.named_buffers()),
+        ]
+
+    backbone = backbone_of(architecture)
+    before = structure()
+    method = make(name, backbone, kind).train()
+    method.logits(method.collate(rows_of(method, examples_of(kind))))
+    assert structure() == before
+
+
+@cells(tuple(METHODS))
 @pytest.mark.parametrize("word_piece", ["first_text", "mean"])
 def test_predictions_do_not_depend_on_padding_or_on_the_batch(
     name: str, architecture: str, kind: str, word_piece: str
@@ -124,91 +208,102 @@ def test_predictions_do_not_depend_on_padding_or_on_the_batch(
         together = method.logits(method.collate(rows))
         backwards = method.logits(method.collate(rows[::-1]))
         alone = [method.logits(method.collate([row])) for row in rows]
-    torch.testing.assert_close(together, torch.cat(alone), atol=1e-5, rtol=0)
-    torch.testing.assert_close(backwards, torch.cat(alone[::-1]), atol=1e-5, rtol=0)
+    torch.testing.assert_close(together, torch.cat(alone), atol=2e-5, rtol=0)
+    torch.testing.assert_close(backwards, torch.cat(alone[::-1]), atol=2e-5, rtol=0)
 
 
-@every_method
-@every_architecture
-def test_the_trained_parameters_carry_everything_that_was_learnt(name: str, architecture: str) -> None:
-    one = make(name, backbone_of(architecture), seed=1)
+@cells(tuple(METHODS))
+def test_rows_with_equal_questions_have_equal_logits(name: str, architecture: str, kind: str) -> None:
+    method = make(name, backbone_of(architecture), kind).eval()
+    known: dict[Any, torch.Tensor] = {}
+    for row in rows_of(method, examples_of(kind)):
+        with torch.no_grad():
+            found = method.logits(method.collate([row]))
+        torch.testing.assert_close(known.setdefault(row.question, found), found)
+
+
+@cells(TRAINED)
+def test_the_trained_parameters_carry_everything_that_was_learnt(name: str, architecture: str, kind: str) -> None:
+    one = make(name, backbone_of(architecture), kind, seed=1)
     with torch.no_grad():
         for parameter in trained(one).values():
             parameter.add_(torch.randn_like(parameter) * 0.1)
     kept = {key: parameter.detach().clone() for key, parameter in trained(one).items()}
-    other = make(name, backbone_of(architecture), seed=2)
-    batch = one.eval().collate(rows_of(one, examples_of("token")))
+    other = make(name, backbone_of(architecture), kind, seed=2)
+    batch = one.eval().collate(rows_of(one, examples_of(kind)))
     assert not torch.equal(one.logits(batch), other.eval().logits(batch))
+    assert kept.keys() == trained(other).keys()
     result = other.load_state_dict(kept, strict=False)
     assert not result.unexpected_keys
     assert torch.equal(one.logits(batch), other.logits(batch))
 
 
-@every_method
-@every_kind
-def test_the_same_seed_gives_the_same_loss_dropout_included(name: str, kind: str) -> None:
+@cells(TRAINED)
+def test_the_same_seed_gives_the_same_loss_dropout_included(name: str, architecture: str, kind: str) -> None:
     def loss(seed: int) -> float:
-        method = make(name, backbone_of("xlm-roberta", dropout=0.1), kind, seed=seed, head_dropout=0.1).train()
+        method = make(name, backbone_of(architecture, dropout=0.1), kind, seed=seed).train()
         return method.loss(method.collate(rows_of(method, examples_of(kind)))).item()
 
     assert loss(3) == loss(3)
     assert loss(3) != loss(4)
 
 
-@every_method
-@every_kind
-def test_the_loss_is_a_sum_over_labels(name: str, kind: str) -> None:
-    method = make(name, backbone_of("bert"), kind).eval()
+@cells(TRAINED)
+def test_the_loss_is_a_sum_over_labels(name: str, architecture: str, kind: str) -> None:
+    method = make(name, backbone_of(architecture), kind).eval()
     rows = rows_of(method, examples_of(kind))
     whole = method.collate(rows)
     parts = [method.collate([row]) for row in rows]
     assert whole.num_labels == sum(part.num_labels for part in parts) == len(whole.label_ids)
-    torch.testing.assert_close(method.loss(whole), torch.stack([method.loss(part) for part in parts]).sum())
+    if type(method).loss is Method.loss:  # else it has terms of its own, and tests of its own
+        torch.testing.assert_close(method.loss(whole), torch.stack([method.loss(part) for part in parts]).sum())
 
 
-@every_method
-@every_architecture
-def test_bf16_trains_fp32_parameters(name: str, architecture: str) -> None:
-    method = make(name, backbone_of(architecture, dtype="bf16")).train()
-    method.loss(method.collate(rows_of(method, examples_of("token")))).backward()
-    for parameter in trained(method).values():
-        assert parameter.dtype == torch.float32
-        assert parameter.grad is not None
-        assert parameter.grad.isfinite().all()
-    frozen = {p.dtype for p in method.parameters() if not p.requires_grad}
-    assert frozen == (set() if method.trains_backbone else {torch.bfloat16})
+@cells(TRAINED)
+def test_bf16_trains_fp32_parameters(name: str, architecture: str, kind: str) -> None:
+    method = make(name, backbone_of(architecture, dtype="bf16"), kind).train()
+    for _ in range(2):
+        method.loss(method.collate(rows_of(method, examples_of(kind)))).backward()
+    for key, parameter in trained(method).items():
+        assert parameter.dtype == torch.float32, key
+        assert parameter.grad is not None, key
+        assert parameter.grad.isfinite().all(), key
+    if not method.trains_backbone:
+        assert {p.dtype for p in method.backbone.parameters()} == {torch.bfloat16}
 
 
-@every_method
-def test_a_method_after_another_on_one_backbone_is_as_on_a_fresh_one(name: str) -> None:
-    used, fresh = (backbone_of("xglm", dtype="bf16") for _ in range(2))
-    for other in METHODS:
-        make(other, used)
-    expected, found = make(name, fresh).eval(), make(name, used).eval()
-    batch = found.collate(rows_of(found, examples_of("token")))
+@cells(tuple(METHODS))
+def test_a_method_after_all_others_on_one_backbone_is_as_on_a_fresh_one(
+    name: str, architecture: str, kind: str
+) -> None:
+    used, fresh = (backbone_of(architecture, dtype="bf16") for _ in range(2))
+    for other, *where in SERVED:
+        if where == [architecture, kind]:
+            make(other, used, kind)
+    expected, found = make(name, fresh, kind).eval(), make(name, used, kind).eval()
+    batch = found.collate(rows_of(found, examples_of(kind)))
     assert torch.equal(found.logits(batch), expected.logits(batch))
 
 
-@every_method
-def test_encoding_one_example_is_the_same_as_encoding_all_together(name: str) -> None:
-    for kind in KINDS:
-        method = make(name, backbone_of("bert"), kind)
-        assert method.encode_all(examples_of(kind)) == [method.encode(example) for example in examples_of(kind)]
+@cells(tuple(METHODS))
+def test_encoding_one_example_is_the_same_as_encoding_all_together(name: str, architecture: str, kind: str) -> None:
+    method, examples = make(name, backbone_of(architecture), kind), examples_of(kind)
+    assert method.encode_all(examples) == [method.encode(example) for example in examples]
 
 
-@every_method
-def test_what_changes_the_rows_changes_the_encoding_key_and_a_prompt_does_not(name: str) -> None:
-    backbone = backbone_of("xlm-roberta")
-    key = make(name, backbone).encoding_key()
-    assert hash(key) == hash(make(name, backbone, seed=5).encoding_key())
-    others = [
-        make(name, backbone, "pair"),
-        make(name, backbone, max_length=20),
-        make(name, backbone, word_piece="last"),
-    ]
-    assert len({key, *(other.encoding_key() for other in others)}) == 4
+@first_cells(tuple(METHODS))
+def test_what_changes_the_rows_changes_the_encoding_key_and_a_prompt_does_not(
+    name: str, architecture: str, kind: str
+) -> None:
+    backbone = backbone_of(architecture)
+    key = make(name, backbone, kind).encoding_key()
+    assert hash(key) == hash(make(name, backbone, kind, seed=5).encoding_key())
+    others = [make(name, backbone, kind, max_length=LENGTHS.get(name, 40) - 1)]
+    if issubclass(lookup("method", name), HeadMethod):
+        others += [make(name, backbone, "pair"), make(name, backbone, kind, word_piece="last")]
+    assert len({key, *(other.encoding_key() for other in others)}) == 1 + len(others)
     if name in PROMPTS:
-        assert make(name, backbone, prompt_length=3).encoding_key() == key
+        assert make(name, backbone, kind, prompt_length=3).encoding_key() == key
 
 
 @pytest.mark.parametrize("name", PROMPTS)
@@ -221,11 +316,34 @@ def test_a_prompt_that_leaves_too_few_positions_is_refused(name: str, architectu
         make(name, backbone_of(architecture), prompt_length=limit - 39)
 
 
-@every_method
-def test_a_kind_of_task_that_a_method_does_not_serve_is_refused(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lookup("method", name), "kinds", frozenset({"pair"}))
-    with pytest.raises(ConfigError, match="serves pair tasks; 'tiny' is a token task"):
-        make(name, backbone_of("bert"), "token")
+@first_cells(tuple(METHODS))
+def test_a_kind_of_task_that_a_method_does_not_serve_is_refused(
+    name: str, architecture: str, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served = next(other for other in KINDS if other != kind)
+    monkeypatch.setattr(lookup("method", name), "kinds", frozenset({served}))
+    with pytest.raises(ConfigError, match=f"^{name} serves {served} tasks; 'tiny' is a {kind} task"):
+        make(name, backbone_of(architecture), kind)
+
+
+@first_cells(tuple(METHODS))
+def test_a_family_of_backbones_that_a_method_does_not_serve_is_refused(
+    name: str, architecture: str, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cls, backbone = lookup("method", name), backbone_of(architecture)
+    monkeypatch.setattr(cls, "families", frozenset({"encoder", "causal", "encoder-decoder"} - {backbone.family}))
+    with pytest.raises(
+        ConfigError, match=f"^{name} serves .* and .* backbones; '{architecture}' is .*{backbone.family}$"
+    ):
+        make(name, backbone, kind)
+
+
+def test_a_method_that_is_not_registered_is_called_by_its_class() -> None:
+    class Mine(Method):
+        pass
+
+    assert name_of(Mine).endswith("Mine")
+    assert name_of(lookup("method", "finetune")) == "finetune"
 
 
 @pytest.mark.parametrize(
@@ -237,6 +355,10 @@ def test_a_kind_of_task_that_a_method_does_not_serve_is_refused(name: str, monke
         ("prompt_tuning", {"start": "zero"}, "'zero' is not a valid choice"),
         ("prompt_tuning", {"prompt_lenght": 3}, "did you mean 'prompt_length'"),
         ("finetune", {"head_dropout": -0.1}, "head_dropout is -0.1"),
+        ("bitfit", {"head_dropout": 1.0}, "head_dropout is 1.0"),
+        ("lora", {"rank": 0}, "rank is 0, must be at least 1"),
+        ("lora", {"lora_alpha": 0.0}, "lora_alpha is 0.0, must be greater than 0"),
+        ("lora", {"targets": "queries"}, "'queries' is not a valid choice"),
     ],
 )
 def test_an_option_out_of_range_is_one_clear_error(name: str, options: dict[str, Any], message: str) -> None:
@@ -274,14 +396,17 @@ def test_p_tuning_v2_on_xglm_564m_has_the_share_that_its_paper_states() -> None:
     assert f"{count.share('prompt'):.4%}" == "0.1306%"
 
 
-@every_method
-def test_parameters_are_counted_alike_with_and_without_weights(name: str) -> None:
-    real = backbone_of("xlm-roberta")
-    with torch.device("meta"):
-        empty = Backbone("tiny", type(real.model)(real.model.config, add_pooling_layer=False))  # type: ignore[call-arg]
-    assert count_parameters(make(name, real)) == count_parameters(make(name, empty))
-    groups = count_parameters(make(name, real)).groups
-    assert set(groups) == {"head", "backbone" if name == "finetune" else "prompt"}
+@cells(tuple(METHODS))
+def test_parameters_are_counted_alike_with_and_without_weights(
+    name: str, architecture: str, kind: str, tmp_path: Path
+) -> None:
+    real = backbone_of(architecture)
+    folder = folder_of(architecture, tmp_path)
+    empty = describe(BackboneConfig(name="tiny"), Locations(backbone_path=str(folder)))
+    found = count_parameters(make(name, real, kind))
+    assert found == count_parameters(make(name, empty, kind))
+    assert ("backbone" in found.groups) == lookup("method", name).trains_backbone
+    assert bool(found.trainable) == lookup("method", name).is_trained
 
 
 def test_a_projected_prompt_has_the_parameters_of_its_perceptron() -> None:

@@ -14,7 +14,7 @@ import pytest
 from tunekit import config
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCUMENTS = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "search_spaces/README.md"]
+DOCUMENTS = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "search_spaces/README.md", "docs/methods.md"]
 COMMENTED = ["cluster.yaml", "Makefile"]
 
 

@@ -460,9 +460,9 @@ def test_a_worker_reads_tokenizes_and_loads_once(
     loaded, encoded = [], []
     encode_all = HeadMethod.encode_all
 
-    def counted(self: HeadMethod, examples: object) -> object:
+    def counted(self: HeadMethod, examples: object, *, language: str) -> object:
         encoded.append(len(examples))  # type: ignore[arg-type]
-        return encode_all(self, examples)  # type: ignore[arg-type]
+        return encode_all(self, examples, language=language)  # type: ignore[arg-type]
 
     def load(config: BackboneConfig, where: Locations) -> object:
         loaded.append(config.name)

@@ -9,19 +9,25 @@ from typing import Any
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-from transformers import AutoConfig, AutoModel, PreTrainedTokenizerFast
+from transformers import AutoConfig, PreTrainedTokenizerFast
 
 from tunekit.backbone import Backbone
+from tunekit.backbone.architectures import ARCHITECTURES as KNOWN
+from tunekit.backbone.loading import language_models
+from tunekit.backbone.vocabulary import taken_apart
 from tunekit.config import TaskConfig
 from tunekit.tasks import Example, PairExample, Task, TokenExample
 
-ARCHITECTURES = ("bert", "roberta", "xlm-roberta", "xglm", "bloom")
+ARCHITECTURES = ("bert", "roberta", "xlm-roberta", "xglm", "bloom", "mt5")
 WORDS = ("the", "cat", "dog", "sees", "likes", "a", "red", "old", "house", "now", "here", "unhappily", "猫", "犬")
 SPECIAL = ("<s>", "<pad>", "</s>", "<unk>")
+T5_SPECIAL = ("<pad>", "</s>", "<unk>", "<extra_id_0>")
 
 
 def tokenizer_of(architecture: str) -> Any:
-    """A small fast tokenizer in the manner of the family's own."""
+    """A small fast tokenizer in the manner of the family's own; those of encoders have a mask."""
+    if architecture == "mt5":
+        return _t5()
     made = {"bert": _wordpiece, "bloom": _byte_level}.get(architecture, _unigram)()
     if architecture == "xglm":
         _template(made, "</s> $A", "</s> $A </s> </s> $B")
@@ -30,21 +36,35 @@ def tokenizer_of(architecture: str) -> Any:
     elif architecture == "bert":
         _template(made, "<s> $A </s>", "<s> $A </s> $B:1 </s>:1")
     names = {"bos_token": "<s>", "pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"}
+    if architecture not in ("xglm", "bloom"):
+        names["mask_token"] = "<mask>"
     return PreTrainedTokenizerFast(tokenizer_object=made, **names)
 
 
-def _unigram() -> Tokenizer:
+def _t5() -> Any:
+    """Like mT5's: a text ends with "</s>", the padding piece is 0, and there is no piece to begin with."""
+    made = _unigram(T5_SPECIAL)
+    made.post_processor = processors.TemplateProcessing(
+        single="$A </s>", pair="$A </s> $B </s>", special_tokens=[("</s>", T5_SPECIAL.index("</s>"))]
+    )
+    names = {"pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"}
+    return PreTrainedTokenizerFast(tokenizer_object=made, **names, additional_special_tokens=["<extra_id_0>"])
+
+
+def _unigram(special: tuple[str, ...] = SPECIAL) -> Tokenizer:
     """Like XLM-R's: a word begins with "▁", which is a piece of its own before Chinese characters."""
     words = [f"▁{word}" for word in WORDS if word.isascii() and word != "unhappily"]
-    pieces = [*SPECIAL, "▁", *words, "▁un", "happi", "ly", "猫", "犬", *"abcdefghijklmnopqrstuvwxyz"]
-    made = Tokenizer(models.Unigram([(piece, -float(i)) for i, piece in enumerate(pieces)], unk_id=3))
+    pieces = [*special, "▁", *words, "▁un", "happi", "ly", "猫", "犬", *"abcdefghijklmnopqrstuvwxyz", "<mask>"]
+    made = Tokenizer(
+        models.Unigram([(piece, -float(i)) for i, piece in enumerate(pieces)], unk_id=special.index("<unk>"))
+    )
     made.pre_tokenizer = pre_tokenizers.Metaspace()
     made.decoder = decoders.Metaspace()
     return made
 
 
 def _wordpiece() -> Tokenizer:
-    pieces = [*SPECIAL, *(w for w in WORDS if w != "unhappily"), "un", "##happi", "##ly"]
+    pieces = [*SPECIAL, *(w for w in WORDS if w != "unhappily"), "un", "##happi", "##ly", "<mask>"]
     made = Tokenizer(models.WordPiece({piece: i for i, piece in enumerate(pieces)}, unk_token="<unk>"))
     made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     return made
@@ -71,6 +91,9 @@ def config_of(architecture: str, **changes: Any) -> Any:
     if architecture == "xglm":
         own = {"d_model": 32, "ffn_dim": 64, "num_layers": 2, "attention_heads": 4, "init_std": 0.2, "dropout": 0.0}
         own |= {"max_position_embeddings": 64, "attention_dropout": 0.0}
+    elif architecture == "mt5":
+        own = {"d_model": 32, "d_kv": 6, "d_ff": 64, "num_layers": 2, "num_heads": 4, "dropout_rate": 0.0}
+        own |= {"pad_token_id": 0, "bos_token_id": None, "eos_token_id": 1, "initializer_factor": 0.5}
     elif architecture == "bloom":
         own = {"hidden_size": 32, "n_layer": 2, "n_head": 4, "initializer_range": 0.2}
     else:
@@ -82,13 +105,13 @@ def config_of(architecture: str, **changes: Any) -> Any:
 
 @cache
 def _model(architecture: str, dropout: float) -> Any:
-    rates = {"bert": ("hidden_dropout_prob",), "bloom": ("hidden_dropout",), "xglm": ("dropout",)}
-    names = rates.get(architecture, ("hidden_dropout_prob",))
-    shape = config_of(architecture, **({name: dropout for name in names} if dropout else {}))
-    pooler = {} if architecture in ("xglm", "bloom") else {"add_pooling_layer": False}
+    """A language model: body and head."""
+    rates = {"bloom": "hidden_dropout", "xglm": "dropout", "mt5": "dropout_rate"}
+    rate = rates.get(architecture, "hidden_dropout_prob")
+    shape = config_of(architecture, **({rate: dropout} if dropout else {}))
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model = AutoModel.from_config(shape, **pooler)
+        model = language_models[KNOWN[architecture].family].from_config(shape)
         with torch.no_grad():  # random biases too, which start at zero
             for name, parameter in model.named_parameters():
                 if name.endswith("bias"):
@@ -96,17 +119,23 @@ def _model(architecture: str, dropout: float) -> Any:
     return model
 
 
-def backbone_of(architecture: str, *, dtype: str = "fp32", dropout: float = 0.0) -> Backbone:
+def language_model_of(architecture: str, *, dropout: float = 0.0) -> Any:
+    """The whole model from transformers that `backbone_of` is made from, in eval mode."""
+    return copy.deepcopy(_model(architecture, dropout)).eval()
+
+
+def backbone_of(architecture: str, *, dtype: str = "fp32", dropout: float = 0.0, has_head: bool = True) -> Backbone:
     """A fresh backbone; equal arguments give equal weights."""
-    backbone = Backbone(
-        architecture, copy.deepcopy(_model(architecture, dropout)), tokenizer_of(architecture), dtype=dtype
-    )
+    body, head = taken_apart(language_model_of(architecture, dropout=dropout))
+    tokenizer = tokenizer_of(architecture)
+    backbone = Backbone(architecture, body, tokenizer, dtype=dtype, vocabulary_head=head if has_head else None)
     return backbone.eval()
 
 
-def folder_of(architecture: str, folder: Path, dtype: torch.dtype = torch.float32) -> Path:
+def folder_of(architecture: str, folder: Path, dtype: torch.dtype = torch.float32, *, has_head: bool = True) -> Path:
     """The backbone saved in the hub's format."""
-    copy.deepcopy(_model(architecture, 0.0)).to(dtype).save_pretrained(folder)
+    model = language_model_of(architecture)
+    (model if has_head else taken_apart(model)[0]).to(dtype).save_pretrained(folder)
     tokenizer_of(architecture).save_pretrained(folder)
     return folder
 

@@ -9,9 +9,22 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tunekit import __version__
+from tunekit.arguments import (
+    Address,
+    FileArgument,
+    InProcess,
+    MoreTrials,
+    NameArgument,
+    Overrides,
+    Root,
+    RunRoot,
+    Trials,
+    Workers,
+)
 from tunekit.config import ConfigError, TunekitError
 from tunekit.foreground import BAD_INPUT, DONE, UNFINISHED, complain
 from tunekit.pages import FrontPage, Page
+from tunekit.places import sweep_folder, sweep_folders
 
 if TYPE_CHECKING:
     from tunekit.execution import Execution
@@ -36,50 +49,7 @@ and the search goes on as if nothing had happened.
   [bold]tunekit report quickstart[/]                     its tables, once more""",
 )
 
-WHERE = "Where it runs"
 RUN, LOOK, CHOOSE = "Run", "Look", "Choose"
-
-FileArgument = Annotated[
-    Path, typer.Argument(metavar="FILE", help="The sweep file (search_spaces/README.md has every key).")
-]
-NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The sweep's name under --root, or its folder.")]
-Root = Annotated[Path, typer.Option("--root", metavar="DIR", help="Folder that holds sweeps, one folder each.")]
-RunRoot = Annotated[
-    Path,
-    typer.Option(
-        "--root",
-        metavar="DIR",
-        rich_help_panel=WHERE,
-        help="Folder that holds sweeps, one folder each; on a cluster, one that all nodes share.",
-    ),
-]
-Workers = Annotated[
-    int | None,
-    typer.Option("--workers", metavar="N", rich_help_panel=WHERE, help="Trials at once. Default: as many as fit."),
-]
-Address = Annotated[
-    str | None,
-    typer.Option(
-        "--address",
-        metavar="ADDRESS",
-        rich_help_panel=WHERE,
-        help="A running Ray cluster: auto, or host:port. Default (or local): a Ray on this machine, for this run.",
-    ),
-]
-InProcess = Annotated[
-    bool,
-    typer.Option(
-        "--in-process", metavar="", rich_help_panel=WHERE, help="One trial after the other here, without Ray."
-    ),
-]
-Trials = Annotated[
-    int | None, typer.Option("--trials", metavar="N", help="Points an arm, in place of the file's search.num_trials.")
-]
-MoreTrials = Annotated[int | None, typer.Option("--trials", metavar="N", help="Extend the search to N points an arm.")]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the file, dotted: search.seed=1. Repeatable."),
-]
 
 
 def main() -> None:
@@ -135,6 +105,7 @@ def check(file: FileArgument, overrides: Overrides = None) -> int:
     """Check everything a sweep needs; print what would run and what it would cost.
 
     Reads the sweep file and the data and builds each method at every corner of its space, without training anything.
+    Where the data are not on this machine it says so and goes on with their documented sizes.
     Prints arms, spaces, number of trials, trained parameters and their share of the backbone, updates, and hours.
     """
     return _show_check(_read(file, overrides or []))
@@ -193,7 +164,7 @@ def resume(
     from tunekit.execution import stored_sweep
     from tunekit.foreground import run
 
-    folder = _folder(name, root)
+    folder = sweep_folder(name, root)
     stored, last = stored_sweep(folder, num_trials=_at_least_one("--trials", trials))
     return run(stored, folder, _execution(last, in_process=in_process, address=address, workers=workers))
 
@@ -235,7 +206,7 @@ def status(
     from tunekit.journal import is_being_run, replay
     from tunekit.reports import status_table
 
-    folders = [_folder(name, root)] if name is not None else _sweeps(root)
+    folders = [sweep_folder(name, root)] if name is not None else sweep_folders(root)
     if not folders:
         typer.echo(f"no sweeps under {root}; start one with: tunekit sweep FILE")
         return DONE
@@ -263,7 +234,7 @@ def report(
     from tunekit.journal import replay
     from tunekit.reports import summary, write
 
-    folder = _folder(name, root)
+    folder = sweep_folder(name, root)
     record = replay(folder)
     files = write(record, out or folder / "report")
     page = console()
@@ -290,7 +261,36 @@ def best(
     from tunekit.journal import replay
     from tunekit.reports import best_config_yaml
 
-    typer.echo(best_config_yaml(replay(_folder(name, root)), arm), nl=False)
+    typer.echo(best_config_yaml(replay(sweep_folder(name, root)), arm), nl=False)
+    return DONE
+
+
+@app.command(cls=Page, rich_help_panel=LOOK)
+def export(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="The sweep's name under --root, its folder, or the folder of a trial.")
+    ],
+    arm: Annotated[
+        str | None, typer.Option("--arm", metavar="ARM", help="Which arm. Needed where the sweep has several.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Folder to write to. Default: export/ in NAME's folder.")
+    ] = None,
+    root: Root = Path("runs"),
+) -> int:
+    """Write the best trained adapter so that plain peft loads it.
+
+    Writes peft's adapter (of lora, ptuning_v2 or prompt_tuning), the head beside it, and a README with the code that
+    loads and uses both without tunekit. Of a sweep it is the configuration that `tunekit best` prints.
+
+      tunekit export quickstart --arm ptuning_v2
+    """
+    from tunekit.export import export as write_adapter
+    from tunekit.foreground import written
+    from tunekit.places import trial_to_export
+
+    trial, default = trial_to_export(name, arm, root)
+    typer.echo(written(write_adapter(trial, out or default)))
     return DONE
 
 
@@ -313,7 +313,7 @@ def dashboard(
     from tunekit.journal import replay
     from tunekit.search.export import export_studies
 
-    folder = _folder(name, root)
+    folder = sweep_folder(name, root)
     path = export or folder / "optuna.db"
     stored, _ = stored_sweep(folder)
     for study in export_studies(stored, replay(folder), path):
@@ -354,7 +354,7 @@ def _show_check(loaded: Sweep) -> int:
     from tunekit.display import console
     from tunekit.foreground import preflight
 
-    console().print(render(preflight(loaded)))
+    console().print(render(preflight(loaded, may_lack_data=True)))
     return DONE
 
 
@@ -378,22 +378,3 @@ def _at_least_one(option: str, number: int | None) -> int | None:
     if number is not None and number < 1:
         raise ConfigError(f"{option} is {number}, must be at least 1")
     return number
-
-
-def _sweeps(root: Path) -> list[Path]:
-    from tunekit.journal import FILE_NAME
-
-    return sorted(path.parent for path in root.glob(f"*/{FILE_NAME}"))
-
-
-def _folder(name: str, root: Path) -> Path:
-    """The folder of a sweep given by name or path."""
-    from tunekit.config import nearest
-    from tunekit.journal import FILE_NAME
-
-    for folder in (root / name, Path(name)):
-        if (folder / FILE_NAME).is_file():
-            return folder
-    known = [folder.name for folder in _sweeps(root)]
-    hint = nearest(name, known) if known else f"there are none under {root}; start one with: tunekit sweep FILE"
-    raise ConfigError(f"no sweep {name!r} under {root}; {hint}" if known else f"no sweep {name!r}; {hint}")

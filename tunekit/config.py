@@ -23,8 +23,16 @@ SCHEMA_VERSION = 1
 
 METHODS: dict[str, str] = {
     "finetune": "tunekit.methods.finetune:Finetune",
+    "topro": "tunekit.methods.topro:ToPro",
+    "topro_zero_shot": "tunekit.methods.topro_zero_shot:ToProZeroShot",
+    "icl": "tunekit.methods.icl:InContextLearning",
     "ptuning_v2": "tunekit.methods.ptuning_v2:PTuningV2",
     "prompt_tuning": "tunekit.methods.prompt_tuning:PromptTuning",
+    "lora": "tunekit.methods.lora:LoRA",
+    "bitfit": "tunekit.methods.bitfit:BitFit",
+    "soft_prompt": "tunekit.methods.soft_prompt:SoftPrompt",
+    "pct": "tunekit.methods.pct:PCT",
+    "mpt": "tunekit.methods.mpt:MPT",
 }
 """Every method by name. One line here adds a method; a dotted ``module:attr`` works wherever a name does."""
 
@@ -191,6 +199,14 @@ class TrainingConfig:
         require(self.adam_epsilon > 0, "adam_epsilon", self.adam_epsilon, "greater than 0")
         require(self.max_grad_norm >= 0, "max_grad_norm", self.max_grad_norm, "0 (no clipping) or more")
 
+    def without_updates(self) -> TrainingConfig:
+        """What a method that trains nothing uses of it: one round, which only evaluates; all else at its default."""
+        return TrainingConfig(epochs=1, **{name: getattr(self, name) for name in EVALUATION_FIELDS})
+
+
+EVALUATION_FIELDS = ("max_length", "tokens_per_step")
+"""Fields of TrainingConfig that have an effect where nothing is trained."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Locations:
@@ -202,6 +218,8 @@ class Locations:
     """A task of your own: a pattern with ``{split}`` and ``{language}``, or ``{split: {language: path}}``."""
     fewshot_dir: str | None = None
     """Fixed few-shot draws: ``<language>/<split>-<shots>.jsonl``."""
+    parallel_dir: str | None = None
+    """Parallel text aligned by line: ``<language>.txt``, a text a line, or ``<language>.tsv``, a pair of texts."""
     backbone_path: str | None = None
     """Local folder of the backbone; None loads `BackboneConfig.name` from the hub (or builds it, if it is ours)."""
     cache_dir: str | None = None
@@ -305,7 +323,7 @@ def build(cls: type[T], values: Mapping[str, Any], where: str) -> T:
     """Make the dataclass `cls` from parsed YAML or JSON, strictly.
 
     Args:
-        cls: a dataclass whose fields are scalars, Literals, optionals, tuples of scalars or dataclasses.
+        cls: a dataclass whose fields are scalars, Literals, optionals, tuples of scalars, mappings or dataclasses.
         values: its fields by name.
         where: how messages name the place, such as ``sweep.yaml: task``.
 
@@ -345,6 +363,11 @@ def coerce(hint: Any, value: Any, where: str) -> Any:
         if not isinstance(value, (list, tuple)):
             raise ConfigError(f"{where}: expected a list, got {value!r}")
         return tuple(coerce(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(value))
+    if origin is Mapping:
+        if not isinstance(value, Mapping):
+            raise ConfigError(f"{where}: expected keys and values, got {value!r}")
+        keys = {coerce(arguments[0], key, f"{where}: key {key!r}"): key for key in value}
+        return {key: coerce(arguments[1], value[found], f"{where}: {key}") for key, found in keys.items()}
     if dataclasses.is_dataclass(hint):
         return value if isinstance(value, typing.cast(type, hint)) else build(typing.cast(type, hint), value, where)
     if hint in _SCALARS:

@@ -31,8 +31,13 @@ def complain(message: str) -> None:
     typer.echo(message, err=True)
 
 
-def preflight(sweep: Sweep, log: Path | None = None) -> SweepCheck:
+def preflight(sweep: Sweep, log: Path | None = None, *, may_lack_data: bool = False) -> SweepCheck:
     """Refuse what cannot run, before any worker starts; what libraries print meanwhile goes to `log`.
+
+    Args:
+        sweep: what to check.
+        log: a file.
+        may_lack_data: check the rest where data are not on this machine.
 
     Raises:
         ConfigError: the sweep cannot run.
@@ -43,7 +48,7 @@ def preflight(sweep: Sweep, log: Path | None = None) -> SweepCheck:
     message = f"{sweep.name}: checking data, backbones and every corner of each space"
     is_over = False
     with quiet_for(lambda: log if is_over else None) as console, patience(console, message, is_logged=log is not None):
-        checked = check(sweep)
+        checked = check(sweep, may_lack_data=may_lack_data)
         is_over = True
     return checked
 

@@ -11,7 +11,7 @@ import contextlib
 import math
 import platform
 import resource
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from functools import cache
 from importlib import metadata
 from typing import Any, cast
@@ -20,8 +20,8 @@ import torch
 from torch import Tensor, nn
 
 from tunekit import checkpoints, plan
-from tunekit.config import Locations, TrialConfig, TrialFailed, build, lookup
-from tunekit.methods import Method
+from tunekit.config import ConfigError, Locations, TrialConfig, TrialFailed, build, lookup, to_json
+from tunekit.methods import Feature, Method
 from tunekit.tasks import Split
 from tunekit.worker import Encoded, Worker
 
@@ -33,6 +33,9 @@ CPU_EVALUATION_PIECES = 2048
 
 class Learner:
     """A method, its data and its optimiser, at some point of its training.
+
+    A method with nothing to train (`Method.is_trained`) has no rows of train, no optimiser and no updates; it is only
+    evaluated.
 
     Global random generators are set to this learner's own state whenever an epoch begins, so what others draw between
     two epochs changes nothing.
@@ -50,9 +53,11 @@ class Learner:
         self.config = config
         method_class: type[Method] = lookup("method", config.method)
         options: Any = build(method_class.Config, config.options, f"{config.method}: options")
+        if not method_class.is_trained:
+            _refuse_training(config)
         self.loaded = worker.task(config.task, locations)
         self.task = self.loaded.task
-        self._lease = worker.borrow(config.backbone, locations, trained=method_class.trains_backbone)
+        self._lease = worker.borrow(config.backbone, locations, trained=method_class.trains(options))
         self.device = self._lease.device
         checkpoints.seed_everything(config.seed)  # after loading, which may draw numbers on a worker's first trial only
         self.method = method_class(
@@ -64,11 +69,13 @@ class Learner:
         ).to(self.device)
         self._rng = checkpoints.capture_rng(self.device)
         self.trained = {name: p for name, p in self.method.named_parameters() if p.requires_grad}
-        self.train_rows = self.encoded("train", config.task.source_language)
+        self.train_rows = (
+            self.encoded("train", config.task.source_language) if self.method.is_trained else Encoded.of(())
+        )
         self.num_updates = plan.planned_updates(len(self.train_rows.rows), config.training)
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
-        self._optimizer = _adamw(list(self.trained.values()), config, self.device)
+        self._optimizer = _adamw(list(self.trained.values()), config, self.device) if self.trained else None
 
     def encoded(self, split: Split, language: str) -> Encoded:
         """The rows of a split in one language, tokenized once a worker."""
@@ -81,6 +88,7 @@ class Learner:
             TrialFailed: the loss or the gradient is no longer finite, or memory does not suffice.
         """
         self._require_lease()
+        optimizer = self._require_optimizer()
         checkpoints.restore_rng(self._rng, self.device)
         self.method.train()
         training, rows = self.config.training, self.train_rows
@@ -92,7 +100,7 @@ class Learner:
                 rate = plan.learning_rate(first + index, self.num_updates, training)
                 loss_sum, count = self._update(chosen, rate, f"update {index + 1} of epoch {epoch}")
                 total, num_labels = total + loss_sum, num_labels + count
-        self._optimizer.zero_grad(set_to_none=True)
+        optimizer.zero_grad(set_to_none=True)
         self._rng = checkpoints.capture_rng(self.device)
         return total / max(1, num_labels)
 
@@ -107,15 +115,16 @@ class Learner:
         encoded = self.encoded(split, language)
         is_cpu = self.device.type == "cpu"
         budget = CPU_EVALUATION_PIECES if is_cpu else EVALUATION_FACTOR * self.config.training.tokens_per_step
+        asked = _first_rows(encoded.rows)  # equal questions, such as repeated words, are computed once
         predicted: list[list[int]] = [[] for _ in encoded.rows]
         with self._failing_for_want_of_memory(), torch.inference_mode():
-            for step in plan.steps(range(len(encoded.rows)), encoded.lengths, max_pieces=budget):
+            for step in plan.steps(sorted(set(asked)), encoded.lengths, max_pieces=budget):
                 batch = self.method.collate([encoded.rows[row] for row in step]).to(self.device)
                 for row, labels in zip(step, self.method.predict(batch), strict=True):
                     predicted[row] = labels
         examples = self.task.examples(split, language)
         decoded = [
-            self.method.decode(example, [(encoded.rows[row], predicted[row]) for row in span])
+            self.method.decode(example, [(encoded.rows[row], predicted[asked[row]]) for row in span])
             for example, span in zip(examples, encoded.spans, strict=True)
         ]
         scores = self.task.score(examples, cast("Sequence[str] | Sequence[Sequence[str]]", decoded))
@@ -144,11 +153,11 @@ class Learner:
 
     def state(self) -> dict[str, Any]:
         """All beside the parameters that the next epoch depends on: moments of the optimiser, random generators."""
-        return {"optimizer": self._optimizer.state_dict(), "rng": self._rng}
+        return {"optimizer": self._require_optimizer().state_dict(), "rng": self._rng}
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Go on from what `state` gave."""
-        self._optimizer.load_state_dict(state["optimizer"])
+        self._require_optimizer().load_state_dict(state["optimizer"])
         self._rng = state["rng"]
 
     def facts(self) -> dict[str, Any]:
@@ -156,7 +165,7 @@ class Learner:
         source, device = self.config.task.source_language, self.device
         return {
             "data_fingerprint": self.loaded.fingerprint,
-            "num_train_examples": len(self.train_rows.spans),
+            "num_train_examples": len(self.task.examples("train", source)),
             "num_train_rows": len(self.train_rows.rows),
             "num_train_pieces": self.train_rows.num_pieces,
             "num_train_truncated": self.train_rows.num_truncated,
@@ -180,7 +189,8 @@ class Learner:
         groups = plan.steps(chosen, rows.lengths, max_pieces=training.tokens_per_step)
         batches = [self.method.collate([rows.rows[row] for row in group]) for group in groups]
         num_labels = sum(batch.num_labels for batch in batches)
-        self._optimizer.zero_grad(set_to_none=True)
+        optimizer = self._require_optimizer()
+        optimizer.zero_grad(set_to_none=True)
         losses = []
         for batch in batches:
             # Divided by the labels of the whole update: how it is cut into steps changes rounding and no more.
@@ -192,10 +202,15 @@ class Learner:
         for name, value in (("loss", mean), ("norm of the gradient", length)):
             if not math.isfinite(value):
                 raise TrialFailed(f"{name} became {value} at {where} (learning rate {rate:.3g}); a lower rate may help")
-        for group in self._optimizer.param_groups:
+        for group in optimizer.param_groups:
             group["lr"] = rate
-        self._optimizer.step()
+        optimizer.step()
         return mean * num_labels, num_labels
+
+    def _require_optimizer(self) -> torch.optim.AdamW:
+        if self._optimizer is None:
+            raise RuntimeError(f"{self.config.method} has nothing to train")
+        return self._optimizer
 
     def _require_lease(self) -> None:
         if not self._lease.is_valid:
@@ -212,6 +227,22 @@ class Learner:
             reason = str(error).partition("\n")[0]
             advice = f"lower tokens_per_step (now {tokens}): the result stays the same but for rounding"
             raise TrialFailed(f"out of memory on {self.device}; {advice}. {reason}") from error
+
+
+def _refuse_training(config: TrialConfig) -> None:
+    """Raise a ConfigError for a setting of the optimiser or its schedule that a method without training ignores."""
+    given, used = to_json(config.training), to_json(config.training.without_updates())
+    for name, value in given.items():
+        if value != used[name]:
+            raise ConfigError(
+                f"training: {name} is {value!r}, but {config.method} trains nothing, so it must be {used[name]!r}"
+            )
+
+
+def _first_rows(rows: Sequence[Feature]) -> list[int]:
+    """For each row the first one that asks the same question."""
+    first: dict[Hashable, int] = {}
+    return [first.setdefault(row.question, index) for index, row in enumerate(rows)]
 
 
 def _adamw(parameters: list[nn.Parameter], config: TrialConfig, device: torch.device) -> torch.optim.AdamW:

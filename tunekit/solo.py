@@ -21,7 +21,7 @@ def load_trial(path: Path) -> tuple[TrialConfig, Locations]:
         ConfigError: anything is wrong with it; names file and key.
     """
     from tunekit.sweep import read_yaml
-    from tunekit.sweep.model import field_names, method_config_class
+    from tunekit.sweep.model import field_names, is_trained, method_config_class
 
     content, _ = read_yaml(path)
     if "arms" in content:
@@ -31,6 +31,8 @@ def load_trial(path: Path) -> tuple[TrialConfig, Locations]:
         if key not in valid:
             raise ConfigError(f"{path}: unknown key {key!r}; {nearest(key, valid)}")
     locations = build(Locations, content.pop("locations", None) or {}, f"{path}: locations")
+    if not is_trained(str(content.get("method"))) and isinstance(content.get("training", {}), dict):
+        content["training"] = {"epochs": 1, **content.get("training", {})}
     config = build(TrialConfig, content, str(path))
     options = build(method_config_class(config.method), config.options, f"{path}: options")
     return build(TrialConfig, {**to_json(config), "options": to_json(options)}, str(path)), locations
@@ -52,16 +54,18 @@ def run_solo(config: TrialConfig, locations: Locations, folder: Path, *, test: b
 
 def _run(config: TrialConfig, locations: Locations, folder: Path, *, test: bool, console: Console) -> int:
     from tunekit.foreground import DONE, UNFINISHED
+    from tunekit.places import note_locations
     from tunekit.training import run_trial
 
     def tell(report: EpochReport) -> None:
-        loss = report.metrics.get("train/loss", float("nan"))
+        loss = f"loss {report.metrics['train/loss']:.4f}  " if "train/loss" in report.metrics else ""
         dev = 100 * report.value
-        console.print(f"epoch {report.epoch:3}  loss {loss:.4f}  dev {dev:.2f}  {report.duration_s:.1f} s")
+        console.print(f"epoch {report.epoch:3}  {loss}dev {dev:.2f}  {report.duration_s:.1f} s")
 
     say = partial(console.print, markup=False, soft_wrap=True)
     say(f"trial {config.trial_id}: {config.method} on {config.task.name}, seed {config.seed}, in {folder}")
     outcome = run_trial(config, folder=folder, locations=locations, test=test, on_epoch=tell)
+    note_locations(folder, locations)
     if outcome.state == "FAILED":
         say(f"FAILED: {outcome.reason}")
         return UNFINISHED

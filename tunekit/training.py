@@ -117,7 +117,7 @@ class TrialRun:
         return max(self._history, key=lambda report: report.value, default=None)
 
     def step(self) -> EpochReport:
-        """Train the next epoch, score it on dev, write the checkpoint, and report.
+        """Train the next epoch (if there is anything to train), score it on dev, write the checkpoint, and report.
 
         Raises:
             TrialFailed: loss, gradient or a dev score is not finite, or memory does not suffice.
@@ -128,7 +128,7 @@ class TrialRun:
         learner = self._require_learner()
         epoch = len(self._history) + 1
         started = time.perf_counter()
-        metrics = {"train/loss": learner.train_epoch(epoch)}
+        metrics = {"train/loss": learner.train_epoch(epoch)} if learner.method.is_trained else {}
         task = self.config.task
         languages = (task.source_language, *(task.target_languages if self.config.selection == "target_dev" else ()))
         for language in languages:

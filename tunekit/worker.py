@@ -7,6 +7,7 @@ One thread only.
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
@@ -95,7 +96,8 @@ class LoadedTask:
         key = (tokenizer, type(method).encode_all, method.encoding_key(), split, language)
         found = self._encoded.get(key)
         if found is None:
-            found = self._encoded[key] = Encoded.of(method.encode_all(self.task.examples(split, language)))
+            examples = self.task.examples(split, language)
+            found = self._encoded[key] = Encoded.of(method.encode_all(examples, language=language))
             while len(self._encoded) > 1 and sum(e.num_pieces for e in self._encoded.values()) > MAX_PIECES:
                 self._encoded.popitem(last=False)
         self._encoded.move_to_end(key)
@@ -174,7 +176,7 @@ class Worker:
         Raises:
             ConfigError: as `tasks.load` does.
         """
-        places = (locations.data_dir, locations.files, locations.fewshot_dir, locations.cache_dir)
+        places = dataclasses.replace(locations, backbone_path=None, device=None)
         key = canonical_json([config, places])
         return _kept(self._tasks, key, lambda: LoadedTask(self._load_task(config, locations)), MAX_TASKS)
 

@@ -5,73 +5,27 @@ Shapes: B rows, L pieces of text, P prompt positions, D width, H heads, Dh width
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from transformers import DynamicCache
 
-from tunekit.config import ConfigError, nearest
-
-
-@dataclass(frozen=True)
-class Architecture:
-    """What differs between the supported families of models."""
-
-    is_causal: bool
-    """Each position sees only what is before it."""
-    has_segments: bool
-    """The model takes ``token_type_ids``."""
-    has_positions: bool = True
-    """The model takes ``position_ids``; without them it is unlimited in length."""
-    skips_padding_position: bool = False
-    """Positions are counted from ``pad_token_id + 1``, as in fairseq."""
-
-
-ARCHITECTURES: dict[str, Architecture] = {
-    "bert": Architecture(is_causal=False, has_segments=True),
-    "roberta": Architecture(is_causal=False, has_segments=True, skips_padding_position=True),
-    "xlm-roberta": Architecture(is_causal=False, has_segments=True, skips_padding_position=True),
-    "xglm": Architecture(is_causal=True, has_segments=False),
-    "bloom": Architecture(is_causal=True, has_segments=False, has_positions=False),
-}
-"""By transformers' ``model_type``. Only families whose attention is proved by a test to see a prefix: others, such as
-mT5's encoder, take the argument and ignore it without a word."""
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """Rows of pieces, padded on the right."""
-
-    input_ids: Tensor
-    """[B, L]"""
-    attention_mask: Tensor
-    """[B, L], 1 for text and 0 for padding."""
-    token_type_ids: Tensor | None = None
-    """[B, L]; None is all zero."""
-
-    def to(self, device: torch.device | str) -> Inputs:
-        """The same rows on `device`."""
-        types = self.token_type_ids
-        return Inputs(
-            self.input_ids.to(device), self.attention_mask.to(device), None if types is None else types.to(device)
-        )
-
-
-@dataclass(frozen=True)
-class Prefix:
-    """Keys and values that every layer's attention sees before the text's own."""
-
-    keys: Tensor
-    """[layers, P, H, Dh], one prefix for all rows, or [layers, B, P, H, Dh], one a row."""
-    values: Tensor
-    """The same shape."""
+from tunekit.backbone import t5
+from tunekit.backbone.architectures import Family, architecture_of
+from tunekit.backbone.continuations import causal_scores, decoder_scores, per_piece, shared_scores
+from tunekit.backbone.inputs import EmbeddedRows, Inputs, Prefix
+from tunekit.backbone.products import quicken
+from tunekit.backbone.reading import states_at
+from tunekit.backbone.shared import encode_shared
+from tunekit.backbone.vocabulary import Vocabulary, VocabularyHead
+from tunekit.config import ConfigError
 
 
 class Backbone(nn.Module):
-    """A pretrained model without a head.
+    """A pretrained model: its body and, where the checkpoint holds one, its language-model head.
 
     Number formats: with ``fp32`` everything is fp32. With ``bf16`` a frozen backbone is kept and run in bf16, at half
     the memory. A trained one (`set_trained`) keeps its weights in fp32, since updates of 1e-5 vanish in bf16, and
@@ -82,12 +36,21 @@ class Backbone(nn.Module):
         model: the body from transformers.
         tokenizer: its fast tokenizer; None on the meta device.
         dtype: ``fp32`` or ``bf16``.
+        vocabulary_head: the pretrained head; None if there is none.
 
     Raises:
         ConfigError: an architecture that is not supported.
     """
 
-    def __init__(self, name: str, model: Any, tokenizer: Any = None, *, dtype: str = "fp32") -> None:
+    def __init__(
+        self,
+        name: str,
+        model: Any,
+        tokenizer: Any = None,
+        *,
+        dtype: str = "fp32",
+        vocabulary_head: VocabularyHead | None = None,
+    ) -> None:
         super().__init__()
         config = model.config
         self.name = name
@@ -96,23 +59,35 @@ class Backbone(nn.Module):
         self.arithmetic = torch.bfloat16 if dtype == "bf16" else torch.float32
         self.hidden_size = int(config.hidden_size)
         self.num_layers = int(config.num_hidden_layers)
+        if self.family == "encoder-decoder":
+            self.num_layers += int(config.num_decoder_layers)
         self.num_heads = int(config.num_attention_heads)
+        self.head_size = int(getattr(config, "d_kv", self.hidden_size // self.num_heads))
         self.model: nn.Module = model.to(self.arithmetic)
+        self.vocabulary_head = vocabulary_head
+        if vocabulary_head is not None:
+            vocabulary_head.requires_grad_(False).to(self.arithmetic)
+        quicken(self)
+
+    @property
+    def family(self) -> Family:
+        """How it reads: ``encoder``, ``causal`` or ``encoder-decoder``."""
+        return self.architecture.family
 
     @property
     def is_causal(self) -> bool:
         """Whether a position sees only what is before it."""
-        return self.architecture.is_causal
+        return self.family == "causal"
+
+    @property
+    def has_vocabulary_head(self) -> bool:
+        """Whether `vocabulary_logits` can be asked for: the checkpoint held its language-model head."""
+        return self.vocabulary_head is not None
 
     @property
     def has_segments(self) -> bool:
         """Whether the two texts of a pair are told apart by ``token_type_ids``."""
         return self.architecture.has_segments and int(getattr(self._config, "type_vocab_size", 1)) > 1
-
-    @property
-    def head_size(self) -> int:
-        """Dh, the width of an attention head."""
-        return self.hidden_size // self.num_heads
 
     @property
     def max_positions(self) -> int | None:
@@ -152,48 +127,205 @@ class Backbone(nn.Module):
         raise ConfigError(f"prompt_length + max_length is {total}, but {self.name!r} has {limit} positions: use {ways}")
 
     def set_trained(self, trained: bool) -> None:
-        """Train all weights, or freeze them; converts their number format as the class says.
+        """Train all weights of the body, or freeze them; converts their number format as the class says.
 
-        Freezing after training does not bring the old weights back.
+        The vocabulary head is frozen either way (but for rows tied to the word embeddings, which are the body's), see
+        `train_vocabulary_head`. Freezing after training does not bring the old weights back.
         """
         self.model.requires_grad_(trained)
-        self.model.to(torch.float32 if trained else self.arithmetic)
+        self.to(torch.float32 if trained else self.arithmetic)
+        self.train_vocabulary_head(False)
+
+    def train_vocabulary_head(self, trained: bool) -> None:
+        """Train what the vocabulary head has of its own, or freeze it; call it after `set_trained`."""
+        if self.vocabulary_head is not None:
+            self.vocabulary_head.requires_grad_(trained)
+            self.vocabulary_head.to(torch.float32 if trained else self._weight_dtype)
 
     def embed(self, input_ids: Tensor) -> Tensor:
         """Word embeddings [B, L, D] as the model scales them, before positions and normalisation."""
         embedded: Tensor = self.model.get_input_embeddings()(input_ids)  # type: ignore[operator]
         return embedded
 
-    def encode(self, inputs: Inputs, *, prefix: Prefix | None = None, prompt: Tensor | None = None) -> Tensor:
+    def encode(
+        self,
+        inputs: Inputs,
+        *,
+        prefix: Prefix | None = None,
+        prompt: Tensor | None = None,
+        embedded: Tensor | None = None,
+    ) -> Tensor:
         """Last hidden states of the text [B, L, D], in fp32.
 
         The order is prefix, prompt, text. Positions are counted from the first of them, so padding moves nothing.
+        An encoder-decoder reads prompt and text with its encoder and then, moved one position to the right, with its
+        decoder, whose states these are: that of a piece knows the whole text, and has passed the pieces before it.
 
         Args:
             inputs: the text.
             prefix: keys and values for every layer.
-            prompt: embeddings [P, D] put before the text at the input only.
+            prompt: embeddings put before the text at the input only: [P, D], or [B, P, D], one a row.
+            embedded: [B, L, D] in place of the word embeddings of ``inputs.input_ids``, for trained positions that
+                stand inside the text.
         """
-        batch_size = inputs.input_ids.shape[0]
-        before = 0 if prefix is None else prefix.keys.shape[-3]
-        with self._precision():
-            embedded, segments = self.embed(inputs.input_ids), inputs.token_type_ids
-            if prompt is not None:
-                front = prompt.to(embedded.dtype).expand(batch_size, -1, -1)
-                embedded = torch.cat([front, embedded], dim=1)
-            num_prompt = embedded.shape[1] - inputs.input_ids.shape[1]
-            mask = nn.functional.pad(inputs.attention_mask, (before + num_prompt, 0), value=1)
-            arguments: dict[str, Any] = {"use_cache": prefix is not None}
-            if prefix is not None:
-                arguments["past_key_values"] = self._cache(prefix, batch_size)
-            if self.architecture.has_positions:
-                arguments["position_ids"] = self._positions(before, embedded)
-            if self.architecture.has_segments:
-                if segments is None:
-                    segments = torch.zeros_like(inputs.input_ids)
-                arguments["token_type_ids"] = nn.functional.pad(segments, (num_prompt, 0))
-            hidden: Tensor = self.model(inputs_embeds=embedded, attention_mask=mask, **arguments).last_hidden_state
-        return hidden[:, num_prompt:].float()
+        num_prompt = 0 if prompt is None else prompt.shape[-2]
+        if self.family == "encoder-decoder":
+            whole = self._whole(inputs, prompt, embedded)
+            mask = nn.functional.pad(inputs.attention_mask, (num_prompt, 0), value=1)
+            layers = None if prefix is None else prefix.layers(len(whole), self.arithmetic)
+            with self.precision():
+                return t5.read_twice(self.model, whole, mask, layers)[:, num_prompt:].float()
+        return self.run_body(self._rows(inputs, prefix, prompt, embedded))[:, num_prompt:]
+
+    def encode_at(
+        self,
+        inputs: Inputs,
+        rows: Tensor,
+        columns: Tensor,
+        *,
+        prefix: Prefix | None = None,
+        prompt: Tensor | None = None,
+        embedded: Tensor | None = None,
+    ) -> Tensor:
+        """``encode(inputs, ...)[rows, columns]``: states [M, D] of the positions that are read, in fp32.
+
+        An encoder computes its last layer only there. While training with dropout, what is dropped at two readings of
+        one position differs.
+
+        Args:
+            inputs: the text.
+            rows: [M] row of each position read.
+            columns: [M] its column in ``inputs.input_ids``.
+            prefix: as in `encode`.
+            prompt: as in `encode`.
+            embedded: as in `encode`.
+        """
+        if self.family == "encoder":
+            num_prompt = 0 if prompt is None else prompt.shape[-2]
+            return states_at(self, self._rows(inputs, prefix, prompt, embedded), rows, columns + num_prompt)
+        return self.encode(inputs, prefix=prefix, prompt=prompt, embedded=embedded)[rows, columns]
+
+    def run_body(self, rows: EmbeddedRows) -> Tensor:
+        """Last hidden states [B, L, D], in fp32, of rows that are complete. Encoder-decoders have `t5` instead."""
+        with self.precision():
+            hidden: Tensor = self.model(
+                inputs_embeds=rows.embedded, attention_mask=rows.mask, **self.arguments_of(rows)
+            ).last_hidden_state
+        return hidden.float()
+
+    def arguments_of(self, rows: EmbeddedRows) -> dict[str, Any]:
+        """What the model is to be called with beside embeddings and mask."""
+        arguments: dict[str, Any] = {"use_cache": rows.past is not None}
+        if rows.past is not None:
+            arguments["past_key_values"] = rows.past
+        if self.architecture.has_positions:
+            columns = torch.arange(rows.embedded.shape[1], device=rows.embedded.device)
+            arguments["position_ids"] = self._first_position + rows.starts[:, None] + columns
+        if self.architecture.has_segments:
+            no_segments = rows.mask.new_zeros(rows.embedded.shape[:2])
+            arguments["token_type_ids"] = no_segments if rows.segments is None else rows.segments
+        return arguments
+
+    def encode_shared(
+        self,
+        sentences: Inputs,
+        questions: Inputs,
+        owners: Tensor,
+        reads: tuple[Tensor, Tensor] | None = None,
+    ) -> Tensor:
+        """Last hidden states of questions [Q, P, D], in fp32, where each sentence is encoded once for all of its own.
+
+        A question attends to its sentence and to itself, at the positions that follow the sentence's last piece. On a
+        causal model this is exactly one row of sentence and question; on an encoder it is another model than that,
+        since the sentence does not see the question. Gradients reach the sentences.
+
+        Args:
+            sentences: [B, S].
+            questions: [Q, P].
+            owners: [Q], for each question the row of its sentence.
+            reads: rows [M] and columns [M] of the positions in the questions that are read, if not all: then states
+                [M, D] come out, and an encoder computes its last layer only there.
+
+        Raises:
+            ConfigError: the backbone is an encoder-decoder.
+        """
+        self._require("encoder", "causal", what="a sentence shared by its questions")
+        return encode_shared(self, sentences, questions, (owners, reads))
+
+    def continuation_scores(
+        self, inputs: Inputs, candidates: Sequence[tuple[int, ...]], *, normalise: bool = False
+    ) -> Tensor:
+        """How likely each candidate string of pieces is to follow each text: log-likelihoods [B, K], in fp32.
+
+        A causal model goes on from the row's last piece; of an encoder-decoder the decoder writes the candidate given
+        the encoded row. The text is computed once for all candidates. If all candidates are single pieces, only their
+        rows of the vocabulary are read, and the scores are log-likelihoods but for a number common to the row, which
+        no softmax over the candidates sees.
+
+        Args:
+            inputs: the texts.
+            candidates: K strings of pieces, none empty.
+            normalise: divide each score by the candidate's number of pieces.
+
+        Raises:
+            ConfigError: the backbone is an encoder, or has no language-model head.
+        """
+        self._require("causal", "encoder-decoder", what="the likelihood of what follows a text")
+        if self.is_causal:
+            scores = causal_scores(self, [], inputs, candidates)
+        else:
+            scores = decoder_scores(self, inputs, candidates)
+        return per_piece(scores, candidates) if normalise else scores
+
+    def continuation_scores_shared(
+        self,
+        sentences: Inputs,
+        questions: Inputs,
+        owners: Tensor,
+        candidates: Sequence[tuple[int, ...]],
+        *,
+        normalise: bool = False,
+    ) -> Tensor:
+        """`continuation_scores` [Q, K] after each question of a sentence that is encoded once, see `encode_shared`.
+
+        Raises:
+            ConfigError: the backbone is not a causal model, or has no language-model head.
+        """
+        self._require("causal", what="the likelihood of what follows a shared sentence")
+        scores = shared_scores(self, sentences, questions, owners, candidates)
+        return per_piece(scores, candidates) if normalise else scores
+
+    def vocabulary_logits(self, states: Tensor, piece_ids: Tensor) -> Tensor:
+        """What the pretrained language-model head says of some entries of the vocabulary: [M, K], in fp32.
+
+        Args:
+            states: [M, D] last hidden states.
+            piece_ids: [K] entries; only their rows are read.
+
+        Raises:
+            ConfigError: the checkpoint has no language-model head.
+        """
+        vocabulary = self.vocabulary
+        return vocabulary.logits(vocabulary.transform(states), piece_ids)
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The language-model head at work, with the body's word embeddings as its rows.
+
+        Raises:
+            ConfigError: the checkpoint has no language-model head.
+        """
+        if self.vocabulary_head is None:
+            raise ConfigError(f"backbone {self.name!r} has no language-model head: its checkpoint does not hold one")
+        embeddings: Tensor = self.model.get_input_embeddings().weight  # type: ignore[operator]
+        own = next(self.vocabulary_head.parameters(), embeddings)
+        return Vocabulary(self.vocabulary_head, embeddings, self.precision(own.dtype))
+
+    def _require(self, *families: Family, what: str) -> None:
+        if self.family not in families:
+            raise ConfigError(
+                f"{what} is for {' and '.join(families)} backbones; {self.name!r} is of family {self.family!r}"
+            )
 
     @property
     def _config(self) -> Any:
@@ -203,39 +335,34 @@ class Backbone(nn.Module):
     def _first_position(self) -> int:
         return int(self._config.pad_token_id) + 1 if self.architecture.skips_padding_position else 0
 
-    def _positions(self, before: int, embedded: Tensor) -> Tensor:
-        start = self._first_position + before
-        positions = torch.arange(start, start + embedded.shape[1], device=embedded.device)
-        return positions.expand(embedded.shape[0], -1)
-
-    def _cache(self, prefix: Prefix, batch_size: int) -> DynamicCache:
-        """The prefix as transformers' cache of earlier positions: a [B, H, P, Dh] pair a layer."""
-
-        def rows(layer: Tensor) -> Tensor:
-            layer = layer.to(self.arithmetic).transpose(-3, -2)
-            return layer.expand(batch_size, -1, -1, -1) if layer.dim() == 3 else layer
-
-        return DynamicCache([(rows(k), rows(v)) for k, v in zip(prefix.keys, prefix.values, strict=True)])
-
-    def _precision(self) -> AbstractContextManager[Any]:
-        weights = next(self.model.parameters())
-        if weights.dtype == self.arithmetic:
-            return nullcontext()
-        return torch.autocast(weights.device.type, self.arithmetic)
-
-
-def architecture_of(config: Any, name: str) -> Architecture:
-    """The family of a transformers config.
-
-    Raises:
-        ConfigError: a family that cannot take a prompt here, or an encoder configured as a decoder.
-    """
-    kind = config.model_type
-    if kind not in ARCHITECTURES:
-        raise ConfigError(
-            f"backbone {name!r} is of architecture {kind!r}, which is not supported; {nearest(kind, ARCHITECTURES)}"
+    def _rows(
+        self, inputs: Inputs, prefix: Prefix | None, prompt: Tensor | None, embedded: Tensor | None
+    ) -> EmbeddedRows:
+        """Prompt and text as the model takes them."""
+        whole, segments = self._whole(inputs, prompt, embedded), inputs.token_type_ids
+        before = 0 if prefix is None else prefix.keys.shape[-3]
+        num_prompt = whole.shape[1] - inputs.input_ids.shape[1]
+        return EmbeddedRows(
+            embedded=whole,
+            mask=nn.functional.pad(inputs.attention_mask, (before + num_prompt, 0), value=1),
+            starts=torch.full((len(whole),), before, device=whole.device),
+            segments=None if segments is None else nn.functional.pad(segments, (num_prompt, 0)),
+            past=None if prefix is None else DynamicCache(prefix.layers(len(whole), self.arithmetic)),
         )
-    found = ARCHITECTURES[kind]
-    if not found.is_causal and getattr(config, "is_decoder", False):
-        raise ConfigError(f"backbone {name!r} is a {kind} with is_decoder: true; only the encoder form is supported")
-    return found
+
+    def _whole(self, inputs: Inputs, prompt: Tensor | None, embedded: Tensor | None) -> Tensor:
+        """Embeddings of prompt and text, [B, P + L, D]."""
+        text = self.embed(inputs.input_ids) if embedded is None else embedded.to(self._weight_dtype)
+        if prompt is None:
+            return text
+        return torch.cat([prompt.to(text.dtype).expand(len(text), -1, -1), text], dim=1)
+
+    @property
+    def _weight_dtype(self) -> torch.dtype:
+        return next(self.model.parameters()).dtype
+
+    def precision(self, dtype: torch.dtype | None = None) -> AbstractContextManager[Any]:
+        """The number format to compute in, over weights of `dtype` (None: of the body)."""
+        if (dtype or self._weight_dtype) == self.arithmetic:
+            return nullcontext()
+        return torch.autocast(self.device.type, self.arithmetic)

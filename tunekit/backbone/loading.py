@@ -10,21 +10,28 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoConfig, AutoModel, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM, AutoModelForSeq2SeqLM, AutoTokenizer
 from transformers import logging as transformers_logging
 
-from tunekit.backbone.encoder import Backbone, architecture_of
+from tunekit.backbone.architectures import Family, architecture_of
+from tunekit.backbone.encoder import Backbone
 from tunekit.backbone.shapes import shape_of
+from tunekit.backbone.vocabulary import taken_apart
 from tunekit.config import BACKBONES, BackboneConfig, ConfigError, Locations, lookup
 
 reports: Any = transformers_logging  # transformers leaves these untyped
-body: Any = AutoModel
+language_models: dict[Family, Any] = {
+    "encoder": AutoModelForMaskedLM,
+    "causal": AutoModelForCausalLM,
+    "encoder-decoder": AutoModelForSeq2SeqLM,
+}
 
 
 def load(config: BackboneConfig, locations: Locations) -> Backbone:
     """The backbone with its weights and tokenizer, on the CPU, frozen and in eval mode.
 
     Weights stored in another format (fp16, say) become `config.dtype`. A local folder is read without any network.
+    A checkpoint without a language-model head, such as a sentence encoder, gives a backbone without one.
 
     Raises:
         ConfigError: no such folder or hub id, a missing or torn file, weights that do not fill the model, no fast
@@ -33,19 +40,21 @@ def load(config: BackboneConfig, locations: Locations) -> Backbone:
     source = _source(config, locations)
     with _reading(config, source):
         shape = AutoConfig.from_pretrained(source, **_hub(config, source))
-        architecture_of(shape, config.name)
+        family = architecture_of(shape, config.name).family
         tokenizer = AutoTokenizer.from_pretrained(source, **_hub(config, source))
-        model, facts = body.from_pretrained(
-            source, config=shape, dtype=torch.float32, output_loading_info=True, **_hub(config, source), **_body(shape)
+        model, facts = language_models[family].from_pretrained(
+            source, config=shape, dtype=torch.float32, output_loading_info=True, **_hub(config, source)
         )
-    if facts["missing_keys"]:
-        some = ", ".join(sorted(facts["missing_keys"])[:3])
+    body, head = taken_apart(model)
+    in_head = {name for name in facts["missing_keys"] if _is_of_head(name)}
+    if missing := sorted(facts["missing_keys"] - in_head):
         raise ConfigError(
-            f"backbone {config.name!r}: {len(facts['missing_keys'])} weights are missing in {source}, such as {some}; "
-            f"the file is not of a {shape.model_type} of this shape"
+            f"backbone {config.name!r}: {len(missing)} weights are missing in {source}, such as "
+            f"{', '.join(missing[:3])}; the file is not of a {shape.model_type} of this shape"
         )
     _check_tokenizer(tokenizer, shape, config, source)
-    backbone = Backbone(config.name, model, tokenizer, dtype=config.dtype)
+    vocabulary_head = None if in_head else head
+    backbone = Backbone(config.name, body, tokenizer, dtype=config.dtype, vocabulary_head=vocabulary_head)
     backbone.set_trained(False)
     return backbone.eval()
 
@@ -65,10 +74,10 @@ def describe(config: BackboneConfig, locations: Locations) -> Backbone:
         source = _source(config, locations)
         with _reading(config, source):
             shape = AutoConfig.from_pretrained(source, **_hub(config, source))
-    architecture_of(shape, config.name)
+    family = architecture_of(shape, config.name).family
     with torch.device("meta"):
-        model = body.from_config(shape, **_body(shape))
-    return Backbone(config.name, model, dtype=config.dtype)
+        body, head = taken_apart(language_models[family].from_config(shape))
+    return Backbone(config.name, body, dtype=config.dtype, vocabulary_head=head if _tells_of_head(shape) else None)
 
 
 def _source(config: BackboneConfig, locations: Locations) -> Path | str:
@@ -93,9 +102,17 @@ def _hub(config: BackboneConfig, source: Path | str) -> dict[str, Any]:
     return {"local_files_only": True} if isinstance(source, Path) else {"revision": config.revision or "main"}
 
 
-def _body(shape: Any) -> dict[str, Any]:
-    """Without the pooler: no head here reads it, and it would count as trained."""
-    return {"add_pooling_layer": False} if shape.model_type in ("bert", "roberta", "xlm-roberta") else {}
+def _is_of_head(name: str) -> bool:
+    """Whether a weight of a language model is of its head."""
+    return name.startswith(("cls.", "lm_head."))
+
+
+def _tells_of_head(shape: Any) -> bool:
+    """Whether a checkpoint of this config holds a language-model head, as far as the config says."""
+    classes = shape.architectures or ["ForMaskedLM"]
+    return architecture_of(shape, "").family != "encoder" or any(
+        name.endswith(("ForMaskedLM", "ForPreTraining", "LMHeadModel")) for name in classes
+    )
 
 
 @contextmanager

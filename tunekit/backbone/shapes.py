@@ -44,12 +44,23 @@ def _bloom(width: int, layers: int, heads: int) -> dict[str, Any]:
     return {"model_type": "bloom", "vocab_size": 250_880, "hidden_size": width, "n_layer": layers, "n_head": heads}
 
 
+def _mt5(width: int, ffn: int, layers: int, heads: int) -> dict[str, Any]:
+    return {
+        "model_type": "mt5",
+        "vocab_size": 250_112,
+        "d_model": width,
+        "d_ff": ffn,
+        "num_layers": layers,
+        "num_heads": heads,
+    }
+
+
 SHAPES: dict[str, dict[str, Any]] = {
     "google-bert/bert-base-cased": _bert(28_996, 768, 12, 12),
     "google-bert/bert-base-uncased": _bert(30_522, 768, 12, 12),
     "google-bert/bert-large-cased": _bert(28_996, 1024, 24, 16),
     "google-bert/bert-base-multilingual-cased": _bert(119_547, 768, 12, 12),
-    "intfloat/multilingual-e5-small": _bert(250_037, 384, 12, 12),
+    "intfloat/multilingual-e5-small": {**_bert(250_037, 384, 12, 12), "architectures": ["BertModel"]},
     "FacebookAI/xlm-roberta-base": _xlm_roberta(768, 12, 12),
     "FacebookAI/xlm-roberta-large": _xlm_roberta(1024, 24, 16),
     "facebook/xglm-564M": _xglm(1024, 4096, 24, 16),
@@ -63,16 +74,25 @@ SHAPES: dict[str, dict[str, Any]] = {
     "bigscience/bloom-3b": _bloom(2560, 30, 32),
     "bigscience/bloom-7b1": _bloom(4096, 30, 32),
     "bigscience/bloom": _bloom(14336, 70, 112),
+    "google/mt5-small": _mt5(512, 1024, 8, 6),
+    "google/mt5-base": _mt5(768, 2048, 12, 12),
+    "google/mt5-large": _mt5(1024, 2816, 24, 16),
+    "google/mt5-xl": _mt5(2048, 5120, 24, 32),
+    "google/mt5-xxl": _mt5(4096, 10240, 24, 64),
 }
-"""By hub id: what the parameter count and the position limit depend on, as arguments of the family's config."""
+"""By hub id: what the parameter count and the position limit depend on, as arguments of the family's config.
+``architectures`` tells of a checkpoint that holds no language-model head."""
 
 
 def shape_of(name: str) -> Any | None:
     """The transformers config of a well-known hub model, or None.
 
-    Old ids without an organisation (``xlm-roberta-base``) and the BLOOMZ models, of BLOOM's shapes, are known too.
+    Old ids without an organisation (``xlm-roberta-base``), the BLOOMZ models, of BLOOM's shapes, and the mT0 models, of
+    mT5's, are known too.
     """
-    key = name.replace("bigscience/bloomz", "bigscience/bloom")
+    key = name.replace("bigscience/bloomz", "bigscience/bloom").replace("bigscience/mt0", "google/mt5")
+    if key != name:
+        key = key.removesuffix("-mt").removesuffix("-p3")
     for known in (key, f"google-bert/{key}", f"FacebookAI/{key}"):
         if known in SHAPES:
             settings = dict(SHAPES[known])

@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 from tunekit import tasks
 from tunekit.check import cost
+from tunekit.check.absent import LenientParallelText, has_stand_in, stand_in
 from tunekit.check.cost import Work
+from tunekit.check.estimate import PIECES_A_WORD
 from tunekit.check.model import ArmCheck, DataCheck, Rate, Span, SweepCheck
-from tunekit.check.text import PIECES_A_WORD, Text, measure, tokenizer_of
+from tunekit.check.text import Text, measure, tokenizer_of
 from tunekit.config import BACKBONES, ConfigError, TrialConfig, build, canonical_json, lookup
 from tunekit.sweep import Arm, Dimension, Sweep
 from tunekit.tasks import Split, Task
+from tunekit.tasks.sources import DataAbsent
 
 if TYPE_CHECKING:
     from tunekit.backbone import Backbone
@@ -27,7 +30,7 @@ MAX_CORNERS = 256
 """More corners than this are thinned out to one parameter at its extreme at a time."""
 
 
-def check(sweep: Sweep, *, flops_per_s: float | None = None) -> SweepCheck:
+def check(sweep: Sweep, *, flops_per_s: float | None = None, may_lack_data: bool = False) -> SweepCheck:
     """Everything about `sweep` that can be known without training.
 
     Reads each task's data once, and of backbones only configs and tokenizers (one of ours is built if it is not
@@ -36,18 +39,21 @@ def check(sweep: Sweep, *, flops_per_s: float | None = None) -> SweepCheck:
     Args:
         sweep: what to check.
         flops_per_s: what one trial sustains; measured on this machine if not given.
+        may_lack_data: where the data of a well-known task are not on this machine (no such folder, a hub that cannot
+            be reached), go on with documented sizes and say so, instead of raising.
 
     Raises:
         ConfigError: an arm cannot run; the message names the arm or the key. A DataError if its data are the reason.
     """
-    inspector = _Inspector(sweep, flops_per_s)
+    inspector = _Inspector(sweep, flops_per_s, may_lack_data=may_lack_data)
     found = []
     for arm in sweep.arms:
         with _placed(sweep, arm, "task"):
             task = inspector.task(arm)
         with _placed(sweep, arm):
             found.append(inspector.arm(arm, task))
-    return SweepCheck(sweep=sweep, arms=tuple(found), notes=tuple(_notes(sweep, found)))
+    notes = (*_notes(sweep, found), *(f"parallel text was not read: {why}" for why in inspector.absent_texts.values()))
+    return SweepCheck(sweep=sweep, arms=tuple(found), notes=notes)
 
 
 @contextmanager
@@ -72,9 +78,13 @@ class _Corner:
 class _Inspector:
     """Keeps what several arms share: data, backbones, text lengths and rates."""
 
-    def __init__(self, sweep: Sweep, flops_per_s: float | None) -> None:
+    def __init__(self, sweep: Sweep, flops_per_s: float | None, *, may_lack_data: bool) -> None:
         self._sweep = sweep
         self._flops_per_s = flops_per_s
+        self._may_lack_data = may_lack_data
+        self.absent_texts: dict[str, str] = {}
+        """Why a corpus of parallel text could not be read, by its name."""
+        self._absences: dict[Hashable, str] = {}
         self._tasks: dict[str, Task] = {}
         self._backbones: dict[str, Backbone] = {}
         self._rates: dict[Hashable, Rate] = {}
@@ -82,8 +92,8 @@ class _Inspector:
 
     def arm(self, arm: Arm, task: Task) -> ArmCheck:
         """Everything about one arm; raises what is wrong with it."""
-        _require_kind(arm, task)
         backbone = self._backbone(arm, self._sweep.trial_config(arm, next(_corners(arm)), 0))
+        _require_served(arm, backbone, task)
         corners = [self._corner(arm, task, params) for params in _corners(arm)]
         rate = self._rate(backbone)
         points = self._num_points(arm)
@@ -93,7 +103,7 @@ class _Inspector:
         testing = Span.over(cost.seconds(c.work.test_flops, rate) / 3600 for c in corners)
         return ArmCheck(
             arm=arm,
-            data=_data(task, self._sweep),
+            data=dataclasses.replace(_data(task, self._sweep), absence=self._absences.get(_places(arm))),
             num_points=points,
             num_search_trials=points * per_point,
             num_final_trials=final,
@@ -116,10 +126,27 @@ class _Inspector:
         places = dataclasses.replace(arm.locations, backbone_path=None, device=None)
         key = canonical_json([arm.task, places])
         if key not in self._tasks:
-            task = tasks.load(arm.task, arm.locations)
-            task.validate(target_dev=self._sweep.selection == "target_dev")
+            task = self._load(arm) if _places(arm) not in self._absences else self._stand_in(arm)
+            if self._may_lack_data:
+                task.parallel_text = LenientParallelText(arm.task, arm.locations, self.absent_texts)
             self._tasks[key] = task
         return self._tasks[key]
+
+    def _load(self, arm: Arm) -> Task:
+        try:
+            task = tasks.load(arm.task, arm.locations)
+            task.validate(target_dev=self._sweep.selection == "target_dev")
+        except DataAbsent as error:
+            if not self._may_lack_data or not has_stand_in(arm.task):
+                raise
+            self._absences[_places(arm)] = str(error)
+            return self._stand_in(arm)
+        return task
+
+    def _stand_in(self, arm: Arm) -> Task:
+        task = stand_in(arm.task, arm.locations)
+        task.validate(target_dev=self._sweep.selection == "target_dev")
+        return task
 
     def _backbone(self, arm: Arm, config: TrialConfig) -> Backbone:
         """On the meta device, with the tokenizer if it is on this machine."""
@@ -165,9 +192,7 @@ class _Inspector:
         """A split in all the languages in which it is scored."""
         parts = []
         for language in _languages(task, split, self._sweep):
-            has_tokenizer = method.backbone.tokenizer is not None
-            name = (method.backbone.name, type(method), method.encoding_key() if has_tokenizer else method.max_length)
-            key = (id(task), *name, split, language)
+            key = (id(task), method.backbone.name, type(method), _shape_of_rows(method), split, language)
             if key not in self._texts:
                 self._texts[key] = measure(task.examples(split, language), method)
             parts.append(self._texts[key])
@@ -187,11 +212,24 @@ class _Inspector:
         return min(points, math.ceil(budget // len(self._sweep.arms) / per_point))
 
 
-def _require_kind(arm: Arm, task: Task) -> None:
-    kinds = lookup("method", arm.method).kinds
-    if task.kind not in kinds:
-        served = " and ".join(sorted(kinds))
-        raise ConfigError(f"method {arm.method!r} serves {served} tasks; {arm.task.name!r} is a {task.kind} task")
+def _shape_of_rows(method: Method) -> Hashable:
+    """What decides how long the rows of a text are."""
+    if method.backbone.tokenizer is None:
+        return canonical_json([method.config, method.max_length])
+    return method.encoding_key()
+
+
+def _places(arm: Arm) -> Hashable:
+    """What decides whether the data of an arm are on this machine."""
+    return arm.task.name, arm.locations.data_dir, arm.task.draw, arm.locations.fewshot_dir
+
+
+def _require_served(arm: Arm, backbone: Backbone, task: Task) -> None:
+    method: type[Method] = lookup("method", arm.method)
+    try:
+        method.require_served(backbone, task)
+    except ConfigError as error:
+        raise ConfigError(f"method {error}") from None  # the key that it is about comes first
 
 
 def _languages(task: Task, split: Split, sweep: Sweep) -> tuple[str, ...]:
@@ -269,6 +307,8 @@ def _shape_basis(arm: Arm) -> str:
 
 
 def _arm_notes(sweep: Sweep, arm: Arm, corners: list[_Corner], points: int) -> Iterator[str]:
+    if not lookup("method", arm.method).is_trained:
+        yield "trainable parameters: 0; there are no updates, and the cost is that of evaluation"
     epochs = max(corner.training.epochs for corner in corners)
     if sweep.scheduler.name != "none" and sweep.scheduler.grace_period >= epochs:
         yield (

@@ -2,9 +2,10 @@
 
 Each weight of the backbone that is multiplied (N of them: all but the embedding tables, which are looked up) costs a
 piece of text 2 operations forward. Training it costs 4 more: 2 for the gradient of what came in, 2 for its own. A
-frozen backbone with trained prompts costs the former 2 only. The attention between pieces (less than a tenth up to
-256 pieces) and the head are left out, and so is padding; the efficiency of the rate makes up for it. A prompt of one
-vector a position goes through every layer and counts as text; keys and values given to every layer do not.
+frozen backbone with trained prompts costs the former 2 only; a method that trains nothing is evaluated and no more.
+The attention between pieces (less than a tenth up to 256 pieces) and the head are left out, and so is padding; the
+efficiency of the rate makes up for it. A prompt of one vector a position goes through every layer and counts as text;
+keys and values given to every layer do not.
 """
 
 from __future__ import annotations
@@ -82,13 +83,17 @@ def work(
     def pieces(text: Text) -> int:
         return text.num_pieces + text.num_rows * front
 
+    test_flops = FORWARD * pieces(test) * weights
+    if not method.is_trained:
+        return Work(flops=FORWARD * pieces(dev) * weights, test_flops=test_flops, num_updates=0)
     updates = updates_per_epoch(train.num_rows, training)
     passes = updates / math.ceil(train.num_rows / training.batch_size)
-    backward = BACKWARD_TRAINED if method.trains_backbone else BACKWARD_FROZEN
-    epoch = (FORWARD + backward) * passes * pieces(train) + FORWARD * pieces(dev)
+    backward = BACKWARD_TRAINED if method.trains(method.config) else BACKWARD_FROZEN
+    trained = pieces(train) * method.num_computed
+    epoch = (FORWARD + backward) * passes * trained + FORWARD * pieces(dev)
     return Work(
         flops=training.epochs * epoch * weights,
-        test_flops=FORWARD * pieces(test) * weights,
+        test_flops=test_flops,
         num_updates=training.epochs * updates,
     )
 

@@ -41,7 +41,7 @@ class Rate:
 
 @dataclass(frozen=True, kw_only=True)
 class DataCheck:
-    """The data of one task, read and found whole."""
+    """The data of one task, read and found whole, or what stands for them."""
 
     kind: str
     metric: str
@@ -51,6 +51,8 @@ class DataCheck:
     """In the language, or languages, whose dev score selects."""
     num_test_examples: Mapping[str, int]
     """By language, the source first."""
+    absence: str | None = None
+    """Why nothing could be read; the sizes are then the documented ones."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,12 +94,17 @@ class ArmCheck:
 
 @dataclass(frozen=True, kw_only=True)
 class SweepCheck:
-    """What a whole sweep would run. That it exists means that nothing was found wrong."""
+    """What a whole sweep would run. That it exists means that nothing was found wrong in what could be read."""
 
     sweep: Sweep
     arms: tuple[ArmCheck, ...]
     notes: tuple[str, ...] = ()
     """What is worth knowing and not wrong."""
+
+    @property
+    def lacks_data(self) -> bool:
+        """Whether data of some arm could not be read."""
+        return any(arm.data.absence is not None for arm in self.arms)
 
     @property
     def num_search_trials(self) -> int:

@@ -18,7 +18,7 @@ def render(check: SweepCheck) -> RenderableType:
     """The page as something that a rich Console prints, in a terminal or into a file."""
     sweep = check.sweep
     parts: list[RenderableType] = [
-        Text.assemble((f"{sweep.name}: nothing is wrong", "bold")),
+        Text.assemble((f"{sweep.name}: {_verdict(check)}", "bold")),
         _section(_plan(check)),
         Text("Data", style="bold"),
         _section(_data_lines(check)),
@@ -33,6 +33,12 @@ def render(check: SweepCheck) -> RenderableType:
         notes = "\n".join(f"- {note}" for note in check.notes)
         parts += [Text("Worth knowing", style="bold"), Padding(Text(notes), (0, 0, 1, 2))]
     return Group(*parts)
+
+
+def _verdict(check: SweepCheck) -> str:
+    if check.lacks_data:
+        return "nothing is wrong in what could be read; its data could not be, and a sweep needs them"
+    return "nothing is wrong"
 
 
 def _section(lines: Sequence[tuple[str, str]]) -> RenderableType:
@@ -103,6 +109,11 @@ def _budget(sweep: Sweep) -> str:
 
 
 def _data_lines(check: SweepCheck) -> list[tuple[str, str]]:
+    reasons = dict.fromkeys(arm.data.absence for arm in check.arms if arm.data.absence)
+    return [*_data_of_arms(check), *(("not read", reason) for reason in reasons)]
+
+
+def _data_of_arms(check: SweepCheck) -> list[tuple[str, str]]:
     found: dict[str, list[str]] = {}
     for arm in check.arms:
         found.setdefault(_data(arm), []).append(arm.arm.name)
@@ -113,12 +124,13 @@ def _data_lines(check: SweepCheck) -> list[tuple[str, str]]:
 
 def _data(arm: ArmCheck) -> str:
     data, task = arm.data, arm.arm.task
+    absent = "not read; as documented: " if data.absence else ""
     languages = list(data.num_test_examples)
     shots = f"{_plural(task.shots, 'shot')} a class: " if task.shots else ""
     unit = "sentences" if data.kind == "token" else "pairs"
     tests = f"test {_count(sum(data.num_test_examples.values()))} in {_plural(len(languages), 'language')}"
     return (
-        f"{shots}train {_count(data.num_train_examples)} and dev {_count(data.num_dev_examples)} {unit} "
+        f"{absent}{shots}train {_count(data.num_train_examples)} and dev {_count(data.num_dev_examples)} {unit} "
         f"in {task.source_language}; {tests} ({' '.join(languages)}); {_plural(len(data.labels), 'label')}, "
         f"scored by {data.metric}"
     )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tunekit.check.estimate import pieces_of, row_lengths
 from tunekit.config import BACKBONES, BackboneConfig, ConfigError, Locations, lookup
 from tunekit.tasks import Example, PairExample
 
@@ -16,12 +16,6 @@ if TYPE_CHECKING:
 
 SAMPLE = 100
 """Examples of a split that are really tokenized."""
-PIECES_A_WORD = 1.4
-"""Without a tokenizer. XLM-R's needs 1.2 in English and up to 2 elsewhere."""
-CHARACTERS_A_PIECE = 4
-"""Without a tokenizer and without spaces between words."""
-SPECIAL_PIECES = 3
-"""Around a text or between two, without a tokenizer."""
 
 _WEIGHTS = ("*.safetensors", "*.safetensors.index.json", "*.bin", "*.bin.index.json")
 
@@ -81,29 +75,17 @@ def measure(examples: Sequence[Example], method: Method) -> Text:
     step = max(1, len(examples) // SAMPLE)
     sample = examples[::step][:SAMPLE]
     if method.backbone.tokenizer is None:
-        lengths = [_estimate(example) for example in sample]
-        cut = [length > method.max_length for length in lengths]
-        is_pair = isinstance(sample[0], PairExample)
-        windows = [1 if is_pair else math.ceil(length / method.max_length) for length in lengths]
-        pieces = [min(length, method.max_length) if is_pair else length for length in lengths]
-        truncated = sum(cut) if is_pair else 0
+        known = {example: row_lengths(example, method) for example in set(sample)}
+        lengths = [known[example] for example in sample]
+        truncated = sum(isinstance(e, PairExample) and pieces_of(e) > method.max_length for e in sample)
     else:
         encoded = method.encode_all(sample)
-        windows = [len(rows) for rows in encoded]
-        pieces = [sum(row.length for row in rows) for rows in encoded]
+        lengths = [[row.length for row in rows] for rows in encoded]
         truncated = sum(row.truncated for rows in encoded for row in rows)
     scale = len(examples) / len(sample)
     return Text(
         num_examples=len(examples),
-        num_rows=round(sum(windows) * scale),
-        num_pieces=round(sum(pieces) * scale),
+        num_rows=round(sum(map(len, lengths)) * scale),
+        num_pieces=round(sum(map(sum, lengths)) * scale),
         truncated_share=truncated / len(sample),
     )
-
-
-def _estimate(example: Example) -> int:
-    if not isinstance(example, PairExample):
-        return math.ceil(len(example.words) * PIECES_A_WORD) + SPECIAL_PIECES
-    text = f"{example.text_a} {example.text_b}"
-    words = max(len(text.split()) * PIECES_A_WORD, len(text) / CHARACTERS_A_PIECE)
-    return math.ceil(words) + SPECIAL_PIECES

@@ -1,8 +1,9 @@
 """What a method is: from examples to rows, from rows to a loss, from predictions back to one label a word.
 
-A method is one file here, one line in ``config.METHODS`` and one YAML. It subclasses :class:`Method`, directly or
-through :class:`tunekit.methods.heads.HeadMethod` when a linear head reads the backbone's output. Optimiser,
-schedule, devices and checkpoints belong to ``training``.
+A method is one file here, one line in ``config.METHODS`` and one YAML. It subclasses :class:`Method`, directly,
+through :class:`tunekit.methods.heads.HeadMethod` when a linear head reads the backbone's output, or through
+``tunekit.methods.cloze`` when its vocabulary head does. Optimiser, schedule, devices and checkpoints belong to
+``training``.
 """
 
 from __future__ import annotations
@@ -11,21 +12,30 @@ import dataclasses
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
 
 from tunekit.backbone import Backbone, Inputs
-from tunekit.config import ConfigError, TrainingConfig
-from tunekit.tasks import Example, Task
+from tunekit.config import METHODS, ConfigError, TrainingConfig, lookup
+from tunekit.tasks import Example, PairExample, Task
 
-__all__ = ["Batch", "Feature", "Method", "ParameterCount", "count_parameters"]
+__all__ = ["Batch", "Feature", "Method", "ParameterCount", "count_parameters", "pad_rows"]
+
+FAMILIES = ("encoder", "causal", "encoder-decoder")
+"""Kinds of backbone (`Backbone.family`), in the order in which messages name them."""
+_A_FAMILY = {"encoder": "an encoder", "causal": "causal", "encoder-decoder": "an encoder-decoder"}
 
 
 @dataclass(frozen=True, slots=True)
 class Feature:
-    """One row of a batch, tokenized: a pure function of the example, the tokenizer and ``Method.encoding_key()``."""
+    """One row of a batch, tokenized: a pure function of example, language, tokenizer and ``Method.encoding_key()``.
+
+    A method may subclass it (frozen, with slots) to carry more; a field that changes the prediction then belongs in
+    `question` too.
+    """
 
     input_ids: tuple[int, ...]
     """Pieces of the row, special ones included, the prompt not."""
@@ -44,6 +54,11 @@ class Feature:
     def length(self) -> int:
         """Pieces in the row."""
         return len(self.input_ids)
+
+    @property
+    def question(self) -> Hashable:
+        """All that the row's prediction depends on: rows with equal questions are computed once."""
+        return self.input_ids, self.token_type_ids, self.reads
 
 
 @dataclass
@@ -93,8 +108,12 @@ class Method(nn.Module):
     """Frozen keyword-only dataclass of the method's own options, a docstring under each field."""
     kinds: ClassVar[frozenset[str]] = frozenset({"pair", "token"})
     """Kinds of task the method can learn."""
+    families: ClassVar[frozenset[str]] = frozenset(FAMILIES)
+    """Families of backbone the method works with."""
+    is_trained: ClassVar[bool] = True
+    """False: nothing is learnt, there are no trained parameters, and `loss` is never called."""
     trains_backbone: ClassVar[bool] = False
-    """Whether the backbone's weights are trained. If not they stay as they are, bit for bit."""
+    """Whether the backbone's weights are trained. If not they stay as they are, bit for bit. See also `trains`."""
 
     def __init__(
         self, config: Any, *, backbone: Backbone, task: Task, training: TrainingConfig, word_piece: str
@@ -112,24 +131,30 @@ class Method(nn.Module):
             ConfigError: the method cannot serve this task or backbone, or prompt and text exceed its positions.
         """
         super().__init__()
-        if task.kind not in self.kinds:
-            serves = " and ".join(sorted(self.kinds))
-            raise ConfigError(
-                f"{type(self).__name__} serves {serves} tasks; {task.config.name!r} is a {task.kind} task"
-            )
+        self.require_served(backbone, task)
         self.config = config
         self.kind: str = task.kind
         self.labels: tuple[str, ...] = task.labels
         self.max_length = training.max_length
         self.word_piece = word_piece
         backbone.check_length(prompt_length=self.prompt_length, max_length=training.max_length)
-        backbone.set_trained(self.trains_backbone)
+        backbone.set_trained(self.trains(config))
         self.backbone = backbone
+
+    @classmethod
+    def trains(cls, config: Any) -> bool:
+        """Whether the backbone's weights are trained under `config`: `trains_backbone`, unless an option decides."""
+        return cls.trains_backbone
 
     @property
     def prompt_length(self) -> int:
         """Positions that the method puts before the text, counted against the backbone's limit."""
         return 0
+
+    @property
+    def num_computed(self) -> int:
+        """Rows that `loss` computes for each row of train; more than one where it reads further text."""
+        return 1
 
     @property
     def birthplace(self) -> torch.device:
@@ -140,29 +165,119 @@ class Method(nn.Module):
         """All that `encode` depends on beside the example and the tokenizer; equal keys share tokenized data."""
         raise NotImplementedError
 
-    def encode(self, example: Example) -> tuple[Feature, ...]:
-        """The rows of one example: one for a pair, one or several windows for a sentence."""
-        return self.encode_all([example])[0]
+    def encode(self, example: Example, *, language: str | None = None) -> tuple[Feature, ...]:
+        """The rows of one example: one for a pair, one or several windows (or one a word) for a sentence."""
+        return self.encode_all([example], language=language)[0]
 
-    def encode_all(self, examples: Sequence[Example]) -> list[tuple[Feature, ...]]:
-        """`encode` of each example, tokenized together, which is much faster."""
+    def encode_all(self, examples: Sequence[Example], *, language: str | None = None) -> list[tuple[Feature, ...]]:
+        """`encode` of each example, tokenized together, which is much faster.
+
+        Args:
+            examples: of one split.
+            language: what they are written in; None is the source language. Most methods have no use for it.
+        """
         raise NotImplementedError
 
     def collate(self, features: Sequence[Feature]) -> Batch:
         """One batch of the rows, on the CPU, in their order."""
+        sizes = tuple(len(f.label_ids) for f in features)
+        firsts = accumulate((0, *sizes[:-1]))
+        reads = [
+            (row, column, first + index)
+            for row, (f, first) in enumerate(zip(features, firsts, strict=True))
+            for index, columns in enumerate(f.reads)
+            for column in columns
+        ]
+        rows, columns, labels = torch.tensor(reads, dtype=torch.long).view(-1, 3).unbind(1)
+        return Batch(
+            inputs=pad_rows(features, self.backbone.pad_id),
+            label_ids=torch.tensor([label for f in features for label in f.label_ids], dtype=torch.long),
+            read_rows=rows,
+            read_columns=columns,
+            read_labels=labels,
+            row_sizes=sizes,
+        )
+
+    def logits(self, batch: Batch) -> Tensor:
+        """The score of each label for each of the batch's labels: [N, labels], fp32."""
         raise NotImplementedError
 
     def loss(self, batch: Batch) -> Tensor:
-        """SUM of the cross-entropy over the batch's labels (a scalar, fp32); divide by ``batch.num_labels``."""
-        raise NotImplementedError
+        """SUM of the cross-entropy over the batch's labels (a scalar, fp32); divide by ``batch.num_labels``.
 
+        What it draws at random beside dropout comes from torch's global generator of the CPU.
+        """
+        return nn.functional.cross_entropy(self.logits(batch), batch.label_ids, reduction="sum")
+
+    @torch.no_grad()
     def predict(self, batch: Batch) -> list[list[int]]:
         """For each row the predicted label ids: one for a pair, one an owned word. Call it in eval mode."""
-        raise NotImplementedError
+        best = iter(self.logits(batch).argmax(-1).tolist())
+        return [[next(best) for _ in range(size)] for size in batch.row_sizes]
 
     def decode(self, example: Example, rows: Sequence[tuple[Feature, Sequence[int]]]) -> str | list[str]:
         """The label of a pair, or exactly one label a word in order, from the predictions of all the example's rows."""
-        raise NotImplementedError
+        if isinstance(example, PairExample):
+            ((_, (label_id,)),) = rows
+            return self.labels[label_id]
+        by_word = {
+            word: self.labels[label_id]
+            for feature, label_ids in rows
+            for word, label_id in zip(feature.words, label_ids, strict=True)
+        }
+        return [by_word[word] for word in range(len(example.words))]
+
+    def peft_adapter(self) -> tuple[Any, dict[str, Tensor]]:
+        """What is trained in the backbone as plain peft keeps it: its ``PeftConfig``, and its tensors by name.
+
+        Raises:
+            ConfigError: peft has nothing that does the same.
+        """
+        able = [name for name in METHODS if lookup("method", name).peft_adapter is not Method.peft_adapter]
+        raise ConfigError(f"peft has nothing like {name_of(type(self))!r}; it can load {' and '.join(able)}")
+
+    @classmethod
+    def require_served(cls, backbone: Backbone, task: Task) -> None:
+        """Refuse a kind of task or a family of backbones that the method cannot serve.
+
+        Raises:
+            ConfigError: says what it serves.
+        """
+        if task.kind not in cls.kinds:
+            kinds = " and ".join(sorted(cls.kinds))
+            raise ConfigError(f"{name_of(cls)} serves {kinds} tasks; {task.config.name!r} is a {task.kind} task")
+        if backbone.family not in cls.families:
+            families = " and ".join(family for family in FAMILIES if family in cls.families)
+            raise ConfigError(
+                f"{name_of(cls)} serves {families} backbones; {backbone.name!r} is {_A_FAMILY[backbone.family]}"
+            )
+
+
+def name_of(method: type[Method]) -> str:
+    """The name that `method` is registered under, else that of its class.
+
+    >>> name_of(Method)
+    'Method'
+    """
+    target = f"{method.__module__}:{method.__qualname__}"
+    return next((name for name, known in METHODS.items() if known == target), method.__qualname__)
+
+
+def pad_rows(features: Sequence[Feature], pad_id: int) -> Inputs:
+    """The rows as tensors [B, L], L being the longest, filled on the right."""
+    length = max(f.length for f in features)
+    fills = [length - f.length for f in features]
+    types = None
+    if any(f.token_type_ids is not None for f in features):
+        filled = [
+            (*(f.token_type_ids or (0,) * f.length), *(0,) * fill) for f, fill in zip(features, fills, strict=True)
+        ]
+        types = torch.tensor(filled)
+    return Inputs(
+        input_ids=torch.tensor([(*f.input_ids, *(pad_id,) * n) for f, n in zip(features, fills, strict=True)]),
+        attention_mask=torch.tensor([(*(1,) * f.length, *(0,) * n) for f, n in zip(features, fills, strict=True)]),
+        token_type_ids=types,
+    )
 
 
 @dataclass(frozen=True)

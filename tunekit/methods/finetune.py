@@ -12,9 +12,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from torch import Tensor
-
-from tunekit.backbone import Inputs
 from tunekit.config import require
 from tunekit.methods.heads import HeadMethod
 
@@ -35,6 +32,3 @@ class Finetune(HeadMethod):
 
     Config: ClassVar[type] = Config
     trains_backbone: ClassVar[bool] = True
-
-    def hidden(self, inputs: Inputs) -> Tensor:
-        return self.backbone.encode(inputs)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
-from itertools import accumulate
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from tunekit.backbone import Backbone, Inputs
-from tunekit.config import TrainingConfig
-from tunekit.methods import Batch, Feature, Method
+from tunekit.config import ConfigError, TrainingConfig
+from tunekit.methods import Batch, Feature, Method, name_of, pad_rows
+from tunekit.methods.pieces import TextPieces
 from tunekit.methods.rows import RowEncoder
-from tunekit.tasks import Example, PairExample, Task
+from tunekit.tasks import Example, Task
+
+__all__ = ["Head", "HeadMethod", "pad_rows"]
 
 INITIAL_STD = 0.02
 """Spread of fresh prompts and perceptrons, as in BERT."""
@@ -50,7 +52,8 @@ class Head(nn.Module):
 class HeadMethod(Method):
     """A method whose labels are read from the backbone's last hidden states by a :class:`Head`.
 
-    A subclass says where the states come from (`hidden`); its Config has a `head_dropout`. Pairs are read at the
+    A subclass says what stands before the text (`steering`) or which backbone reads it (`reader`); its Config has a
+    `head_dropout`. Pairs are read at the
     first piece (causal: the last), words at the piece that `word_piece` says (causal: the last); `RowEncoder` has the
     details.
     """
@@ -68,14 +71,23 @@ class HeadMethod(Method):
             word_piece=word_piece,
             is_causal=backbone.is_causal,
             has_segments=backbone.has_segments,
+            is_shifted=backbone.family == "encoder-decoder",
         )
+
+    @property
+    def reader(self) -> Backbone:
+        """The backbone that reads the text: the one given, unless the method has altered it for itself."""
+        return self.backbone
+
+    def steering(self, num_rows: int) -> Mapping[str, Any]:
+        """What is put before the text of `num_rows` rows: arguments of ``Backbone.encode``."""
+        return {}
 
     def hidden(self, inputs: Inputs) -> Tensor:
         """Hidden states of the text [B, L, D]."""
-        raise NotImplementedError
+        return self.reader.encode(inputs, **self.steering(len(inputs.input_ids)))
 
     def logits(self, batch: Batch) -> Tensor:
-        """One row of logits a label of the batch: [N, labels]."""
         states = self.hidden(batch.inputs)[batch.read_rows, batch.read_columns]
         if len(states) > len(batch.label_ids):
             sums = states.new_zeros(len(batch.label_ids), states.shape[-1]).index_add(0, batch.read_labels, states)
@@ -83,63 +95,25 @@ class HeadMethod(Method):
         logits: Tensor = self.head(states)
         return logits
 
+    def require_prompt_in_peft(self) -> None:
+        """Refuse what peft does otherwise with a prompt before the text.
+
+        Raises:
+            ConfigError: the backbone's family, or a pair whose texts are told apart by segments.
+        """
+        name, model, text = name_of(type(self)), self.backbone.name, TextPieces(self.backbone.tokenizer)
+        if self.backbone.family == "encoder-decoder":
+            raise ConfigError(
+                f"peft puts a prompt elsewhere than {name} in an encoder-decoder such as {model!r}; export lora"
+            )
+        if self.kind == "pair" and self.backbone.has_segments and any(text.pair_frame.text_types):
+            raise ConfigError(
+                f"peft drops token_type_ids where there is a prompt, and {model!r} tells the texts of a pair by them, "
+                f"so it would not predict what {name} has learnt; export lora, or a backbone without segments"
+            )
+
     def encoding_key(self) -> Hashable:
         return self._rows.key
 
-    def encode_all(self, examples: Sequence[Example]) -> list[tuple[Feature, ...]]:
+    def encode_all(self, examples: Sequence[Example], *, language: str | None = None) -> list[tuple[Feature, ...]]:
         return self._rows.encode_all(examples)
-
-    def collate(self, features: Sequence[Feature]) -> Batch:
-        sizes = tuple(len(f.label_ids) for f in features)
-        firsts = accumulate((0, *sizes[:-1]))
-        reads = [
-            (row, column, first + index)
-            for row, (f, first) in enumerate(zip(features, firsts, strict=True))
-            for index, columns in enumerate(f.reads)
-            for column in columns
-        ]
-        rows, columns, labels = torch.tensor(reads, dtype=torch.long).view(-1, 3).unbind(1)
-        return Batch(
-            inputs=pad_rows(features, self.backbone.pad_id),
-            label_ids=torch.tensor([label for f in features for label in f.label_ids], dtype=torch.long),
-            read_rows=rows,
-            read_columns=columns,
-            read_labels=labels,
-            row_sizes=sizes,
-        )
-
-    def loss(self, batch: Batch) -> Tensor:
-        return nn.functional.cross_entropy(self.logits(batch), batch.label_ids, reduction="sum")
-
-    @torch.no_grad()
-    def predict(self, batch: Batch) -> list[list[int]]:
-        best = iter(self.logits(batch).argmax(-1).tolist())
-        return [[next(best) for _ in range(size)] for size in batch.row_sizes]
-
-    def decode(self, example: Example, rows: Sequence[tuple[Feature, Sequence[int]]]) -> str | list[str]:
-        if isinstance(example, PairExample):
-            ((_, (label_id,)),) = rows
-            return self.labels[label_id]
-        by_word = {
-            word: self.labels[label_id]
-            for feature, label_ids in rows
-            for word, label_id in zip(feature.words, label_ids, strict=True)
-        }
-        return [by_word[word] for word in range(len(example.words))]
-
-
-def pad_rows(features: Sequence[Feature], pad_id: int) -> Inputs:
-    """The rows as tensors [B, L], L being the longest, filled on the right."""
-    length = max(f.length for f in features)
-    fills = [length - f.length for f in features]
-    types = None
-    if any(f.token_type_ids is not None for f in features):
-        filled = [
-            (*(f.token_type_ids or (0,) * f.length), *(0,) * fill) for f, fill in zip(features, fills, strict=True)
-        ]
-        types = torch.tensor(filled)
-    return Inputs(
-        input_ids=torch.tensor([(*f.input_ids, *(pad_id,) * n) for f, n in zip(features, fills, strict=True)]),
-        attention_mask=torch.tensor([(*(1,) * f.length, *(0,) * n) for f, n in zip(features, fills, strict=True)]),
-        token_type_ids=types,
-    )

@@ -10,13 +10,14 @@ The frozen backbone keeps its own dropout while training.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
-from tunekit.backbone import Backbone, Inputs
+from tunekit.backbone import Backbone
 from tunekit.config import TrainingConfig, require
 from tunekit.methods.heads import INITIAL_STD, HeadMethod
 from tunekit.tasks import Task
@@ -53,8 +54,22 @@ class PromptTuning(HeadMethod):
     def prompt_length(self) -> int:
         return int(self.config.prompt_length)
 
-    def hidden(self, inputs: Inputs) -> Tensor:
-        return self.backbone.encode(inputs, prompt=self.prompt)
+    def steering(self, num_rows: int) -> Mapping[str, Any]:
+        return {"prompt": self.prompt}
+
+    def peft_adapter(self) -> tuple[Any, dict[str, Tensor]]:
+        from peft import PromptTuningConfig, TaskType
+
+        self.require_prompt_in_peft()
+        config = PromptTuningConfig(
+            task_type=TaskType.FEATURE_EXTRACTION,
+            inference_mode=True,
+            num_virtual_tokens=self.prompt_length,
+            token_dim=self.backbone.hidden_size,
+            num_layers=self.backbone.num_layers,
+            num_attention_heads=self.backbone.num_heads,
+        )
+        return config, {"prompt_embeddings": self.prompt.detach()}
 
     def _start(self, config: Any) -> Tensor:
         """The vectors' first values [P, D]."""

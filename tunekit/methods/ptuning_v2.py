@@ -12,13 +12,14 @@ The frozen backbone keeps its own dropout while training, as in the authors' cod
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from tunekit.backbone import Backbone, Inputs, Prefix
+from tunekit.backbone import Backbone, Prefix
 from tunekit.config import TrainingConfig, require
 from tunekit.methods.heads import INITIAL_STD, HeadMethod
 from tunekit.tasks import Task
@@ -61,7 +62,7 @@ class DeepPrompt(nn.Module):
     def __init__(self, config: Config, backbone: Backbone, device: torch.device | str) -> None:
         super().__init__()
         self._shape = (config.prompt_length, backbone.num_layers, 2, backbone.num_heads, backbone.head_size)
-        total = 2 * backbone.num_layers * backbone.hidden_size
+        total = 2 * backbone.num_layers * backbone.num_heads * backbone.head_size
         width = backbone.hidden_size if config.projection else total
         self.table = nn.Parameter(torch.empty(config.prompt_length, width, device=device))
         nn.init.normal_(self.table, std=config.initial_std)
@@ -76,8 +77,13 @@ class DeepPrompt(nn.Module):
 
     def forward(self) -> Prefix:
         """Keys and values, each [layers, P, H, Dh]."""
-        keys, values = self.project(self.table).view(self._shape).permute(2, 1, 0, 3, 4)
+        keys, values = self.states().view(self._shape).permute(2, 1, 0, 3, 4)
         return Prefix(keys, values)
+
+    def states(self) -> Tensor:
+        """The same as one table [P, 2 x layers x width], as in peft."""
+        table: Tensor = self.project(self.table)
+        return table
 
 
 class PTuningV2(HeadMethod):
@@ -95,8 +101,22 @@ class PTuningV2(HeadMethod):
     def prompt_length(self) -> int:
         return int(self.config.prompt_length)
 
-    def hidden(self, inputs: Inputs) -> Tensor:
-        return self.backbone.encode(inputs, prefix=self.prefix(len(inputs.input_ids)))
+    def steering(self, num_rows: int) -> Mapping[str, Any]:
+        return {"prefix": self.prefix(num_rows)}
+
+    def peft_adapter(self) -> tuple[Any, dict[str, Tensor]]:
+        from peft import PrefixTuningConfig, TaskType
+
+        self.require_prompt_in_peft()
+        config = PrefixTuningConfig(
+            task_type=TaskType.FEATURE_EXTRACTION,
+            inference_mode=True,
+            num_virtual_tokens=self.prompt_length,
+            token_dim=self.backbone.hidden_size,
+            num_layers=self.backbone.num_layers,
+            num_attention_heads=self.backbone.num_heads,
+        )
+        return config, {"prompt_embeddings": self.prompt.states().detach()}
 
     def prefix(self, batch_size: int) -> Prefix:
         """The trained prefix; while training with `prefix_dropout` a different part of it for each row."""

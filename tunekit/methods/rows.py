@@ -8,37 +8,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, cast
 
 from tunekit.config import DataError, nearest
 from tunekit.methods import Feature
+from tunekit.methods.pieces import TextPieces
 from tunekit.tasks import Example, PairExample, TokenExample
 
 OVERLAP = 4
 """Neighbouring windows share up to a 4th of their pieces, so a word has at least an 8th on either side."""
-
-_BLANK = "▁ĠĊĉ \t\n\r\u00a0\u3000"
-"""Signs that tokenizers write for white space."""
-
-
-@dataclass(frozen=True)
-class Frame:
-    """The special pieces around one text or two, and the segments of everything."""
-
-    before: tuple[int, ...]
-    between: tuple[int, ...]
-    after: tuple[int, ...]
-    before_types: tuple[int, ...]
-    between_types: tuple[int, ...]
-    after_types: tuple[int, ...]
-    text_types: tuple[int, int]
-
-    @property
-    def size(self) -> int:
-        """Special pieces in a row."""
-        return len(self.before) + len(self.between) + len(self.after)
 
 
 class RowEncoder:
@@ -47,7 +26,8 @@ class RowEncoder:
     Encoders read the first piece of a pair's row, and of each word the piece that `word_piece` says:
     ``first_text`` (the first that carries text, not a lone "▁"; the first if none does), ``first``, ``last`` or
     ``mean``. A causal model reads the last real piece of a pair and the last piece of each word, since it has seen
-    nothing of what follows.
+    nothing of what follows. The decoder of an encoder-decoder passes a piece one position later, so there a word is
+    read one position after its piece, and a pair at its last, where transformers' classifiers read it.
 
     A pair takes the form that the tokenizer gives to pairs: ``<s> a </s></s> b </s>`` for XLM-R,
     ``[CLS] a [SEP] b [SEP]`` for BERT, ``</s> a </s></s> b`` for XGLM. A tokenizer without one (BLOOM's) gets
@@ -61,6 +41,7 @@ class RowEncoder:
         word_piece: see above.
         is_causal: whether the backbone is.
         has_segments: whether the backbone takes ``token_type_ids`` other than zero.
+        is_shifted: whether states stand one position after the piece that led to them.
     """
 
     def __init__(
@@ -73,21 +54,23 @@ class RowEncoder:
         word_piece: str,
         is_causal: bool,
         has_segments: bool,
+        is_shifted: bool = False,
     ) -> None:
-        self._tokenizer = tokenizer
+        self._text = TextPieces(tokenizer)
         self._kind = kind
         self._label_ids = {label: index for index, label in enumerate(labels)}
         self._max_length = max_length
         self._reading = "last" if is_causal else (word_piece if kind == "token" else "first")
         self._is_causal = is_causal
         self._has_segments = has_segments
+        self._shift = int(is_shifted)
         self._words: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {}
 
     @property
     def key(self) -> Hashable:
         """What a row depends on beside its example and the tokenizer."""
-        labels = tuple(self._label_ids)
-        return ("rows", self._kind, labels, self._max_length, self._reading, self._is_causal, self._has_segments)
+        reading = (self._reading, self._is_causal, self._has_segments, self._shift)
+        return ("rows", self._kind, tuple(self._label_ids), self._max_length, *reading)
 
     def encode_all(self, examples: Sequence[Example]) -> list[tuple[Feature, ...]]:
         """The rows of each example.
@@ -106,20 +89,20 @@ class RowEncoder:
     def _pairs(self, examples: Sequence[PairExample]) -> list[tuple[Feature, ...]]:
         if not examples:
             return []
-        texts = self._pieces([text for e in examples for text in (e.text_a, e.text_b)])
+        texts = self._text.pieces([text for e in examples for text in (e.text_a, e.text_b)])
         return [(self._pair(e, a, b),) for e, a, b in zip(examples, texts[::2], texts[1::2], strict=True)]
 
     def _pair(self, example: PairExample, a: Sequence[int], b: Sequence[int]) -> Feature:
-        frame = self._pair_frame
+        frame = self._text.pair_frame
         num_a, num_b = fit_pair(len(a), len(b), max(self._max_length - frame.size, 0))
-        ids = (*frame.before, *a[:num_a], *frame.between, *b[:num_b], *frame.after) or (self._unknown,)
+        ids = (*frame.before, *a[:num_a], *frame.between, *b[:num_b], *frame.after) or (self._text.unknown,)
         type_a, type_b = frame.text_types
         types = (*frame.before_types, *[type_a] * num_a, *frame.between_types, *[type_b] * num_b, *frame.after_types)
         return Feature(
             input_ids=ids,
             token_type_ids=types if self._has_segments and any(types) else None,
             label_ids=(self._label(example.label),),
-            reads=((len(ids) - 1 if self._is_causal else 0,),),
+            reads=((len(ids) - 1 if self._is_causal or self._shift else 0,),),
             words=(),
             truncated=num_a < len(a) or num_b < len(b),
         )
@@ -142,17 +125,19 @@ class RowEncoder:
         labels: Sequence[int],
         start: int,
     ) -> Feature:
-        frame = self._word_frame
+        frame = self._text.frame
         ids, first_pieces = list(frame.before), []
         for pieces, _ in words:
             first_pieces.append(len(ids))
             ids.extend(pieces)
         ids.extend(frame.after)
+        last = len(ids) - 1
+        starts = [place + self._shift for place in first_pieces]
         return Feature(
             input_ids=tuple(ids),
             token_type_ids=None,
             label_ids=tuple(labels[start + w] for w in owned),
-            reads=tuple(tuple(first_pieces[w] + offset for offset in words[w][1]) for w in owned),
+            reads=tuple(tuple(min(starts[w] + offset, last) for offset in words[w][1]) for w in owned),
             words=tuple(start + w for w in owned),
         )
 
@@ -161,9 +146,9 @@ class RowEncoder:
         new = sorted(words - self._words.keys())
         if not new:
             return
-        space = " " if self._needs_space else ""
-        for word, pieces in zip(new, self._pieces([space + word for word in new]), strict=True):
-            kept = tuple(pieces[: self._capacity]) or (self._unknown,)
+        space = " " if self._text.needs_space else ""
+        for word, pieces in zip(new, self._text.pieces([space + word for word in new]), strict=True):
+            kept = tuple(pieces[: self._capacity]) or (self._text.unknown,)
             self._words[word] = (kept, self._read(kept))
 
     def _read(self, pieces: tuple[int, ...]) -> tuple[int, ...]:
@@ -173,15 +158,8 @@ class RowEncoder:
             return (len(pieces) - 1,)
         if self._reading == "first" or len(pieces) == 1:
             return (0,)
-        tokens = self._tokenizer.convert_ids_to_tokens(list(pieces))
-        return (next((i for i, token in enumerate(tokens) if token.strip(_BLANK)), 0),)
-
-    # The tokenizer
-
-    def _pieces(self, texts: Sequence[str]) -> list[list[int]]:
-        settings = {"add_special_tokens": False, "return_attention_mask": False, "return_token_type_ids": False}
-        found: list[list[int]] = self._tokenizer(list(texts), verbose=False, **settings)["input_ids"]
-        return found
+        blanks = self._text.blanks(pieces)
+        return (blanks.index(False) if False in blanks else 0,)
 
     def _label(self, label: str) -> int:
         try:
@@ -192,55 +170,7 @@ class RowEncoder:
     @cached_property
     def _capacity(self) -> int:
         """Pieces of text in a row of words."""
-        return self._max_length - self._word_frame.size
-
-    @cached_property
-    def _word_frame(self) -> Frame:
-        return self._probe("a")
-
-    @cached_property
-    def _pair_frame(self) -> Frame:
-        frame = self._probe("a", "a")
-        if frame.between:
-            return frame
-        end = self._tokenizer.eos_token_id
-        between = tuple(self._pieces(["\n"])[0]) if end is None else (end,)
-        types = (frame.text_types[0],) * len(between)
-        return Frame(frame.before, between, frame.after, frame.before_types, types, frame.after_types, frame.text_types)
-
-    def _probe(self, *texts: str) -> Frame:
-        """Read the special pieces off the tokenizer's own output."""
-        found = self._tokenizer(*texts, return_token_type_ids=True)
-        ids, types, owners = found["input_ids"], found["token_type_ids"], found.sequence_ids(0)
-        places = [i for i, owner in enumerate(owners) if owner is not None]
-        first, last = places[0], places[-1]
-        cuts = [i for i, owner in enumerate(owners) if owner is None and first < i < last]
-        return Frame(
-            before=tuple(ids[:first]),
-            between=tuple(ids[i] for i in cuts),
-            after=tuple(ids[last + 1 :]),
-            before_types=tuple(types[:first]),
-            between_types=tuple(types[i] for i in cuts),
-            after_types=tuple(types[last + 1 :]),
-            text_types=(types[first], types[last]),
-        )
-
-    @cached_property
-    def _needs_space(self) -> bool:
-        """Whether a word inside a text carries a mark that the same word at its start does not."""
-        splitter = self._tokenizer.backend_tokenizer.pre_tokenizer
-        if splitter is None:
-            return False
-        parts = [text for text, _ in splitter.pre_tokenize_str("a a")]
-        return len(parts[-1]) > len(parts[0])
-
-    @property
-    def _unknown(self) -> int:
-        """Stands for a word or a row that the tokenizer maps to nothing."""
-        for name in ("unk_token_id", "eos_token_id", "pad_token_id"):
-            if getattr(self._tokenizer, name, None) is not None:
-                return int(getattr(self._tokenizer, name))
-        return 0
+        return self._max_length - self._text.frame.size
 
 
 def fit_pair(num_a: int, num_b: int, capacity: int) -> tuple[int, int]:

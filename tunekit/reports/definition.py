@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tunekit.config import canonical_json
 from tunekit.sweep import BudgetConfig, Dimension, FinaliseConfig, SchedulerConfig, SearchConfig
 
-LOCATION_KEYS = ("data_dir", "files", "fewshot_dir", "cache_dir")
+LOCATION_KEYS = ("data_dir", "files", "fewshot_dir", "parallel_dir", "cache_dir")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,7 +193,7 @@ def num_points_asked(definition: Definition, space: Sequence[Dimension]) -> int:
         for dimension, value in zip(space, values, strict=True):
             if dimension.is_active(params):
                 params[dimension.name] = value
-        seen.add(tuple(params.items()))
+        seen.add(canonical_json(params))
         if len(seen) >= wanted:
             break
     return min(wanted, len(seen))

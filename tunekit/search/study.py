@@ -17,7 +17,7 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
-from tunekit.config import EpochReport
+from tunekit.config import EpochReport, canonical_json
 from tunekit.sweep import Arm, Dimension, Sweep
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -32,7 +32,7 @@ def derived_seed(seed: int, *parts: object) -> int:
 def distribution(dimension: Dimension) -> BaseDistribution:
     """The dimension in Optuna's terms."""
     if dimension.kind == "choice":
-        return CategoricalDistribution(dimension.choices)
+        return CategoricalDistribution([_plain(choice) for choice in dimension.choices])
     assert dimension.low is not None and dimension.high is not None
     if dimension.kind == "int":
         return IntDistribution(
@@ -71,12 +71,22 @@ def make_sampler(searcher: str, *, seed: int, draw_seed: int) -> optuna.samplers
 
 def _suggest(trial: optuna.trial.Trial, dimension: Dimension) -> Any:
     if dimension.kind == "choice":
-        return trial.suggest_categorical(dimension.name, dimension.choices)
+        chosen = trial.suggest_categorical(dimension.name, [_plain(choice) for choice in dimension.choices])
+        return next(choice for choice in dimension.choices if _is_same(_plain(choice), chosen))
     assert dimension.low is not None and dimension.high is not None
     low, high, log = dimension.low, dimension.high, dimension.log
     if dimension.kind == "int":
         return trial.suggest_int(dimension.name, int(low), int(high), log=log, step=int(dimension.step or 1))
     return trial.suggest_float(dimension.name, low, high, log=log, step=dimension.step)
+
+
+def _plain(value: Any) -> Any:
+    """A value that Optuna takes as a choice: lists and mappings as JSON text."""
+    return canonical_json(value) if isinstance(value, (Mapping, list, tuple)) else value
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    return type(one) is type(other) and bool(one == other)  # True == 1 in Python
 
 
 class ArmStudy:
@@ -115,7 +125,7 @@ class ArmStudy:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             if known is not None:
-                self.study.enqueue_trial(dict(known))
+                self.study.enqueue_trial({name: _plain(value) for name, value in known.items()})
             trial = self.study.ask()
             params: dict[str, Any] = {}
             for dimension in self._arm.space:
@@ -147,7 +157,7 @@ class ArmStudy:
         self.study.add_trial(
             optuna.trial.create_trial(
                 state=TrialState.RUNNING,
-                params=dict(params),
+                params={name: _plain(value) for name, value in params.items()},
                 distributions=dimensions,
                 system_attrs=dict(remembered["trial"]),
             )

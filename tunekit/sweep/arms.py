@@ -16,17 +16,18 @@ from tunekit.config import (
     ConfigError,
     Locations,
     TaskConfig,
+    TrainingConfig,
     build,
     coerce,
     nearest,
     require,
 )
-from tunekit.sweep.model import Arm, field_names, parameter_hints
+from tunekit.sweep.model import Arm, field_names, is_trained, parameter_hints
 from tunekit.sweep.source import Source, known_keys
 from tunekit.sweep.space import Blocks, enqueued, parameters
 
 ARM_KEYS = ("method", "task", "backbone", "shots", "fixed", "space", "enqueue")
-PATH_KEYS = ("data_dir", "files", "fewshot_dir", "cache_dir")
+PATH_KEYS = ("data_dir", "files", "fewshot_dir", "parallel_dir", "cache_dir")
 """Keys of a `task` block that are Locations."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]*")
 """What a sweep and an arm may be called: they name folders."""
@@ -99,6 +100,8 @@ class ArmReader:
             hints = parameter_hints(method)
         except ConfigError as error:
             raise ConfigError(f"{source.at(*path, 'method')}: {error}") from None
+        if not is_trained(method):
+            self._refuse_training(name, method)
         task, places = self._task(name, shots)
         backbone, folder = self._backbone(name)
         blocks: Blocks = ((self._content, ()), (raw, path))
@@ -113,6 +116,17 @@ class ArmReader:
             space=space,
             enqueue=tuple(enqueued([] if raw.get("enqueue") is None else raw["enqueue"], space, source, path)),
         )
+
+    def _refuse_training(self, name: str, method: str) -> None:
+        """Raise a ConfigError where the arm itself sets what only training uses; what all arms share is not meant."""
+        raw, useful = self._content["arms"][name], parameter_hints(method)
+        for block in ("fixed", "space"):
+            for key in raw.get(block) or {}:
+                if key in field_names(TrainingConfig) and key not in useful:
+                    raise ConfigError(
+                        f"{self._source.at('arms', name, block, key)}: {key!r} has no effect, since {method} trains "
+                        f"nothing; {nearest('', useful)}"
+                    )
 
     def _task(self, name: str, shots: int | None) -> tuple[TaskConfig, dict[str, Any]]:
         """The task of an arm, and where its data are."""

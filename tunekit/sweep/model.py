@@ -23,6 +23,7 @@ from tunekit.config import (
     TrainingConfig,
     TrialConfig,
     build,
+    canonical_json,
     lookup,
     require,
     to_json,
@@ -121,13 +122,13 @@ class Arm:
 
     def grid(self) -> Iterator[dict[str, Any]]:
         """Every combination, in a fixed order; inactive conditional parameters are left out."""
-        seen: set[tuple[tuple[str, Any], ...]] = set()
+        seen: set[str] = set()
         for values in itertools.product(*(dimension.grid() for dimension in self.space)):
             params: dict[str, Any] = {}
             for dimension, value in zip(self.space, values, strict=True):
                 if dimension.is_active(params):
                     params[dimension.name] = value
-            key = tuple(sorted(params.items(), key=lambda item: item[0]))
+            key = canonical_json(params)
             if key not in seen:
                 seen.add(key)
                 yield params

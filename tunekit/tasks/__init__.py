@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from tunekit.config import ConfigError, Locations, TaskConfig, lookup
 from tunekit.tasks.examples import Example, PairExample, Split, TokenExample
+from tunekit.tasks.parallel import ParallelPair, ParallelText
 from tunekit.tasks.task import Task
 
-__all__ = ["Example", "PairExample", "Split", "Task", "TokenExample", "load"]
+__all__ = ["Example", "PairExample", "ParallelPair", "ParallelText", "Split", "Task", "TokenExample", "load"]
 
 
 def load(config: TaskConfig, locations: Locations) -> Task:
@@ -19,11 +20,14 @@ def load(config: TaskConfig, locations: Locations) -> Task:
     Raises:
         ConfigError: an unknown task, or keys that do not go together.
     """
+    task: Task
     if config.kind is not None:
         from tunekit.tasks import own
 
-        return own.load(config, locations)
-    if locations.files is not None:
+        task = own.load(config, locations)
+    elif locations.files is not None:
         raise ConfigError(f"task {config.name!r} has files but no kind; say kind: token or kind: pair")
-    task: Task = lookup("task", config.name)(config, locations)
+    else:
+        task = lookup("task", config.name)(config, locations)
+    task.parallel_text = ParallelText(config, locations)
     return task

@@ -6,12 +6,13 @@ so a change of its order cannot exchange labels.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from tunekit.config import DataError, nearest
 from tunekit.tasks.examples import Example, PairExample, Split, TokenExample
+from tunekit.tasks.sources import DataAbsent
 
 HUB_SPLITS: dict[Split, str] = {"train": "train", "dev": "validation", "test": "test"}
 UNTRANSLATED = ("", "NS")
@@ -34,20 +35,28 @@ class Hub:
         """Every example of a split, downloaded once and cached by `datasets`.
 
         Raises:
-            DataError: the hub cannot be reached, or the data set is not what it was.
+            DataAbsent: the hub cannot be reached.
+            DataError: the data set is not what it was.
+        """
+        return self.convert(self.rows(split, language), language, self.place(split, language))
+
+    def rows(self, split: Split, language: str) -> Any:
+        """A split as `datasets` gives it.
+
+        Raises:
+            DataAbsent: the hub cannot be reached.
         """
         import datasets
 
-        place = self._place(split, language)
+        place = self.place(split, language)
         try:
-            rows = datasets.load_dataset(self.repository, self.configurations[language], split=HUB_SPLITS[split])
+            return datasets.load_dataset(self.repository, self.configurations[language], split=HUB_SPLITS[split])
         except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
             reason = " ".join(str(error).split())[:200]
-            raise DataError(
+            raise DataAbsent(
                 f"{place}: cannot be loaded from the Hugging Face hub: {reason}; "
                 "data_dir reads a local folder in XTREME's layout instead"
             ) from error
-        return self.convert(rows, language, place)
 
     def languages(self, split: Split) -> Sequence[str]:
         """Languages whose configuration has the split."""
@@ -55,9 +64,10 @@ class Hub:
 
     def locate(self, split: Split, language: str, index: int, word: int) -> str:
         """The data set, its configuration and split, and the number of the example."""
-        return f"{self._place(split, language)}: example {index}, word {word}"
+        return f"{self.place(split, language)}: example {index}, word {word}"
 
-    def _place(self, split: Split, language: str) -> str:
+    def place(self, split: Split, language: str) -> str:
+        """The data set, its configuration and split, for messages."""
         return f"{self.repository} ({self.configurations[language]}, {HUB_SPLITS[split]})"
 
 
@@ -74,13 +84,28 @@ def pairs(text_a: str, text_b: str, label: str = "label") -> Callable[[Any, str,
 
 def translated_pairs(rows: Any, language: str, place: str) -> list[Example]:
     """PAWS-X, without the pairs that have no label (-1) or no translation."""
+    return [example for _, example in _translated(rows, place)]
+
+
+def identified_pairs(hub: Hub, split: Split, language: str) -> dict[int, PairExample]:
+    """PAWS-X by the number in the column ``id``, alike in every language; of equal numbers the first.
+
+    Raises:
+        DataError: as `Hub.read` does, or there is no such column.
+    """
+    rows, place = hub.rows(split, language), hub.place(split, language)
+    identities, found = _column(rows, "id", place), dict[int, PairExample]()
+    for index, example in _translated(rows, place):
+        found.setdefault(int(identities[index]), example)
+    return found
+
+
+def _translated(rows: Any, place: str) -> Iterator[tuple[int, PairExample]]:
     names = _label_names(rows, "label", place)
     columns = (_column(rows, name, place) for name in ("sentence1", "sentence2", "label"))
-    return [
-        PairExample(a, b, _name(names, value, place))
-        for a, b, value in zip(*columns, strict=True)
-        if value != -1 and a not in UNTRANSLATED and b not in UNTRANSLATED
-    ]
+    for index, (a, b, value) in enumerate(zip(*columns, strict=True)):
+        if value != -1 and a not in UNTRANSLATED and b not in UNTRANSLATED:
+            yield index, PairExample(a, b, _name(names, value, place))
 
 
 def sentences(words: str, labels: str) -> Callable[[Any, str, str], list[Example]]:

@@ -11,13 +11,16 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Sequence
+from typing import TypeVar
 
 from tunekit.config import DataError
 from tunekit.tasks.examples import Example, PairExample, TokenExample, labels_of
 from tunekit.tasks.metrics import ENTITY_PREFIXES
 
+T = TypeVar("T")
 
-def by_size(examples: Sequence[Example], size: int, *, seed: int, split: str) -> tuple[Example, ...]:
+
+def by_size(examples: Sequence[T], size: int, *, seed: int, split: str) -> tuple[T, ...]:
     """`size` examples, or all of them if there are no more."""
     chosen = _seeded_order(len(examples), seed, split)[:size]
     return tuple(examples[index] for index in sorted(chosen))

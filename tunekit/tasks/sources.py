@@ -16,6 +16,10 @@ from tunekit.tasks.files import Parsed
 Paths = Mapping[Split, Mapping[str, Path]]
 
 
+class DataAbsent(DataError):
+    """Nothing of the data is on this machine: there is no such folder, or the hub cannot be reached."""
+
+
 class Source(Protocol):
     """What a :class:`tunekit.tasks.Task` reads from."""
 
@@ -86,10 +90,11 @@ def in_folder(folder: Path) -> Paths:
     """The files ``<split>-<language>.tsv`` of a folder.
 
     Raises:
-        DataError: there is no such folder, or no such file in it.
+        DataAbsent: there is no such folder.
+        DataError: there is no such file in it.
     """
     if not folder.is_dir():
-        raise DataError(f"data_dir: no folder {str(folder)!r}; it should hold <split>-<language>.tsv files")
+        raise DataAbsent(f"data_dir: no folder {str(folder)!r}; it should hold <split>-<language>.tsv files")
     found = _by_split(
         (file, re.fullmatch(r"(?P<split>train|dev|test)-(?P<language>.+)\.tsv", file.name)) for file in folder.iterdir()
     )
@@ -102,10 +107,11 @@ def in_fewshot_folder(folder: Path, shots: int) -> Paths:
     """The files ``<language>/<split>-<shots>.jsonl`` of a folder of fixed draws.
 
     Raises:
-        DataError: there is no such folder, or no draw of this size in it (those that exist are named).
+        DataAbsent: there is no such folder.
+        DataError: there is no draw of this size in it (those that exist are named).
     """
     if not folder.is_dir():
-        raise DataError(
+        raise DataAbsent(
             f"fewshot_dir: no folder {str(folder)!r}; it should hold <language>/<split>-<shots>.jsonl files"
         )
     name = re.compile(r"(?P<split>train|dev)-(?P<shots>\d+)\.jsonl")

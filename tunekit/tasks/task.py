@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 from itertools import chain
 from typing import cast
 
-from tunekit.config import ConfigError, DataError, TaskConfig, canonical_json, nearest, require
+from tunekit.config import ConfigError, DataError, Locations, TaskConfig, canonical_json, nearest, require
 from tunekit.tasks import metrics, sampling
 from tunekit.tasks.examples import (
     SPLITS,
@@ -23,6 +23,7 @@ from tunekit.tasks.examples import (
     TokenExample,
     labels_of,
 )
+from tunekit.tasks.parallel import ParallelPair, ParallelText
 from tunekit.tasks.sources import Source
 
 Predictions = Sequence[str] | Sequence[Sequence[str]]
@@ -67,6 +68,8 @@ class Task:
         self._examples: dict[tuple[Split, str], tuple[Example, ...]] = {}
         self._train: tuple[Split, str] = ("train", config.source_language)
         self._seen: dict[tuple[Split, str], frozenset[str]] = {}
+        self.parallel_text = ParallelText(config, Locations())
+        """What `parallel` reads; `tasks.load` puts the places of this machine in."""
 
     @classmethod
     def of(
@@ -122,6 +125,26 @@ class Task:
                 self._check_labels(key, found)
             self._examples[key] = self._sample(split, language, found)
         return self._examples[key]
+
+    def reading(self, read: Reader, *, any_language: bool = False) -> Task:
+        """The same task with its examples from elsewhere.
+
+        Args:
+            read: gives them.
+            any_language: leave it to `read` which languages have a split.
+        """
+        return Task(
+            self.config,
+            kind=self.kind,
+            read=read,
+            labels=self.labels,
+            metric=self.metric,
+            languages=None if any_language else self._languages,
+        )
+
+    def parallel(self, corpus: str, language: str, size: int | None = None) -> tuple[ParallelPair, ...]:
+        """Unlabelled pairs of texts in the source language and in `language`; see `ParallelText.pairs`."""
+        return self.parallel_text.pairs(corpus, language, size)
 
     def score(self, examples: Sequence[Example], predictions: Predictions) -> dict[str, float]:
         """The main metric and secondary ones, in [0, 1].

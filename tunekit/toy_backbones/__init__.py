@@ -1,7 +1,7 @@
 """Tiny backbones made here: a BERT-like and a causal XGLM-like model, pretrained on the toy world's unlabelled text.
 
-A backbone is a folder in the Hugging Face format, built once a machine (half a minute on one core) and cached under a
-name that holds a hash of its recipe and of the code that carries it out.
+A backbone is a folder in the Hugging Face format, language-model head included, built once a machine (half a minute on
+one core) and cached under a name that holds a hash of its recipe and of the code that carries it out.
 """
 
 from __future__ import annotations

@@ -1,0 +1,197 @@
+"""MPT: its loss against numbers worked out by hand, the direction of KL, and which text gets which prompt."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from multilingual_tasks import PAIRS, TARGETS, batch_of, make, rows_of, task_in
+from tiny_models import backbone_of, examples_of
+
+from tunekit.config import ConfigError
+from tunekit.methods import count_parameters
+from tunekit.methods.prompt_encoder import TRANSLATORS
+from tunekit.tasks import PairExample
+
+
+def mpt(architecture: str = "xlm-roberta", **options: Any) -> Any:
+    return make("mpt", backbone_of(architecture), **options)
+
+
+def drawn(method: Any, seed: int, count: int) -> Any:
+    torch.manual_seed(seed)
+    return method.alignment.draw(count, method.encode_all)
+
+
+def divergence_by_hand(method: Any, seed: int, count: int) -> float:
+    """The mean of sum_y P_s(y) (log P_s(y) - log P_t(y)) over the pairs that `seed` draws."""
+    sides = [method.logits(method.collate(rows)).tolist() for rows in drawn(method, seed, count)]
+    total = 0.0
+    for source, target in zip(*sides, strict=True):
+        p, q = ([math.exp(x) / sum(map(math.exp, row)) for x in row] for row in (source, target))
+        total += sum(a * (math.log(a) - math.log(b)) for a, b in zip(p, q, strict=True))
+    return total / count
+
+
+@pytest.mark.parametrize(
+    ("form", "alpha", "weights"),
+    [("weighted", 0.3, (0.3, 0.7)), ("weighted", 0.0, (0.0, 1.0)), ("added", 0.3, (1.0, 0.3)), ("added", 1.0, (1, 1))],
+)
+def test_the_loss_is_what_its_formula_says(form: str, alpha: float, weights: tuple[float, float]) -> None:
+    method = mpt(alpha=alpha, loss_form=form).eval()
+    batch = batch_of(method, count=5)
+    logits = method.logits(batch).tolist()
+    cross_entropy = sum(
+        math.log(sum(map(math.exp, row))) - row[label]
+        for row, label in zip(logits, batch.label_ids.tolist(), strict=True)
+    )
+    expected = weights[0] * cross_entropy + weights[1] * 5 * divergence_by_hand(method, 3, 5)
+    torch.manual_seed(3)
+    assert method.loss(batch).item() == pytest.approx(expected, abs=1e-4)
+
+
+def test_the_divergence_is_of_the_targets_answers_from_the_sources_and_not_the_reverse() -> None:
+    method = mpt().eval()
+    torch.manual_seed(5)
+    found = method.divergence(6, torch.device("cpu")).item()
+    source, target = (method.logits(method.collate(rows)).softmax(-1).double().detach() for rows in drawn(method, 5, 6))
+    forward = (source * (source / target).log()).sum(-1).mean().item()
+    reverse = (target * (target / source).log()).sum(-1).mean().item()
+    assert found == pytest.approx(forward, abs=1e-5)
+    assert abs(found - reverse) > 1e-4
+
+
+def test_source_text_is_asked_with_the_source_prompt_and_target_text_with_its_translation() -> None:
+    method = mpt().eval()
+    source = method.prompt()
+    assert torch.equal(method.prompts(batch_of(method)), source)
+    translated = method.translators[0](source)
+    assert torch.equal(method.prompts(batch_of(method, "de")), translated)
+    rows = [rows_of(method, examples_of("pair")[:1], language)[0] for language in ("zh", None, "de")]
+    table = method.prompts(method.collate(rows))
+    assert torch.equal(table, torch.stack([translated, source, translated]))
+
+
+def test_linear2_is_the_papers_perceptron() -> None:
+    method = mpt(translator_size=7)
+    first, _, second = method.translators[0].layers
+    prompt = torch.randn(4, 32)
+    expected = (prompt @ first.weight.T + first.bias).relu() @ second.weight.T + second.bias
+    assert first.out_features == 7
+    torch.testing.assert_close(method.translators[0](prompt), expected)
+
+
+@pytest.mark.parametrize("kind", TRANSLATORS)
+def test_every_kind_of_translator_gives_a_prompt_and_learns(kind: str) -> None:
+    method = mpt(translator=kind, prompt_length=8, freeze_backbone=True)
+    (translator,) = method.translators
+    assert translator(method.prompt()).shape == (8, 32)
+    assert translator(method.prompt()[:1]).shape == (1, 32)
+    method.loss(batch_of(method)).backward()
+    for name, parameter in translator.named_parameters():
+        assert parameter.grad.abs().max() > 0, name
+
+
+def test_languages_can_have_a_translator_each() -> None:
+    method = mpt(translator_sharing="language").eval()
+    assert len(method.translators) == 2
+    for index, language in enumerate(TARGETS):
+        expected = method.translators[index](method.prompt())
+        assert torch.equal(method.prompts(batch_of(method, language)), expected)
+    shared = count_parameters(mpt()).groups["translators"]
+    assert count_parameters(method).groups["translators"] == 2 * shared
+
+
+@pytest.mark.parametrize(
+    "options", [{"alpha": 1.0}, {"alpha": 0.0, "loss_form": "added"}, {"alignment": "none", "alpha": 0.4}]
+)
+def test_without_divergence_the_gradients_are_exactly_those_of_soft_prompt(options: dict[str, Any]) -> None:
+    task = task_in(*TARGETS)
+    methods = [
+        make("soft_prompt", backbone_of("bert", dropout=0.1), seed=7).train(),
+        make("mpt", backbone_of("bert", dropout=0.1), task=task, seed=7, **options).train(),
+    ]
+    for method in methods:
+        torch.manual_seed(11)
+        method.loss(batch_of(method)).backward()
+    soft, translated = (
+        {name: p.grad for name, p in method.named_parameters() if p.requires_grad} for method in methods
+    )
+    assert soft.keys() == translated.keys()
+    assert all(torch.equal(soft[name], translated[name]) for name in soft)
+    assert task.parallel_text.asked == []  # type: ignore[attr-defined]
+
+
+def test_a_pair_of_parallel_rows_is_computed_for_each_row_of_train() -> None:
+    assert mpt().num_computed == 3
+    assert mpt(alpha=1.0).num_computed == 1
+    assert make("pct", backbone_of("bert")).num_computed == 2
+
+
+def test_a_translator_that_nothing_teaches_is_not_counted_as_trained() -> None:
+    assert set(count_parameters(mpt(alignment="none")).groups) == {"prompt", "backbone"}
+    assert set(count_parameters(mpt()).groups) == {"prompt", "backbone", "translators"}
+
+
+def test_parallel_text_is_asked_for_in_every_target_language_and_size() -> None:
+    task = task_in(*TARGETS)
+    mpt(task=task, alignment="pawsx", alignment_size=1)
+    mpt(task=task, alignment_languages=["zh"])
+    assert task.parallel_text.asked == [  # type: ignore[attr-defined]
+        ("pawsx", "de", 1),
+        ("pawsx", "zh", 1),
+        ("files", "zh", None),
+    ]
+
+
+def test_drawn_rows_are_the_two_sides_of_one_pair() -> None:
+    method = mpt()
+    source, target = drawn(method, 0, 50)
+    expected = {
+        (row(method, pair.source, None), row(method, pair.target, language))
+        for language, pairs in PAIRS.items()
+        for pair in pairs
+    }
+    assert {(a, b) for a, b in zip(source, target, strict=True)} == expected
+    assert drawn(method, 0, 50) == (source, target)
+    assert drawn(method, 1, 50) != (source, target)
+
+
+def row(method: Any, texts: tuple[str, str], language: str | None) -> Any:
+    return rows_of(method, [PairExample(*texts, "N")], language)[0]
+
+
+def test_a_loss_cut_into_steps_is_the_same_in_the_mean() -> None:
+    """The divergence counts once a label, so its share does not depend on how an update is cut."""
+    method = mpt(alpha=0.0, alignment_size=1, alignment_languages=["de"]).eval()
+    rows = rows_of(method, examples_of("pair"))
+    whole = method.loss(method.collate(rows))
+    parts = [method.loss(method.collate(rows[:3])), method.loss(method.collate(rows[3:]))]
+    torch.testing.assert_close(whole, parts[0] + parts[1], atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"alpha": 1.5}, "alpha is 1.5, must be between 0 and 1"),
+        ({"alignment_size": 0}, "alignment_size is 0, must be at least 1"),
+        ({"alignment": "none", "alignment_size": 5}, "alignment_size has no effect with alignment: none"),
+        ({"alignment_languages": ["fr"]}, "alignment_languages: 'fr' is no target language; .*valid: de, zh"),
+        (
+            {"alignment_languages": ["de"], "translator_sharing": "language"},
+            "leaves out zh, whose translators would never be trained",
+        ),
+        ({"translator": "linear3"}, "did you mean 'linear2'"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        mpt(**options)
+
+
+def test_a_task_without_targets_has_nothing_to_align() -> None:
+    with pytest.raises(ConfigError, match="the task names no target_languages to align"):
+        mpt(task=task_in())
+    assert mpt(task=task_in(), alignment="none").alignment is None

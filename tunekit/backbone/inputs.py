@@ -1,0 +1,67 @@
+"""What goes into a backbone: rows of pieces, and trained states before them.
+
+Shapes: B rows, L pieces of text, P prompt positions, D width, H heads, Dh width of a head.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from transformers.cache_utils import Cache
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Rows of pieces, padded on the right."""
+
+    input_ids: Tensor
+    """[B, L]"""
+    attention_mask: Tensor
+    """[B, L], 1 for text and 0 for padding."""
+    token_type_ids: Tensor | None = None
+    """[B, L]; None is all zero."""
+
+    def to(self, device: torch.device | str) -> Inputs:
+        """The same rows on `device`."""
+        types = self.token_type_ids
+        return Inputs(
+            self.input_ids.to(device), self.attention_mask.to(device), None if types is None else types.to(device)
+        )
+
+
+@dataclass(frozen=True)
+class Prefix:
+    """Keys and values that every layer's attention sees before the text's own."""
+
+    keys: Tensor
+    """[layers, P, H, Dh], one prefix for all rows, or [layers, B, P, H, Dh], one a row. Of an encoder-decoder the
+    encoder's layers come first, then the decoder's."""
+    values: Tensor
+    """The same shape."""
+
+    def layers(self, num_rows: int, dtype: torch.dtype) -> list[tuple[Tensor, Tensor]]:
+        """Keys and values of each layer as attention takes them, each [B, H, P, Dh] of `dtype`."""
+
+        def rows(layer: Tensor) -> Tensor:
+            layer = layer.to(dtype).transpose(-3, -2)
+            return layer.expand(num_rows, -1, -1, -1) if layer.dim() == 3 else layer
+
+        return [(rows(k), rows(v)) for k, v in zip(self.keys, self.values, strict=True)]
+
+
+@dataclass(frozen=True)
+class EmbeddedRows:
+    """Rows as the model itself takes them, everything that stands before them included or said."""
+
+    embedded: Tensor
+    """[B, L, D]"""
+    mask: Tensor
+    """[B, S + L], 1 for what may be attended to, of the S positions in `past` and of the rows' own."""
+    starts: Tensor
+    """[B], positions that each row's own are counted from; of a model without positions the mask decides."""
+    segments: Tensor | None = None
+    """[B, L]; None is all zero."""
+    past: Cache | None = None
+    """Keys and values of S positions that stand before every row."""

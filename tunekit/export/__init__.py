@@ -1,0 +1,115 @@
+"""A trained adapter as plain peft loads it, without tunekit: a folder with the adapter, the head and the code for both.
+
+==============================  ====================================================================================
+``adapter_config.json``         peft's own
+``adapter_model.safetensors``   likewise
+``head.safetensors``            the linear head, ``weight`` [labels, D] and ``bias`` [labels]; the labels as metadata
+``README.md``                   where it comes from, and the code that loads and uses it
+==============================  ====================================================================================
+
+Nothing of the backbone's weights is read: the trained parameters are in the trial's checkpoint.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save_file
+from torch import Tensor
+
+from tunekit import checkpoints, tasks
+from tunekit.backbone import describe
+from tunekit.check.text import tokenizer_of
+from tunekit.checkpoints import BEST
+from tunekit.config import ConfigError, Locations, TrialConfig, build, lookup
+from tunekit.export.page import page
+from tunekit.methods import Method
+from tunekit.methods.heads import HeadMethod
+
+__all__ = ["FinishedTrial", "export"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinishedTrial:
+    """A trial whose best parameters are to be exported."""
+
+    config: TrialConfig
+    locations: Locations
+    folder: Path
+    """Its own, which holds its checkpoint."""
+
+
+def export(trial: FinishedTrial, out: Path) -> list[Path]:
+    """Write the best epoch's parameters of `trial` into the folder `out`, which is made; gives the files.
+
+    Raises:
+        ConfigError: the checkpoint is gone, or peft has nothing like the method.
+        StorageError: `out` cannot be written.
+    """
+    if out.exists() and not out.is_dir():
+        raise ConfigError(f"--out {out} is a file; name a folder")
+    method = _empty_method(trial)
+    method.peft_adapter()  # refuses before anything is read or written
+    epoch, parameters = _parameters(trial)
+    _fill(method, parameters, trial.folder / BEST)
+    config, tensors = method.peft_adapter()
+    base = trial.locations.backbone_path or trial.config.backbone.name
+    config.base_model_name_or_path, config.revision = base, trial.config.backbone.revision
+    head = {"weight": method.head.linear.weight.detach(), "bias": method.head.linear.bias.detach()}
+    labels = {"labels": json.dumps(method.labels, ensure_ascii=False)}
+    with checkpoints.storage(f"write to {out}"):
+        out.mkdir(parents=True, exist_ok=True)
+        config.save_pretrained(str(out))
+        save_file({name: t.contiguous() for name, t in tensors.items()}, out / "adapter_model.safetensors")
+        save_file(head, out / "head.safetensors", metadata=labels)
+        (out / "README.md").write_text(page(trial.config, method, base=base, epoch=epoch), encoding="utf-8")
+    return [
+        out / name for name in ("adapter_config.json", "adapter_model.safetensors", "head.safetensors", "README.md")
+    ]
+
+
+def _empty_method(trial: FinishedTrial) -> HeadMethod:
+    """The trial's method without weights, on the meta device, but with the tokenizer."""
+    config = trial.config
+    cls: type[Method] = lookup("method", config.method)
+    backbone = describe(config.backbone, trial.locations)
+    backbone.tokenizer = tokenizer_of(config.backbone, trial.locations)
+    if backbone.tokenizer is None:
+        raise ConfigError(
+            f"backbone {config.backbone.name!r}: its tokenizer is not on this machine; export where it is"
+        )
+    method = cls(
+        build(cls.Config, config.options, f"{config.method}: options"),
+        backbone=backbone,
+        task=tasks.load(config.task, trial.locations),
+        training=config.training,
+        word_piece=config.backbone.word_piece,
+    )
+    if not isinstance(method, HeadMethod):
+        method.peft_adapter()
+        raise ConfigError(f"{config.method!r} has no head of its own to export")
+    return method
+
+
+def _parameters(trial: FinishedTrial) -> tuple[int, dict[str, Tensor]]:
+    """The best epoch and its trained parameters."""
+    path = trial.folder / BEST
+    stored: dict[str, Any] | None = checkpoints.load_tensors(path)
+    if stored is None:
+        raise ConfigError(
+            f"{path} is gone: only the points that finalising needs keep their weights. Train it again: tunekit best "
+            "NAME --arm ARM > best.yaml, tunekit trial best.yaml, then tunekit export with that trial's folder"
+        )
+    checkpoints.require_owner(path, stored, trial.config.trial_id)
+    return int(stored["epoch"]), stored["parameters"]
+
+
+def _fill(method: HeadMethod, parameters: dict[str, Tensor], path: Path) -> None:
+    """Put the stored parameters in the place of those without weights."""
+    wanted = {name: tuple(p.shape) for name, p in method.named_parameters() if p.requires_grad}
+    if wanted != {name: tuple(p.shape) for name, p in parameters.items()}:
+        raise ConfigError(f"{path} does not hold the parameters of this configuration; was it trained by this tunekit?")
+    method.load_state_dict(parameters, strict=False, assign=True)

@@ -1,0 +1,156 @@
+"""The README of an exported adapter: where it comes from, and code that uses it with transformers and peft alone."""
+
+from __future__ import annotations
+
+from tunekit.config import TrialConfig
+from tunekit.methods.heads import STATE_STD, HeadMethod
+from tunekit.methods.pieces import TextPieces
+
+LOADING = '''\
+import json
+
+import torch
+from peft import PeftModel
+from safetensors import safe_open
+from transformers import AutoModel, AutoTokenizer
+
+BASE = {base!r}
+tokenizer = AutoTokenizer.from_pretrained(BASE{revision})
+body = AutoModel.from_pretrained(BASE{revision}, dtype=torch.{dtype}{arguments})
+model = PeftModel.from_pretrained(body, ".").eval()
+with safe_open("head.safetensors", framework="pt") as head:
+    labels = json.loads(head.metadata()["labels"])
+    weight, bias = head.get_tensor("weight"), head.get_tensor("bias")
+
+
+def states_of(ids{types_parameter}):
+    """Last hidden states [pieces, width], brought to one spread."""
+    row = torch.tensor([ids])
+    arguments = {{"input_ids": row, "attention_mask": torch.ones_like(row)}}
+{extra}    with torch.no_grad():
+        states = model(**arguments).last_hidden_state[0, {prompt}:].float()
+    return {spread} * torch.nn.functional.layer_norm(states, states.shape[-1:])
+'''
+
+PAIR = '''
+def label(text_a, text_b):
+    """The label of a pair of texts."""
+    a, b = (tokenizer(text, add_special_tokens=False).input_ids for text in (text_a, text_b))
+    ids = [*{before}, *a, *{between}, *b, *{after}]
+{types}    state = states_of(ids{types_argument})[{place}]
+    return labels[(weight @ state + bias).argmax()]
+
+
+print(label("The cat sees a red house .", "The house is red ."))
+'''
+
+TOKEN = '''
+def label(words):
+    """One label a word."""
+    ids, reads = {before}, []
+    for word in words:
+        pieces = tokenizer({space}word, add_special_tokens=False).input_ids or [{unknown}]
+{reading}        reads.append([len(ids) + place for place in read])
+        ids += pieces
+    states = states_of(ids + {after})
+    read = torch.stack([states[places].mean(0) for places in reads])
+    return [labels[best] for best in (read @ weight.T + bias).argmax(-1)]
+
+
+print(label("The cat sees a red house .".split()))
+'''
+
+READINGS = {
+    "first": "        read = [0]\n",
+    "last": "        read = [len(pieces) - 1]\n",
+    "mean": "        read = range(len(pieces))\n",
+    "first_text": """\
+        blank = [not piece.strip("▁Ġ") for piece in tokenizer.convert_ids_to_tokens(pieces)]
+        read = [blank.index(False) if False in blank else 0]
+""",
+}
+"""By `word_piece`: the pieces of a word that the head reads."""
+
+DECODER = """\
+    start = torch.full((1, 1), body.config.decoder_start_token_id)
+    arguments["decoder_input_ids"] = torch.cat([start, row[:, :-1]], dim=1)
+"""
+
+
+def page(config: TrialConfig, method: HeadMethod, *, base: str, epoch: int) -> str:
+    """The text of README.md.
+
+    Args:
+        config: the trial.
+        method: with its tokenizer.
+        base: hub id or folder of the backbone.
+        epoch: whose parameters these are.
+    """
+    task, training = config.task, config.training
+    options = ", ".join(f"{key}: {value}" for key, value in config.options.items())
+    limit = "longer sentences are cut into windows" if method.kind == "token" else "longer pairs are cut"
+    return f"""# {config.method} on {task.name}
+
+Trained by tunekit on `{base}`, {config.backbone.dtype}, for the task {task.name} in {task.source_language!r}: trial \
+{config.trial_id},
+seed {config.seed}, epoch {epoch}, the best on dev. Options: {options}.
+Labels: {", ".join(method.labels)}.
+
+`adapter_config.json` and `adapter_model.safetensors` are an adapter of plain [peft](https://github.com/huggingface/peft);
+`head.safetensors` is the linear head that reads the last hidden states. To use both, in this folder:
+
+```python
+{_loading(config, method, base)}
+{_pair(method) if method.kind == "pair" else _token(config, method)}```
+
+While training, a row had at most {training.max_length} pieces, special ones included; in tunekit {limit}.
+"""
+
+
+def _loading(config: TrialConfig, method: HeadMethod, base: str) -> str:
+    backbone, types = method.backbone, ""
+    if _has_types(method):
+        types = '    arguments["token_type_ids"] = torch.tensor([types])\n'
+    is_bare = backbone.architecture.has_segments  # its pooler is not used, and not all checkpoints hold one
+    return LOADING.format(
+        base=base,
+        revision=f", revision={config.backbone.revision!r}" if config.backbone.revision else "",
+        dtype="bfloat16" if config.backbone.dtype == "bf16" else "float32",
+        arguments=", add_pooling_layer=False" if is_bare else "",
+        types_parameter=", types" if _has_types(method) else "",
+        extra=types + (DECODER if backbone.family == "encoder-decoder" else ""),
+        prompt=method.prompt_length if "prompt" in method.steering(1) else 0,
+        spread=STATE_STD,
+    ).rstrip("\n")
+
+
+def _has_types(method: HeadMethod) -> bool:
+    frame = TextPieces(method.backbone.tokenizer).pair_frame
+    return method.kind == "pair" and method.backbone.has_segments and any(frame.text_types)
+
+
+def _pair(method: HeadMethod) -> str:
+    frame = TextPieces(method.backbone.tokenizer).pair_frame
+    types = (
+        f"    types = [*{list(frame.before_types)}, *[{frame.text_types[0]}] * len(a), *{list(frame.between_types)}, "
+        f"*[{frame.text_types[1]}] * len(b), *{list(frame.after_types)}]\n"
+    )
+    return PAIR.format(
+        before=list(frame.before),
+        between=list(frame.between),
+        after=list(frame.after),
+        types=types if _has_types(method) else "",
+        types_argument=", types" if _has_types(method) else "",
+        place=-1 if method.backbone.is_causal else 0,
+    )
+
+
+def _token(config: TrialConfig, method: HeadMethod) -> str:
+    text = TextPieces(method.backbone.tokenizer)
+    return TOKEN.format(
+        before=list(text.frame.before),
+        after=list(text.frame.after),
+        space='" " + ' if text.needs_space else "",
+        unknown=text.unknown,
+        reading=READINGS["last" if method.backbone.is_causal else config.backbone.word_piece],
+    )

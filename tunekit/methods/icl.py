@@ -1,0 +1,269 @@
+"""In-context learning: a language model sees some tagged sentences and tags the next one, word by word.
+
+The baseline of ToPro's study of large language models (Ma, Nie et al. 2024, arXiv:2401.16589), in the manner of
+Blevins et al. 2023 (*Prompting Language Models for Linguistic Structure*, arXiv:2211.07830): n demonstrations from the
+train split of the source language, each a sentence and its tags, then the sentence itself. Its tags are decoded under
+constraint: the words are given, and after each the label is argmax over y of log p(s(y) | demonstrations, sentence,
+words and labels so far), s(y) being the pieces of the label's word (`score: mean` divides by their number). So every
+word gets exactly one tag of the task's, whatever the model would rather say. Nothing is trained; a trial's seed decides
+the draw of the demonstrations.
+
+A causal model reads the demonstrations once a trial, and each sentence once; an answer goes on from what was read. An
+encoder-decoder reads demonstrations and sentence in its encoder, in both directions, so anew for each sentence, and
+its decoder writes the tagged words.
+
+Deliberate differences: demonstrations are written piece by piece just as the answers are, a word's pieces not depending
+on its neighbours, so that the model meets at its own turn what it was shown. Decoding is greedy, without beams.
+
+The papers leave unsaid how demonstrations are chosen (`choice`), and what the templates look like in detail
+(`template`, `answer`). A long sentence is cut into overlapping windows; the words that a window shows and another
+window answers are tagged too, and what is said of them is dropped. `max_length` counts a window with its answers, and
+so it does a demonstration: sentences of train that are longer are passed over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, cast
+
+import torch
+from torch import Tensor
+
+from tunekit.backbone import Backbone
+from tunekit.backbone.continuations import per_piece
+from tunekit.backbone.growing_decoder import GrowingDecoder
+from tunekit.backbone.incremental import GrowingRows, context_of, padded
+from tunekit.backbone.shared import Context
+from tunekit.config import ConfigError, DataError, TrainingConfig, nearest, require
+from tunekit.methods import Batch, Feature, Method
+from tunekit.methods.answers import Pieces, Score, following
+from tunekit.methods.demonstrations import Choice, Sheet, choose
+from tunekit.methods.rows import windows
+from tunekit.methods.templates import Template
+from tunekit.tasks import Example, Task, TokenExample
+
+LEAST_ROOM = 8
+"""Pieces that the template must leave in a row for words and their answers."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Options of in-context learning."""
+
+    num_demonstrations: int = 4
+    """Tagged sentences shown before the sentence, >= 0; with it they must fit the backbone's positions."""
+    choice: Choice = "random"
+    """Which sentences of train: the first, a draw, those with most words, or a draw that evens out the labels."""
+    template: str = "Sentence: {sentence} Tags: {mask}"
+    """A sentence and its tags, which stand in place of {mask}."""
+    answer: str = "{word}_{mask}"
+    """How each word is tagged: its label stands in place of {mask}, with or without the {word}."""
+    verbalizer: Mapping[str, str] | None = None
+    """A word for every label, of any number of pieces; None writes the labels themselves."""
+    score: Score = "sum"
+    """Log-likelihood of a label's string, or that divided by its number of pieces."""
+
+    def __post_init__(self) -> None:
+        require(self.num_demonstrations >= 0, "num_demonstrations", self.num_demonstrations, "0 or more")
+
+
+@dataclass(frozen=True, slots=True)
+class TaggedFeature(Feature):
+    """A sentence up to its tags, in `input_ids`; `reads` holds the numbers of the words that the row owns."""
+
+    before_labels: tuple[Pieces, ...] = ()
+    """What stands before each word's label, for all words that the row shows."""
+    longest_label: int = 0
+    """Pieces of the longest label."""
+
+    @property
+    def length(self) -> int:
+        """Pieces computed, at most."""
+        return len(self.input_ids) + sum(len(before) + self.longest_label for before in self.before_labels)
+
+    @property
+    def question(self) -> Hashable:
+        return self.input_ids, self.before_labels, self.reads
+
+
+@dataclass
+class TaggedBatch(Batch):
+    """Rows that are read on while they are tagged; `read_columns` holds the numbers of the words that are owned."""
+
+    rows: tuple[TaggedFeature, ...]
+
+
+class InContextLearning(Method):
+    """Demonstrations, then constrained decoding of a sentence's tags."""
+
+    Config: ClassVar[type] = Config
+    kinds: ClassVar[frozenset[str]] = frozenset({"token"})
+    families: ClassVar[frozenset[str]] = frozenset({"causal", "encoder-decoder"})
+    is_trained: ClassVar[bool] = False
+
+    demonstrations: Pieces = ()
+    """The sentences shown, with their tags."""
+
+    def __init__(
+        self, config: Any, *, backbone: Backbone, task: Task, training: TrainingConfig, word_piece: str
+    ) -> None:
+        super().__init__(config, backbone=backbone, task=task, training=training, word_piece=word_piece)
+        _require_positions(config.num_demonstrations, backbone, training.max_length)
+        if not backbone.has_vocabulary_head:
+            raise ConfigError(f"backbone {backbone.name!r} comes without a language-model head, which must answer here")
+        template, answer = Template(config.template), Template(config.answer)
+        self.strings = following(self._words(config.verbalizer), answer, backbone.tokenizer, config.score)
+        self.sheet = Sheet(template, answer, backbone.tokenizer, self.strings)
+        self._label_ids = {label: index for index, label in enumerate(self.labels)}
+        self._max_pieces = training.tokens_per_step
+        self._context: Context | None = None
+        if backbone.tokenizer is not None:
+            self._check_room(config.template)
+            self.demonstrations = self._demonstrations(task)
+
+    @property
+    def prompt_length(self) -> int:
+        """Pieces of the demonstrations."""
+        return len(self.demonstrations)
+
+    def _words(self, verbalizer: Mapping[str, str] | None) -> dict[str, str]:
+        if verbalizer is None:
+            return {label: label for label in self.labels}
+        for label in self.labels:
+            if label not in verbalizer:
+                raise ConfigError(f"verbalizer: no word for {label}; each of {', '.join(self.labels)} needs one")
+        for label in verbalizer:
+            if label not in self.labels:
+                raise ConfigError(f"verbalizer: {label!r} is not a label of the task; {nearest(label, self.labels)}")
+        return {label: verbalizer[label] for label in self.labels}
+
+    @property
+    def _room(self) -> int:
+        """Pieces of words and answers in a row."""
+        return self.max_length - self.sheet.overhead - self.sheet.text.frame.size
+
+    def _check_room(self, template: str) -> None:
+        if self._room < LEAST_ROOM:
+            least = self.max_length - self._room + LEAST_ROOM
+            raise ConfigError(
+                f"max_length is {self.max_length}, must be at least {least}: the template {template!r} takes "
+                f"{least - LEAST_ROOM} pieces itself"
+            )
+
+    def _demonstrations(self, task: Task) -> Pieces:
+        number = self.config.num_demonstrations
+        if number == 0:
+            return ()
+        sheet = self.sheet
+
+        def fits(example: TokenExample) -> bool:
+            sheet.learn(set(example.words))
+            return sum(map(sheet.size, example.words)) <= self._room
+
+        chosen = choose(task.examples("train", task.config.source_language), number, self.config.choice, fits)
+        if len(chosen) < number:
+            raise ConfigError(
+                f"num_demonstrations is {number}, but only {len(chosen)} sentences of train take at most max_length "
+                f"({self.max_length}) pieces with their tags; use fewer, or a greater max_length"
+            )
+        blocks = [self._block(example) for example in chosen]
+        return tuple(piece for block in blocks for piece in block)
+
+    def _block(self, example: TokenExample) -> Pieces:
+        words = [self.sheet.fit(word, self._room)[0] for word in example.words]
+        return self.sheet.block(words, [self._label_ids[label] for label in example.labels])
+
+    # From examples to rows
+
+    def encoding_key(self) -> Hashable:
+        config = self.config
+        return ("icl", config.template, config.answer, self.strings, self.labels, self.max_length)
+
+    def encode_all(self, examples: Sequence[Example], *, language: str | None = None) -> list[tuple[Feature, ...]]:
+        sentences = cast("Sequence[TokenExample]", examples)
+        self.sheet.learn({word for sentence in sentences for word in sentence.words})
+        return [self._rows(sentence) for sentence in sentences]
+
+    def _rows(self, example: TokenExample) -> tuple[Feature, ...]:
+        room = self._room
+        words, sizes = zip(*(self.sheet.fit(word, room) for word in example.words), strict=True)
+        spans = windows([min(size, room) for size in sizes], room, is_causal=False)
+        return tuple(self._row(example, words[start:end], owned, start) for start, end, owned in spans)
+
+    def _row(self, example: TokenExample, words: Sequence[Pieces], owned: Sequence[int], start: int) -> TaggedFeature:
+        return TaggedFeature(
+            input_ids=self.sheet.opening(words),
+            token_type_ids=None,
+            label_ids=tuple(self._label_id(example.labels[word]) for word in owned),
+            reads=tuple((word - start,) for word in owned),
+            words=tuple(owned),
+            before_labels=self.sheet.before_labels(words),
+            longest_label=max(map(len, self.strings)),
+        )
+
+    def _label_id(self, label: str) -> int:
+        try:
+            return self._label_ids[label]
+        except KeyError:
+            raise DataError(f"label {label!r} is not one of the task's; {nearest(label, self._label_ids)}") from None
+
+    def collate(self, features: Sequence[Feature]) -> Batch:
+        rows = tuple(cast("Sequence[TaggedFeature]", features))
+        sizes = tuple(len(row.label_ids) for row in rows)
+        return TaggedBatch(
+            inputs=padded([row.input_ids for row in rows], self.backbone.pad_id),
+            label_ids=torch.tensor([label for row in rows for label in row.label_ids], dtype=torch.long),
+            read_rows=torch.arange(len(rows)).repeat_interleave(torch.tensor(sizes)),
+            read_columns=torch.tensor([place for row in rows for (place,) in row.reads], dtype=torch.long),
+            read_labels=torch.arange(sum(sizes)),
+            row_sizes=sizes,
+            rows=rows,
+        )
+
+    # From rows to tags
+
+    def logits(self, batch: Batch) -> Tensor:
+        rows = cast(TaggedBatch, batch).rows
+        size = max(1, self._max_pieces // (len(self.demonstrations) + max(row.length for row in rows)))
+        scores = [self._tag(rows[start : start + size]) for start in range(0, len(rows), size)]
+        return torch.cat([each for group in scores for each in group])
+
+    def _tag(self, rows: Sequence[TaggedFeature]) -> list[Tensor]:
+        """Scores [words owned, labels] of each row: one word of every row at a time, the longest rows first."""
+        order = sorted(range(len(rows)), key=lambda row: -len(rows[row].before_labels))
+        ordered = [rows[row] for row in order]
+        growing = self._begin([row.input_ids for row in ordered])
+        said: list[Pieces] = [()] * len(rows)
+        found: list[list[Tensor]] = [[] for _ in rows]
+        for place in range(len(ordered[0].before_labels)):
+            left = [row for row in ordered if len(row.before_labels) > place]
+            growing.keep(len(left))
+            growing.read([(*label, *row.before_labels[place]) for label, row in zip(said, left, strict=False)])
+            scores = growing.scores(self.strings)
+            if self.config.score == "mean":
+                scores = per_piece(scores, self.strings)
+            for row, each in zip(order, scores, strict=False):
+                found[row].append(each)
+            said = [self.strings[label] for label in scores.argmax(-1).tolist()]
+        return [torch.stack([found[i][place] for (place,) in row.reads]) for i, row in enumerate(rows)]
+
+    def _begin(self, texts: Sequence[Pieces]) -> GrowingRows | GrowingDecoder:
+        frame = self.sheet.text.frame
+        start = (*frame.before, *self.demonstrations)
+        if not self.backbone.is_causal:
+            return GrowingDecoder(self.backbone, [(*start, *text, *frame.after) for text in texts])
+        if start and self._context is None:
+            self._context = context_of(self.backbone, start)
+        return GrowingRows(self.backbone, self._context, texts)
+
+
+def _require_positions(number: int, backbone: Backbone, max_length: int) -> None:
+    """Refuse demonstrations that, as long as they may be, leave no room for a row."""
+    limit = backbone.max_positions
+    if limit is not None and (number + 1) * max_length > limit:
+        raise ConfigError(
+            f"num_demonstrations is {number}: with max_length {max_length} they and the sentence may take "
+            f"{number + 1} x {max_length} = {(number + 1) * max_length} pieces, but {backbone.name!r} has {limit} "
+            f"positions; use at most {max(0, limit // max_length - 1)}, or a lower max_length"
+        )

@@ -1,0 +1,114 @@
+"""ToPro without training: a language model is asked about each word, and the likeliest label string answers.
+
+Ma, Nie et al. 2024, *ToPro: Token-Level Prompt Decomposition for Cross-Lingual Sequence Labeling Tasks* (EACL;
+arXiv:2401.16589), its study of large language models. Each word x_i of a sentence X is asked about in a text T(X, x_i)
+of its own, which ends where the answer begins; the label is argmax over y of log p(s(y) | T(X, x_i)), s(y) being the
+pieces of the label's word (`score: mean` divides by their number). Nothing is trained, and no seed changes anything.
+
+On a causal model a sentence is read once for all of its questions, and so is the question up to the asked word: the
+logits are those of one row a word, and the pieces computed fall from n (S + p) to S + n p for n questions of p pieces
+about S. That takes a template in which ``{sentence}`` comes before ``{word}``; another one costs a row a word. An
+encoder-decoder reads each question with its sentence in the encoder, in both directions, and writes the label. Equal
+questions are computed once.
+
+Deliberate differences from the paper: it lets the model generate and looks for label words in what comes out; here
+only the task's labels can be answered, exactly one a word. The metric is the task's: the paper's own counts O.
+
+The paper leaves unsaid which template and words its language models got. Ours are those of ToPro, up to the mask and as
+one running text (a causal model takes the border of a text pair for the end of a document). On a causal model a label's
+string has no end, so with `score: sum` no label may begin another's; the decoder of an encoder-decoder ends each with
+its end-of-text piece.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, cast
+
+from torch import Tensor
+
+from tunekit.backbone import Backbone
+from tunekit.config import TrainingConfig
+from tunekit.methods import Batch, Feature
+from tunekit.methods.answers import Score, following
+from tunekit.methods.cloze import ClozeMethod
+from tunekit.methods.shared_sentence import SharedBatch, SharedFeature, collate_shared, shared_feature
+from tunekit.methods.topro import KNOWN, OTHER
+from tunekit.tasks import Task, TokenExample
+
+_HERE = -1
+"""Stands for the asked word where only its place is wanted."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Options of zero-shot ToPro."""
+
+    template: str | None = None
+    """The question, with {sentence} and {word}, up to {mask}, where the label is scored; None is ToPro's."""
+    verbalizer: Mapping[str, str] | None = None
+    """A word for every label, of any number of pieces; None is ToPro's, or the label itself where it has none."""
+    score: Score = "sum"
+    """Log-likelihood of a label's string, or that divided by its number of pieces."""
+
+
+class ToProZeroShot(ClozeMethod):
+    """Each word is asked about in a text of its own, and the labels' strings are scored."""
+
+    Config: ClassVar[type] = Config
+    kinds: ClassVar[frozenset[str]] = frozenset({"token"})
+    families: ClassVar[frozenset[str]] = frozenset({"causal", "encoder-decoder"})
+    is_trained: ClassVar[bool] = False
+    trains_backbone: ClassVar[bool] = False
+
+    def __init__(
+        self, config: Any, *, backbone: Backbone, task: Task, training: TrainingConfig, word_piece: str
+    ) -> None:
+        super().__init__(config, backbone=backbone, task=task, training=training, word_piece=word_piece)
+        slots = self.template.slots
+        self.shares_sentence = backbone.is_causal and slots.index("sentence") < slots.index("word")
+        if backbone.is_causal:
+            words = self.default_words() if config.verbalizer is None else config.verbalizer
+            self.strings = following(
+                {y: words[y] for y in self.labels}, self.template, backbone.tokenizer, config.score
+            )
+
+    def default_template(self) -> str:
+        found = next((template for template, words in KNOWN if words.keys() >= set(self.labels)), OTHER)
+        return found.replace(" | ", " ").partition("{mask}")[0] + "{mask}"
+
+    def default_words(self) -> Mapping[str, str]:
+        known = next((words for _, words in KNOWN if words.keys() >= set(self.labels)), {})
+        return {label: known.get(label, label) for label in self.labels}
+
+    def logits(self, batch: Batch) -> Tensor:
+        normalise = self.config.score == "mean"
+        if not isinstance(batch, SharedBatch):
+            return self.backbone.continuation_scores(batch.inputs, self.strings, normalise=normalise)
+        scores = self.backbone.continuation_scores_shared(
+            batch.inputs, batch.questions, batch.owners, self.strings, normalise=normalise
+        )
+        return scores[batch.read_rows]
+
+    def encoding_key(self) -> Hashable:
+        return super().encoding_key(), self.shares_sentence
+
+    def encode_sentences(self, examples: Sequence[TokenExample]) -> list[tuple[Feature, ...]]:
+        if not self.shares_sentence:
+            return super().encode_sentences(examples)
+        pieces = self.pieces_of_words(examples)
+        return [tuple(self._shared_rows(example, pieces)) for example in examples]
+
+    def _shared_rows(self, example: TokenExample, pieces: Mapping[str, tuple[int, ...]]) -> Iterator[SharedFeature]:
+        """One row for each window of the sentence: mostly there is one."""
+        for start, asked, texts in self.windows_of([pieces[word] for word in example.words]):
+            cut = self.write_question(texts, 0, (_HERE,)).input_ids.index(_HERE)
+            rows = [self.write_question(texts, word - start, pieces[example.words[word]]) for word in asked]
+            label_ids = [self.label_id(example.labels[word]) for word in asked]
+            yield shared_feature([replace(row, shared=cut) for row in rows], label_ids, asked)
+
+    def collate(self, features: Sequence[Feature]) -> Batch:
+        if not self.shares_sentence:
+            return super().collate(features)
+        return collate_shared(cast("Sequence[SharedFeature]", features), self.backbone.pad_id)
