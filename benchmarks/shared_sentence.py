@@ -4,9 +4,10 @@
 
 ``topro_zero_shot`` asks about every word of the same sentences twice: with a row a word, sorted by length, padded to
 the batch, the label words' rows of the vocabulary only and equal questions once; and with shared sentences, which give
-the same logits. Both in turn, in one process, so that a busy machine slows both; the ratio is the median over the
-pairs. The model has random weights, which changes neither count nor clock; two sentences of the toy world make one of
-natural length, and the question has as many pieces as ToPro's has in XGLM's vocabulary.
+the same logits. Both in turn, in one process on one thread, by its processor time, which a busy machine hardly
+changes; the ratio is the median over the pairs. The model has random weights, which changes neither count nor clock;
+two sentences of the toy world make one of natural length, and the question has as many pieces as ToPro's has in XGLM's
+vocabulary.
 """
 
 from __future__ import annotations
@@ -39,6 +40,11 @@ LANGUAGE = "alo"
 BEFORE, AFTER = 4, 6
 """Pieces of the question before and after the asked word."""
 
+HEADER = (
+    "model", "words", "pieces, a row a word", "shared", "ratio", "words/s, a row a word", "shared", "ratio (range)",
+    "logits",
+)  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Run:
@@ -55,9 +61,9 @@ def main() -> None:
     """Measure and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--architectures", nargs="+", default=["xglm", "bloom"], choices=["xglm", "bloom"])
-    parser.add_argument("--layers", type=int, default=6)
-    parser.add_argument("--width", type=int, default=256)
-    parser.add_argument("--sentences", type=int, default=40)
+    parser.add_argument("--layers", type=int, default=3)
+    parser.add_argument("--width", type=int, default=768)
+    parser.add_argument("--sentences", type=int, default=24)
     parser.add_argument("--pairs", type=int, default=5, help="how often both are measured (default 5)")
     words = parser.parse_args()
     torch.set_num_threads(1)
@@ -66,8 +72,7 @@ def main() -> None:
         toy_backbones.build(replace(toy_backbones.XGLM, num_updates=1), Path(scratch) / "toy")
         tokenizer = load(BackboneConfig(name="toy"), Locations(backbone_path=str(Path(scratch) / "toy"))).tokenizer
         print(f"{_conditions()}\n\nlayers {words.layers}, width {words.width}, {len(sentences)} sentences\n")
-        print("| model | words | pieces, row a word | shared | ratio | words/s, row a word | shared | ratio | logits |")
-        print("|---|---|---|---|---|---|---|---|---|")
+        print(f"| {' | '.join(HEADER)} |\n|{'---|' * len(HEADER)}")
         for architecture in words.architectures:
             backbone = _backbone(architecture, tokenizer, words.layers, words.width, Path(scratch))
             print(_row(architecture, _method(backbone), sentences, words.pairs), flush=True)

@@ -332,8 +332,59 @@ def test_the_best_of_several_arms_must_be_chosen(after: CommandLine) -> None:
     assert "no arm 'ptuning'; did you mean 'ptuning_v2'?" in wrong.err
 
 
+def _exported(folder: Path) -> str:
+    """The trial that an exported adapter is of, by its README."""
+    assert {path.name for path in folder.iterdir()} == {
+        "README.md",
+        "adapter_config.json",
+        "adapter_model.safetensors",
+        "head.safetensors",
+    }
+    found = re.search(r"trial (\w{12})", (folder / "README.md").read_text())
+    assert found
+    return found[1]
+
+
+def test_what_is_exported_of_a_sweep_is_the_trial_that_best_prints(after: CommandLine, tmp_path: Path) -> None:
+    best = re.search(r"This file is trial (\w+)", after("best", "words", "--arm", "ptuning_v2").out)
+    assert best
+    told = after("export", "words", "--arm", "ptuning_v2", "--out", tmp_path / "out")
+    assert told.code == 0, told.err
+    assert _exported(tmp_path / "out") == best[1]
+    assert str(tmp_path / "out" / "adapter_model.safetensors") in told.out
+    again = after("export", Path("runs/words/trials") / best[1], "--out", tmp_path / "again")
+    assert again.code == 0, again.err
+    for name in ("adapter_config.json", "adapter_model.safetensors", "head.safetensors", "README.md"):
+        assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "out" / name).read_bytes()
+
+
+def test_a_trial_run_alone_is_exported_from_wherever_it_is(
+    after: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = after("best", "words", "--arm", "ptuning_v2").out
+    (tmp_path / "best.yaml").write_text(re.sub("backbone_path: .*", "backbone_path: tiny", text))
+    assert after("trial", tmp_path / "best.yaml", "--out", tmp_path / "alone").code == 0
+    monkeypatch.chdir(tmp_path)
+    told = after("export", tmp_path / "alone")
+    assert told.code == 0, told.err
+    assert _exported(tmp_path / "alone" / "export")
+
+
+def test_what_cannot_be_exported_is_said_in_one_line(after: CommandLine, tmp_path: Path) -> None:
+    several = after("export", "words")
+    assert several.code == 2
+    assert "choose one with --arm: finetune, ptuning_v2" in several.err
+    whole = after("export", "words", "--arm", "finetune")
+    assert whole.code == 2
+    assert "peft has nothing like 'finetune'" in whole.err
+    trial = next(Path("runs/words/trials").iterdir())
+    idle = after("export", trial, "--arm", "finetune")
+    assert (idle.code, idle.err) == (2, f"error: --arm has no effect on one trial, {trial}\n")
+    assert not Path("runs/words/export").exists()
+
+
 def test_an_unknown_sweep_names_the_nearest(after: CommandLine) -> None:
-    for command in ("resume", "report", "status", "best", "dashboard"):
+    for command in ("resume", "report", "status", "best", "export", "dashboard"):
         told = after(command, "wrods")
         assert told.code == 2
         assert told.err == "error: no sweep 'wrods' under runs; did you mean 'words'? (valid: words)\n"

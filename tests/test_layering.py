@@ -77,6 +77,7 @@ ROOMS = {
 ROOMS["cli"] = _room(" ".join(ROOMS), heavy_inside=" ".join(HEAVY))
 
 SECOND_MODULES = {
+    "errors": "config",
     **dict.fromkeys(("worker", "checkpoints", "plan", "learning"), "training"),
     **dict.fromkeys(("__main__", "arguments", "display", "foreground", "listing", "pace", "pages", "solo"), "cli"),
     "places": "cli",

@@ -381,7 +381,7 @@ def test_p_tuning_v2_gives_what_peft_gives_with_the_same_weights(architecture: s
     inputs = method.collate(rows_of(method, examples_of("token"))).inputs
     found = peft(input_ids=inputs.input_ids, attention_mask=inputs.attention_mask).last_hidden_state
     real = inputs.attention_mask.bool()
-    torch.testing.assert_close(method.hidden(inputs)[real], found[real], atol=1e-5, rtol=0)
+    torch.testing.assert_close(method.backbone.encode(inputs, prefix=method.prompt())[real], found[real], atol=1e-5, rtol=0)
 
 
 # Parameters

@@ -36,6 +36,8 @@ OPTIONS = {
     "finetune": {},
     "ptuning_v2": {"prompt_length": 4},
     "prompt_tuning": {"prompt_length": 4},
+    "lora": {"rank": 2},
+    "bitfit": {},
 }
 TRAINING = TrainingConfig(learning_rate=1e-2, epochs=3, batch_size=8, max_length=16, tokens_per_step=64)
 

@@ -1,4 +1,4 @@
-"""What one trial is: frozen dataclasses, their canonical JSON, their names, and the errors of the house.
+"""What one trial is: frozen dataclasses, their canonical JSON and their names. The errors of the house pass through.
 
 A :class:`TrialConfig` holds everything that can change a result and nothing that cannot. Paths, devices,
 workers and logging live in :class:`Locations` and in the sweep; they never change a trial's name.
@@ -7,16 +7,23 @@ workers and logging live in :class:`Locations` and in the sweep; they never chan
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import hashlib
 import importlib
 import json
 import math
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
+
+from tunekit.errors import ConfigError as ConfigError
+from tunekit.errors import DataError as DataError
+from tunekit.errors import StorageError as StorageError
+from tunekit.errors import TrialFailed as TrialFailed
+from tunekit.errors import TunekitError as TunekitError
+from tunekit.errors import nearest as nearest
+from tunekit.errors import require as require
 
 SCHEMA_VERSION = 1
 """Version of the identity of a trial; part of every ``trial_id``."""
@@ -53,38 +60,6 @@ BACKBONES: dict[str, str] = {
 """Backbones made here. Values: ``(Locations) -> Path`` of a folder in the hub's format, built once and cached."""
 
 REGISTRIES: dict[str, dict[str, str]] = {"method": METHODS, "task": TASKS, "backbone": BACKBONES}
-
-
-class TunekitError(Exception):
-    """Base of every error that tunekit raises on purpose; its message is meant for the user."""
-
-
-class ConfigError(TunekitError):
-    """The user's input is wrong: a key, a value, a file. The command line exits with 2."""
-
-
-class DataError(ConfigError):
-    """A data file is missing, empty, torn or holds what it should not; names file and line."""
-
-
-class TrialFailed(TunekitError):
-    """A trial cannot go on (a loss that is not a number, say); repeating it would fail again."""
-
-
-class StorageError(TunekitError):
-    """The run folder cannot be written (disk full, read-only). The sweep stops and can be resumed."""
-
-
-def nearest(name: str, valid: Iterable[str]) -> str:
-    """The end of an error message that names what would be right.
-
-    >>> nearest("fintune", ["finetune", "lora"])
-    "did you mean 'finetune'? (valid: finetune, lora)"
-    """
-    options = sorted(valid)
-    close = difflib.get_close_matches(name, options, n=1, cutoff=0.5)
-    listing = f"(valid: {', '.join(options) or 'none'})"
-    return f"did you mean {close[0]!r}? {listing}" if close else listing
 
 
 def lookup(registry: str, name: str) -> Any:
@@ -157,7 +132,7 @@ class TrainingConfig:
     learning_rate: float = 1e-4
     """Peak rate of AdamW, > 0."""
     epochs: int = 5
-    """Rounds of training, each followed by a dev evaluation and a checkpoint, >= 1."""
+    """Rounds of training, each followed by a dev evaluation and a checkpoint, >= 1; where nothing is trained, 1."""
     updates_per_epoch: int | None = None
     """Optimiser updates a round; None is one pass over train. Equal values give arms equal budgets."""
     batch_size: int = 16
@@ -288,12 +263,6 @@ class Outcome:
     """Data fingerprint, rows and words a split, truncated pairs, majority scores, versions, device."""
     reason: str | None = None
     """Why it FAILED or was PRUNED."""
-
-
-def require(holds: bool, key: str, value: object, right: str) -> None:
-    """Raise a ConfigError that says which key is wrong, its value and what would be right."""
-    if not holds:
-        raise ConfigError(f"{key} is {value!r}, must be {right}")
 
 
 def to_json(value: Any) -> Any:

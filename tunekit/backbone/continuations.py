@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Pieces = tuple[int, ...]
 MAX_SEEN = 2**27
 """Numbers in one layer's keys of what several rows of stems see, repeated for each: 512 MiB in fp32."""
-LEAST_SAVED = 128
+LEAST_SAVED = 256
 """Pieces of padding that are worth another pass through the model."""
 
 
@@ -111,7 +111,7 @@ def scores_after(backbone: Backbone, parts: Sequence[Part], last: Tensor, candid
         num_stems = len(stems.input_ids)
         num_seen = num_stems * sum(context.mask.shape[1] for context, _ in parts) * backbone.hidden_size
         found = []
-        for rows in torch.arange(num_rows, device=last.device).split(max(1, MAX_SEEN // num_seen)):
+        for rows in torch.split(torch.arange(num_rows, device=last.device), max(1, MAX_SEEN // num_seen)):
             repeated = Inputs(stems.input_ids.repeat(len(rows), 1), stems.attention_mask.repeat(len(rows), 1))
             texts = rows.repeat_interleave(num_stems)
             found.append(encode_after(backbone, [(context, owners[texts]) for context, owners in parts], repeated)[0])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tunekit.config import TrialConfig
 from tunekit.methods.heads import STATE_STD, HeadMethod
 from tunekit.methods.pieces import TextPieces
@@ -50,7 +52,7 @@ def label(words):
     ids, reads = {before}, []
     for word in words:
         pieces = tokenizer({space}word, add_special_tokens=False).input_ids or [{unknown}]
-{reading}        reads.append([len(ids) + place for place in read])
+{reading}        reads.append([len(ids) + place{shift} for place in read])
         ids += pieces
     states = states_of(ids + {after})
     read = torch.stack([states[places].mean(0) for places in reads])
@@ -72,8 +74,7 @@ READINGS = {
 """By `word_piece`: the pieces of a word that the head reads."""
 
 DECODER = """\
-    start = torch.full((1, 1), body.config.decoder_start_token_id)
-    arguments["decoder_input_ids"] = torch.cat([start, row[:, :-1]], dim=1)
+    arguments["decoder_input_ids"] = torch.tensor([[{start}, *ids[:-1]]])
 """
 
 
@@ -87,7 +88,7 @@ def page(config: TrialConfig, method: HeadMethod, *, base: str, epoch: int) -> s
         epoch: whose parameters these are.
     """
     task, training = config.task, config.training
-    options = ", ".join(f"{key}: {value}" for key, value in config.options.items())
+    options = ", ".join(f"{key}: {value}" for key, value in sorted(config.options.items()))
     limit = "longer sentences are cut into windows" if method.kind == "token" else "longer pairs are cut"
     return f"""# {config.method} on {task.name}
 
@@ -118,10 +119,21 @@ def _loading(config: TrialConfig, method: HeadMethod, base: str) -> str:
         dtype="bfloat16" if config.backbone.dtype == "bf16" else "float32",
         arguments=", add_pooling_layer=False" if is_bare else "",
         types_parameter=", types" if _has_types(method) else "",
-        extra=types + (DECODER if backbone.family == "encoder-decoder" else ""),
+        extra=types + (DECODER.format(start=_decoding_start(method)) if _is_shifted(method) else ""),
         prompt=method.prompt_length if "prompt" in method.steering(1) else 0,
         spread=STATE_STD,
     ).rstrip("\n")
+
+
+def _is_shifted(method: HeadMethod) -> bool:
+    """Whether a decoder reads the text, moved one position to the right."""
+    return method.backbone.family == "encoder-decoder"
+
+
+def _decoding_start(method: HeadMethod) -> int:
+    config: Any = method.backbone.model.config
+    start = config.decoder_start_token_id
+    return int(config.pad_token_id if start is None else start)
 
 
 def _has_types(method: HeadMethod) -> bool:
@@ -141,7 +153,7 @@ def _pair(method: HeadMethod) -> str:
         after=list(frame.after),
         types=types if _has_types(method) else "",
         types_argument=", types" if _has_types(method) else "",
-        place=-1 if method.backbone.is_causal else 0,
+        place=-1 if method.backbone.is_causal or _is_shifted(method) else 0,
     )
 
 
@@ -152,5 +164,6 @@ def _token(config: TrialConfig, method: HeadMethod) -> str:
         after=list(text.frame.after),
         space='" " + ' if text.needs_space else "",
         unknown=text.unknown,
+        shift=" + 1" if _is_shifted(method) else "",
         reading=READINGS["last" if method.backbone.is_causal else config.backbone.word_piece],
     )

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tunekit.backbone import Backbone, Inputs
+from tunekit.backbone import Backbone
 from tunekit.config import ConfigError, TrainingConfig
 from tunekit.methods import Batch, Feature, Method, name_of, pad_rows
 from tunekit.methods.pieces import TextPieces
@@ -83,12 +83,9 @@ class HeadMethod(Method):
         """What is put before the text of `num_rows` rows: arguments of ``Backbone.encode``."""
         return {}
 
-    def hidden(self, inputs: Inputs) -> Tensor:
-        """Hidden states of the text [B, L, D]."""
-        return self.reader.encode(inputs, **self.steering(len(inputs.input_ids)))
-
     def logits(self, batch: Batch) -> Tensor:
-        states = self.hidden(batch.inputs)[batch.read_rows, batch.read_columns]
+        before = self.steering(len(batch.row_sizes))
+        states = self.reader.encode_at(batch.inputs, batch.read_rows, batch.read_columns, **before)
         if len(states) > len(batch.label_ids):
             sums = states.new_zeros(len(batch.label_ids), states.shape[-1]).index_add(0, batch.read_labels, states)
             states = sums / batch.read_labels.bincount(minlength=len(batch.label_ids))[:, None]

@@ -76,11 +76,14 @@ class TaggedFeature(Feature):
     """What stands before each word's label, for all words that the row shows."""
     longest_label: int = 0
     """Pieces of the longest label."""
+    num_shown: int = 0
+    """Pieces of demonstrations that are read anew with this row."""
 
     @property
     def length(self) -> int:
         """Pieces computed, at most."""
-        return len(self.input_ids) + sum(len(before) + self.longest_label for before in self.before_labels)
+        answers = sum(len(before) + self.longest_label for before in self.before_labels)
+        return self.num_shown + len(self.input_ids) + answers
 
     @property
     def question(self) -> Hashable:
@@ -178,7 +181,12 @@ class InContextLearning(Method):
 
     def encoding_key(self) -> Hashable:
         config = self.config
-        return ("icl", config.template, config.answer, self.strings, self.labels, self.max_length)
+        return ("icl", config.template, config.answer, self.strings, self.labels, self.max_length, self._num_shown)
+
+    @property
+    def _num_shown(self) -> int:
+        """Pieces of demonstrations that are read with each row; a causal model keeps what it has read."""
+        return 0 if self.backbone.is_causal else len(self.demonstrations)
 
     def encode_all(self, examples: Sequence[Example], *, language: str | None = None) -> list[tuple[Feature, ...]]:
         sentences = cast("Sequence[TokenExample]", examples)
@@ -200,6 +208,7 @@ class InContextLearning(Method):
             words=tuple(owned),
             before_labels=self.sheet.before_labels(words),
             longest_label=max(map(len, self.strings)),
+            num_shown=self._num_shown,
         )
 
     def _label_id(self, label: str) -> int:
@@ -225,7 +234,8 @@ class InContextLearning(Method):
 
     def logits(self, batch: Batch) -> Tensor:
         rows = cast(TaggedBatch, batch).rows
-        size = max(1, self._max_pieces // (len(self.demonstrations) + max(row.length for row in rows)))
+        seen = len(self.demonstrations) - self._num_shown + max(row.length for row in rows)
+        size = max(1, self._max_pieces // seen)
         scores = [self._tag(rows[start : start + size]) for start in range(0, len(rows), size)]
         return torch.cat([each for group in scores for each in group])
 
