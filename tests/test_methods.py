@@ -381,7 +381,9 @@ def test_p_tuning_v2_gives_what_peft_gives_with_the_same_weights(architecture: s
     inputs = method.collate(rows_of(method, examples_of("token"))).inputs
     found = peft(input_ids=inputs.input_ids, attention_mask=inputs.attention_mask).last_hidden_state
     real = inputs.attention_mask.bool()
-    torch.testing.assert_close(method.backbone.encode(inputs, prefix=method.prompt())[real], found[real], atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        method.backbone.encode(inputs, prefix=method.prompt())[real], found[real], atol=1e-5, rtol=0
+    )
 
 
 # Parameters
@@ -469,6 +471,15 @@ def test_the_piece_of_a_word_that_is_read_is_the_one_asked_for(word_piece: str, 
 def test_a_causal_model_always_reads_the_last_piece(word_piece: str) -> None:
     rows = encoder("xglm", is_causal=True, word_piece=word_piece)
     assert read(rows, "the 猫 unhappily", "xglm") == [["▁the"], ["猫"], ["ly"]]
+
+
+def test_a_decoder_that_passes_pieces_one_position_later_is_read_there() -> None:
+    rows = encoder(is_shifted=True)
+    assert read(rows, "the 猫 unhappily") == [["▁"], ["▁un"], ["happi"]]
+    assert read(encoder(is_shifted=True, word_piece="last"), "the 猫 unhappily") == [["▁"], ["▁un"], ["</s>"]]
+    tokens, row = pair_tokens("xlm-roberta", "the cat", "a dog", is_shifted=True)
+    assert row.reads == ((len(tokens) - 1,),)
+    assert rows.key != encoder().key
 
 
 def test_a_word_that_the_tokenizer_maps_to_nothing_is_unknown_and_still_predicted() -> None:

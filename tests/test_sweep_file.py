@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tunekit.config import ConfigError, to_json
+from tunekit.config import METHODS, ConfigError, to_json
 from tunekit.sweep import Dimension, Source, Sweep, load_sweep, parse_sweep
 
 EXAMPLE = """\
@@ -378,7 +378,7 @@ def test_a_mistake_at_the_top_is_one_clear_message(refusal: Callable[..., str], 
     ("arm", "parts"),
     [
         (None, ["arms.deep: expected keys and values, got None"]),
-        ({}, ["missing key 'method'", "finetune, prompt_tuning, ptuning_v2"]),
+        ({}, ["missing key 'method'", ", ".join(sorted(METHODS))]),
         ({"method": "fintune"}, ["unknown method 'fintune'; did you mean 'finetune'?"]),
         ({"method": "os:path"}, ["is no Method"]),
         ({"method": "nowhere.at.all:Method"}, ["cannot load method"]),

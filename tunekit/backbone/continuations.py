@@ -122,7 +122,7 @@ def scores_after(backbone: Backbone, parts: Sequence[Part], last: Tensor, candid
 
 
 def shared_scores(
-    backbone: Backbone, sentences: Inputs, questions: Inputs, owners: Tensor, candidates: Sequence[Pieces]
+    backbone: Backbone, sentences: Inputs, *, questions: Inputs, owners: Tensor, candidates: Sequence[Pieces]
 ) -> Tensor:
     """Log-likelihoods [Q, K] of the candidates after questions, each sentence being read once for all of its own."""
     sentence = encode_after(backbone, [], sentences)[1]

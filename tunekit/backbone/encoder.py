@@ -292,7 +292,7 @@ class Backbone(nn.Module):
             ConfigError: the backbone is not a causal model, or has no language-model head.
         """
         self._require("causal", what="the likelihood of what follows a shared sentence")
-        scores = shared_scores(self, sentences, questions, owners, candidates)
+        scores = shared_scores(self, sentences, questions=questions, owners=owners, candidates=candidates)
         return per_piece(scores, candidates) if normalise else scores
 
     def vocabulary_logits(self, states: Tensor, piece_ids: Tensor) -> Tensor:

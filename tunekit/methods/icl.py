@@ -16,9 +16,10 @@ Deliberate differences: demonstrations are written piece by piece just as the an
 on its neighbours, so that the model meets at its own turn what it was shown. Decoding is greedy, without beams.
 
 The papers leave unsaid how demonstrations are chosen (`choice`), and what the templates look like in detail
-(`template`, `answer`). A long sentence is cut into overlapping windows; the words that a window shows and another
-window answers are tagged too, and what is said of them is dropped. `max_length` counts a window with its answers, and
-so it does a demonstration: sentences of train that are longer are passed over.
+(`template`, `answer`). A summed likelihood favours labels of few pieces (O over B-LOC), hence `score` and `verbalizer`.
+A long sentence is cut into overlapping windows; the words that a window shows and another window answers are tagged
+too, and what is said of them is dropped. `max_length` counts a window with its answers, and so it does a demonstration:
+sentences of train that are longer are passed over.
 """
 
 from __future__ import annotations

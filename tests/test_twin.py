@@ -1,0 +1,118 @@
+"""LoRA and BitFit in a twin of the backbone: what they add, what they share with it, and what they leave alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from test_methods import FAMILIES_ONCE, make, rows_of, trained
+from tiny_models import backbone_of, examples_of
+
+from tunekit.backbone import Backbone, describe
+from tunekit.config import BackboneConfig, Locations
+from tunekit.methods import Method, count_parameters
+from tunekit.methods.twin import twin_of
+
+every_architecture = pytest.mark.parametrize("architecture", FAMILIES_ONCE)
+every_method = pytest.mark.parametrize("name", ["lora", "bitfit"])
+
+
+def known(name: str) -> Backbone:
+    return describe(BackboneConfig(name=name), Locations())
+
+
+def inputs_of(method: Method) -> Any:
+    return method.collate(rows_of(method, examples_of("token"))).inputs
+
+
+def disturb(method: Method) -> None:
+    """Move every trained parameter."""
+    with torch.no_grad():
+        for parameter in trained(method).values():
+            parameter.add_(torch.randn_like(parameter))
+
+
+@every_architecture
+def test_a_twin_has_modules_of_its_own_over_the_very_same_weights(architecture: str) -> None:
+    backbone = backbone_of(architecture)
+    twin = twin_of(backbone)
+    ours, theirs = dict(backbone.named_parameters()), dict(twin.named_parameters())
+    assert ours.keys() == theirs.keys()
+    assert all(theirs[name] is parameter for name, parameter in ours.items())
+    assert all(one is other for one, other in zip(backbone.buffers(), twin.buffers(), strict=True))
+    assert not set(map(id, backbone.modules())) & set(map(id, twin.modules()))
+    assert twin.tokenizer is backbone.tokenizer
+
+
+@every_method
+@every_architecture
+def test_training_starts_from_the_backbone_itself(name: str, architecture: str) -> None:
+    method = make(name, backbone_of(architecture)).eval()
+    inputs = inputs_of(method)
+    torch.testing.assert_close(method.reader.encode(inputs), method.backbone.encode(inputs), atol=1e-6, rtol=0)
+
+
+@every_method
+@every_architecture
+@pytest.mark.parametrize("dtype", ["fp32", "bf16"])
+def test_what_is_trained_changes_the_twin_and_not_the_backbone(name: str, architecture: str, dtype: str) -> None:
+    method = make(name, backbone_of(architecture, dtype=dtype)).eval()
+    inputs = inputs_of(method)
+    before = method.backbone.encode(inputs)
+    disturb(method)
+    assert torch.equal(method.backbone.encode(inputs), before)
+    real = inputs.attention_mask.bool()
+    assert (method.reader.encode(inputs) - before)[real].abs().amax(-1).min() > 1e-3
+
+
+@every_method
+def test_two_methods_on_one_backbone_do_not_feel_each_other(name: str) -> None:
+    backbone = backbone_of("xlm-roberta")
+    one, other = make(name, backbone).eval(), make(name, backbone).eval()
+    inputs = inputs_of(one)
+    before = one.reader.encode(inputs)
+    disturb(other)
+    assert torch.equal(one.reader.encode(inputs), before)
+
+
+@every_method
+def test_the_twin_follows_its_method_into_training_and_to_other_devices(name: str) -> None:
+    method = make(name, backbone_of("bert", dropout=0.5)).eval()
+    inputs = inputs_of(method)
+    assert torch.equal(method.reader.encode(inputs), method.reader.encode(inputs))
+    method.train()
+    assert not torch.equal(method.reader.encode(inputs), method.reader.encode(inputs))
+    method.to("meta")
+    assert {tensor.device.type for tensor in (*method.reader.parameters(), *method.reader.buffers())} == {"meta"}
+
+
+def test_lora_on_xlm_r_base_has_the_parameters_of_its_formula() -> None:
+    backbone = known("FacebookAI/xlm-roberta-base")
+    a_layer = 2 * 768 * 8
+    for targets, num_adapted in {"query_value": 2, "attention": 4}.items():
+        groups = count_parameters(make("lora", backbone, targets=targets)).groups
+        assert groups["adapter"] == 12 * num_adapted * a_layer
+    linear = count_parameters(make("lora", backbone, targets="linear")).groups["adapter"]
+    assert linear == 12 * (4 * a_layer + 2 * (768 + 3072) * 8)
+
+
+def test_bitfit_on_multilingual_bert_trains_every_bias_and_no_more() -> None:
+    backbone = known("google-bert/bert-base-multilingual-cased")
+    biases = [p.numel() for name, p in backbone.model.named_parameters() if name.endswith("bias")]
+    assert count_parameters(make("bitfit", backbone)).groups["adapter"] == sum(biases)
+
+
+def test_bitfit_gives_mt5_a_bias_for_every_linear_layer() -> None:
+    method = make("bitfit", backbone_of("mt5"))
+    layers = [m for m in method.backbone.model.modules() if isinstance(m, torch.nn.Linear)]
+    added = dict(method.adapter.named_parameters())
+    assert sorted(p.numel() for p in added.values()) == sorted(layer.out_features for layer in layers)
+    assert all(not p.any() for p in added.values())
+
+
+def test_adapters_carry_the_names_of_the_layers_that_they_stand_in() -> None:
+    names = trained(make("lora", backbone_of("bert"), rank=2)).keys()
+    assert "adapter.encoder.layer.0.attention.self.query.lora_A.default.weight" in names
+    names = trained(make("bitfit", backbone_of("bert", dtype="bf16"))).keys()
+    assert "adapter.encoder.layer.0.attention.self.query.bias" in names
