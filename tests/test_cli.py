@@ -431,7 +431,7 @@ def test_a_trial_stopped_alone_says_so_and_goes_on(tunekit: CommandLine) -> None
 def test_stopped_before_the_start_there_is_nothing_to_resume(
     tunekit: CommandLine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupt(*_: Any) -> None:
+    def interrupt(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("tunekit.check.check", interrupt)

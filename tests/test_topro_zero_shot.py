@@ -10,7 +10,7 @@ import pytest
 import torch
 from tiny_models import TAGS, backbone_of, examples_of, language_model_of, task_of
 
-from tunekit.backbone import Backbone
+from tunekit.backbone import Backbone, continuations
 from tunekit.backbone.inputs import EmbeddedRows
 from tunekit.config import ConfigError, TrainingConfig, build
 from tunekit.methods import Batch, Feature
@@ -99,6 +99,17 @@ def test_the_pieces_computed_fall_from_n_times_s_plus_p_to_s_plus_n_times_p(
     with counted(monkeypatch) as plain:
         logits(method, example)
     assert sum(plain) == len(words) * len(row.input_ids) + sum(sizes)
+
+
+@causal
+def test_how_questions_are_grouped_and_label_strings_are_cut_changes_no_logit(
+    architecture: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    method = make(architecture, verbalizer=SEVERAL)
+    together = logits(method, examples_of("token"))
+    monkeypatch.setattr(continuations, "LEAST_SAVED", 1)  # a group for every length of a question
+    monkeypatch.setattr(continuations, "MAX_SEEN", 1)  # one question's label strings at a time
+    torch.testing.assert_close(logits(method, examples_of("token")), together, atol=1e-4, rtol=0)
 
 
 def test_the_question_is_shared_up_to_the_asked_word() -> None:

@@ -84,7 +84,8 @@ class Config:
     position_marker: str | None = None
     """A sign such as "*" put before and after the asked word in the sentence; None marks nothing, as in the paper."""
     share_sentence: bool = False
-    """Encode a sentence once for all of its questions, which it then does not see: a variant, for encoders."""
+    """Encode a sentence once for all of its questions, which it then does not see: a variant, for encoders. A row of
+    `batch_size` is then a sentence, not a prompt."""
 
     def __post_init__(self) -> None:
         marker = self.position_marker
