@@ -92,7 +92,7 @@ def main() -> None:
     print(f"`python {' '.join(sys.argv)}`\n\n{_conditions()}")
     for shape in words.shapes:
         for phase in words.phases:
-            bench = Bench(shape, words)
+            bench = Bench(shape, phase, words)
             runs = bench.rounds(bench.predicting() if phase == "predict" else bench.training())
             print(f"\n{shape}, {phase}: {bench.facts(phase)}\n\n{_table(runs, phase)}", flush=True)
 
@@ -100,16 +100,17 @@ def main() -> None:
 class Bench:
     """One shape: its model, its prompts, and every way of asking them."""
 
-    def __init__(self, shape: str, words: argparse.Namespace) -> None:
-        self._words = words
+    def __init__(self, shape: str, phase: str, words: argparse.Namespace) -> None:
+        self._words, self._shape = words, shape
         self._tokenizer: Any = AutoTokenizer.from_pretrained(words.model)
-        self._model = _model(shape, words.model)
         self._task = _Recorder.of_folder(words)
-        self._ours = self.learner()
-        self._method: Any = self._ours.method
+        # Training begins from a model of its own each time, one in memory at once; here it only makes the rows.
+        self._model = self._fresh("tiny" if phase == "train" else shape)
+        self._ours = self.learner(self._model)
+        method: Any = self._ours.method
         self._languages = tuple(words.languages)
         self._rows = {name: self._ours.encoded("test", name).rows for name in self._languages}
-        self._pieces = torch.tensor(self._method.verbalizer.piece_ids)
+        self._pieces = torch.tensor(method.verbalizer.piece_ids)
 
     def facts(self, phase: str) -> str:
         """What is asked."""
@@ -121,10 +122,14 @@ class Bench:
         texts = f"{self._words.sentences} sentences in each of {' '.join(self._languages)}"
         return f"{len(rows)} prompts ({different} different, {mean:.0f} pieces on average) of {texts}"
 
-    def learner(self, *, copied: bool = False, dtype: Any = "fp32", batch_size: int = BATCH, **options: Any) -> Learner:
-        """tunekit's own, on the model's weights or, where they are to change, on a copy of them."""
-        shared = {} if copied else {id(parameter): parameter for parameter in self._model.parameters()}
-        words, model = self._words, copy.deepcopy(self._model, shared)
+    def _fresh(self, shape: str | None = None) -> Any:
+        """The model as it is before any update."""
+        return _model(shape or self._shape, self._words.model)
+
+    def learner(self, model: Any, *, dtype: Any = "fp32", batch_size: int = BATCH, **options: Any) -> Learner:
+        """tunekit's own, with the weights of `model`, which itself stays as transformers made it."""
+        words, weights = self._words, {id(parameter): parameter for parameter in model.parameters()}
+        model = copy.deepcopy(model, weights)  # modules of its own around the same weights
         config = TrialConfig(
             task=self._task.config,
             backbone=BackboneConfig(name="model", dtype=dtype),
@@ -156,7 +161,7 @@ class Bench:
 
     def predicting(self) -> dict[str, Callable[[], Run]]:
         """By name, what answers all prompts once."""
-        sharing = self.learner(share_sentence=True)
+        sharing = self.learner(self._model, share_sentence=True)
         ways = {
             STRAIGHTFORWARD: lambda: self._answered(self._straightforward, self._words.slow_prompts),
             EXPERT: lambda: self._answered(self._expert, None),
@@ -165,7 +170,7 @@ class Bench:
             SHARING: lambda: self._evaluated(sharing),
         }
         if self._words.bf16:
-            half = self.learner(copied=True, dtype="bf16")
+            half = self.learner(self._fresh(), dtype="bf16")
             ways[BF16] = lambda: self._evaluated(half)
         return ways
 
@@ -184,7 +189,7 @@ class Bench:
         return torch.cat([self._full(self._model, rows[i : i + SLOW_BATCH]) for i in range(0, len(rows), SLOW_BATCH)])
 
     def _expert(self, rows: Sequence[Feature]) -> Tensor:
-        logits = torch.empty(len(rows), len(self._method.labels))
+        logits = torch.empty(len(rows), len(self._task.labels))
         for step in plan.steps(range(len(rows)), [row.length for row in rows], max_pieces=CPU_EVALUATION_PIECES):
             logits[list(step)] = self._at_mask(self._model, [rows[row] for row in step])
         return logits
@@ -238,9 +243,9 @@ class Bench:
         return {
             STRAIGHTFORWARD: lambda: self._updated(self._slow_parts, self._full),
             EXPERT: lambda: self._updated(self._sorted_parts, self._at_mask),
-            OURS: lambda: self._trained(self.learner(copied=True)),
-            PLAIN: lambda: _without_products(lambda: self._trained(self.learner(copied=True))),
-            SHARING: lambda: self._trained(self.learner(copied=True, batch_size=sentences, share_sentence=True)),
+            OURS: self._trained,
+            PLAIN: lambda: _without_products(self._trained),
+            SHARING: lambda: self._trained(batch_size=sentences, share_sentence=True),
         }
 
     @staticmethod
@@ -254,7 +259,7 @@ class Bench:
         parts_of: Callable[[list[Feature]], list[list[Feature]]],
         logits_of: Callable[[Any, Sequence[Feature]], Tensor],
     ) -> Run:
-        model, updates = copy.deepcopy(self._model), self._updates(self._ours)
+        model, updates = self._fresh(), self._updates(self._ours)
         peak = TrainingConfig().learning_rate
         optimizer = torch.optim.AdamW(model.parameters(), lr=peak, weight_decay=0.0, eps=1e-8, fused=True)
         losses, started = [], time.process_time()
@@ -264,7 +269,7 @@ class Bench:
             for part in parts_of(rows):
                 gold = torch.tensor([row.label_ids[0] for row in part])
                 loss = torch.nn.functional.cross_entropy(logits_of(model, part), gold, reduction="sum") / len(rows)
-                loss.backward()
+                loss.backward()  # type: ignore[no-untyped-call]
                 total += loss.item()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.param_groups[0]["lr"] = peak * (len(updates) - number) / len(updates)
@@ -282,7 +287,8 @@ class Bench:
         budget = TrainingConfig().tokens_per_step
         return [[rows[i] for i in step] for step in plan.steps(range(len(rows)), lengths, max_pieces=budget)]
 
-    def _trained(self, learner: Learner) -> Run:
+    def _trained(self, **changes: Any) -> Run:
+        learner = self.learner(self._fresh(), **changes)
         num_prompts = sum(len(row.label_ids) for rows in self._updates(learner) for row in rows)
         started = time.process_time()
         loss = learner.train_epoch(1)
@@ -314,12 +320,15 @@ class _Recorder(Task):
 
 def _model(shape: str, folder: Path) -> Any:
     """A masked language model from transformers, in fp32 and without dropout."""
-    off = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    off: dict[str, Any] = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    masked: Any = AutoModelForMaskedLM  # transformers leaves it half typed
     if shape == "mini":
-        return AutoModelForMaskedLM.from_pretrained(folder, dtype=torch.float32, **off).eval()
+        return masked.from_pretrained(folder, dtype=torch.float32, **off).eval()
     torch.manual_seed(0)
-    config: Any = AutoConfig.for_model(**{**shape_of("xlm-roberta-base").to_dict(), **off})  # type: ignore[union-attr]
-    return AutoModelForMaskedLM.from_config(config).float().eval()
+    settings: dict[str, Any] = cast(Any, shape_of("xlm-roberta-base")).to_dict()
+    if shape == "tiny":
+        off |= {"hidden_size": 12, "num_hidden_layers": 1, "intermediate_size": 12}
+    return masked.from_config(AutoConfig.for_model(**{**settings, **off})).eval()
 
 
 @contextlib.contextmanager
