@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # A shell's background jobs ignore Ctrl-C, and so would every process that a test starts and interrupts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup would have it ignored
 
 # A busy machine is no failure.
 settings.register_profile("tunekit", deadline=None)
