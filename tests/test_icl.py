@@ -13,8 +13,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
 from tunekit.backbone import Backbone
-from tunekit.backbone.incremental import padded
-from tunekit.backbone.inputs import EmbeddedRows
+from tunekit.backbone.inputs import EmbeddedRows, padded
 from tunekit.config import ConfigError, TrainingConfig, build
 from tunekit.methods.demonstrations import Sheet, choose
 from tunekit.methods.icl import Config, InContextLearning, TaggedFeature

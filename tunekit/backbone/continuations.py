@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from tunekit.backbone import t5
-from tunekit.backbone.inputs import Inputs
+from tunekit.backbone.inputs import Inputs, padded
 from tunekit.backbone.shared import Part, encode_after
 from tunekit.backbone.vocabulary import Vocabulary
 
@@ -53,11 +53,7 @@ class CandidateTree:
 
     def stem_rows(self, device: torch.device) -> Inputs:
         """The stems, [R, T], that the model reads after each text."""
-        length = max(map(len, self.stems))
-        # What fills a row is not attended to, so any piece will do.
-        ids = [(*stem, *(stem[0],) * (length - len(stem))) for stem in self.stems]
-        mask = [(*(1,) * len(stem), *(0,) * (length - len(stem))) for stem in self.stems]
-        return Inputs(torch.tensor(ids, device=device), torch.tensor(mask, device=device))
+        return padded(self.stems, pad_id=self.stems[0][0]).to(device)  # unattended to, so any piece will do
 
     def node_states(self, last: Tensor, stems: Tensor) -> Tensor:
         """States [B, N, D] that predict what follows each node, of the text's [B, D] and the stems' [B, R, T, D]."""

@@ -13,8 +13,7 @@ from torch import Tensor
 
 from tunekit.backbone import t5
 from tunekit.backbone.continuations import CandidateTree, Pieces, score
-from tunekit.backbone.incremental import padded
-from tunekit.backbone.inputs import Inputs
+from tunekit.backbone.inputs import Inputs, padded
 
 if TYPE_CHECKING:
     from tunekit.backbone.encoder import Backbone

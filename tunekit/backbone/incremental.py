@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from tunekit.backbone.continuations import Pieces, scores_after
-from tunekit.backbone.inputs import Inputs
+from tunekit.backbone.inputs import padded
 from tunekit.backbone.shared import Context, Part, encode_after
 
 if TYPE_CHECKING:
@@ -81,11 +81,3 @@ def _joined(first: Context, second: Context) -> Context:
         for (keys, values), (more_keys, more_values) in zip(first.layers, second.layers, strict=True)
     )
     return Context(layers, torch.cat([first.mask, second.mask], dim=1))
-
-
-def padded(strings: Sequence[Pieces], pad_id: int) -> Inputs:
-    """Strings of pieces as rows on the CPU, filled on the right."""
-    length = max(1, *map(len, strings))
-    ids = [(*string, *(pad_id,) * (length - len(string))) for string in strings]
-    mask = [(*(1,) * len(string), *(0,) * (length - len(string))) for string in strings]
-    return Inputs(torch.tensor(ids), torch.tensor(mask))

@@ -5,6 +5,7 @@ Shapes: B rows, L pieces of text, P prompt positions, D width, H heads, Dh width
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -65,3 +66,11 @@ class EmbeddedRows:
     """[B, L]; None is all zero."""
     past: Cache | None = None
     """Keys and values of S positions that stand before every row."""
+
+
+def padded(strings: Sequence[tuple[int, ...]], pad_id: int) -> Inputs:
+    """Strings of pieces as rows on the CPU, filled on the right."""
+    length = max(1, *map(len, strings))
+    ids = [(*string, *(pad_id,) * (length - len(string))) for string in strings]
+    mask = [(*(1,) * len(string), *(0,) * (length - len(string))) for string in strings]
+    return Inputs(torch.tensor(ids), torch.tensor(mask))

@@ -19,10 +19,11 @@ import torch
 from torch import Tensor, nn
 
 from tunekit.backbone import Backbone, Inputs
-from tunekit.config import METHODS, ConfigError, TrainingConfig, lookup
+from tunekit.backbone.inputs import padded
+from tunekit.config import METHODS, ConfigError, DataError, TrainingConfig, lookup, nearest
 from tunekit.tasks import Example, PairExample, Task
 
-__all__ = ["Batch", "Feature", "Method", "ParameterCount", "count_parameters", "pad_rows"]
+__all__ = ["Batch", "Feature", "LabelIds", "Method", "ParameterCount", "count_parameters", "pad_rows"]
 
 FAMILIES = ("encoder", "causal", "encoder-decoder")
 """Kinds of backbone (`Backbone.family`), in the order in which messages name them."""
@@ -253,6 +254,20 @@ class Method(nn.Module):
             )
 
 
+class LabelIds(dict[str, int]):
+    """Each label's place in the inventory.
+
+    Raises:
+        DataError: a label is asked for that is not there.
+    """
+
+    def __init__(self, labels: Sequence[str]) -> None:
+        super().__init__((label, index) for index, label in enumerate(labels))
+
+    def __missing__(self, label: str) -> int:
+        raise DataError(f"label {label!r} is not one of the task's; {nearest(label, self)}")
+
+
 def name_of(method: type[Method]) -> str:
     """The name that `method` is registered under, else that of its class.
 
@@ -265,19 +280,11 @@ def name_of(method: type[Method]) -> str:
 
 def pad_rows(features: Sequence[Feature], pad_id: int) -> Inputs:
     """The rows as tensors [B, L], L being the longest, filled on the right."""
-    length = max(f.length for f in features)
-    fills = [length - f.length for f in features]
-    types = None
-    if any(f.token_type_ids is not None for f in features):
-        filled = [
-            (*(f.token_type_ids or (0,) * f.length), *(0,) * fill) for f, fill in zip(features, fills, strict=True)
-        ]
-        types = torch.tensor(filled)
-    return Inputs(
-        input_ids=torch.tensor([(*f.input_ids, *(pad_id,) * n) for f, n in zip(features, fills, strict=True)]),
-        attention_mask=torch.tensor([(*(1,) * f.length, *(0,) * n) for f, n in zip(features, fills, strict=True)]),
-        token_type_ids=types,
-    )
+    rows = padded([f.input_ids for f in features], pad_id)
+    if all(f.token_type_ids is None for f in features):
+        return rows
+    types = [f.token_type_ids or (0,) * len(f.input_ids) for f in features]
+    return dataclasses.replace(rows, token_type_ids=padded(types, 0).input_ids)
 
 
 @dataclass(frozen=True)

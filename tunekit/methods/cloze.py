@@ -22,8 +22,8 @@ import torch
 from torch import Tensor
 
 from tunekit.backbone import Backbone
-from tunekit.config import ConfigError, DataError, TrainingConfig, nearest
-from tunekit.methods import Batch, Feature, Method
+from tunekit.config import ConfigError, TrainingConfig
+from tunekit.methods import Batch, Feature, LabelIds, Method
 from tunekit.methods.rows import fit_pair, windows
 from tunekit.methods.templates import Rendered, Template, Writer
 from tunekit.methods.verbalizers import MultiToken, Verbalizer, label_strings
@@ -69,14 +69,14 @@ class ClozeMethod(Method):
         prompt = ("prompt",) if self.soft_prompt_length else ()
         self.template.require((*_SLOTS[self.kind], "mask", *prompt))
         self.writer = self.make_writer(self.template)
-        self._check_room()
+        self.check_room(self.writer)
         words = self.default_words() if config.verbalizer is None else config.verbalizer
         self.strings: tuple[tuple[int, ...], ...] = ()
         if backbone.family == "encoder":
             self.verbalizer = self.make_verbalizer(words)
         else:
             self.strings = label_strings(words, self.labels, backbone.tokenizer)
-        self._label_ids = {label: index for index, label in enumerate(self.labels)}
+        self.label_ids = LabelIds(self.labels)
 
     def default_template(self) -> str:
         """The template where the config names none."""
@@ -207,31 +207,22 @@ class ClozeMethod(Method):
         return ClozeFeature(
             input_ids=row.input_ids,
             token_type_ids=row.token_type_ids,
-            label_ids=(self.label_id(label),),
+            label_ids=(self.label_ids[label],),
             reads=((row.mask,),),
             words=() if word is None else (word,),
             truncated=truncated,
             prompt=row.prompt,
         )
 
-    def label_id(self, label: str) -> int:
-        """The label's place in the inventory.
-
-        Raises:
-            DataError: it is not there.
-        """
-        try:
-            return self._label_ids[label]
-        except KeyError:
-            raise DataError(f"label {label!r} is not one of the task's; {nearest(label, self._label_ids)}") from None
-
-    def _check_room(self) -> None:
+    def check_room(self, writer: Writer) -> None:
         """Refuse a template that leaves no room for text; without a tokenizer nothing can be said."""
-        if self.backbone.tokenizer is not None and self.room < LEAST_ROOM:
-            least = self.max_length - self.room + LEAST_ROOM
+        if self.backbone.tokenizer is None:
+            return
+        taken = writer.overhead + self.marker_size
+        if self.max_length < taken + LEAST_ROOM:
             raise ConfigError(
-                f"max_length is {self.max_length}, must be at least {least}: the template {self.template.text!r} "
-                f"takes {least - LEAST_ROOM} pieces itself"
+                f"max_length is {self.max_length}, must be at least {taken + LEAST_ROOM}: the template "
+                f"{writer.template.text!r} takes {taken} pieces itself"
             )
 
 

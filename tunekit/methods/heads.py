@@ -53,9 +53,8 @@ class HeadMethod(Method):
     """A method whose labels are read from the backbone's last hidden states by a :class:`Head`.
 
     A subclass says what stands before the text (`steering`) or which backbone reads it (`reader`); its Config has a
-    `head_dropout`. Pairs are read at the
-    first piece (causal: the last), words at the piece that `word_piece` says (causal: the last); `RowEncoder` has the
-    details.
+    `head_dropout`. Pairs are read at the first piece (causal: the last), words at the piece that `word_piece` says
+    (causal: the last); `RowEncoder` has the details.
     """
 
     def __init__(
@@ -92,12 +91,23 @@ class HeadMethod(Method):
         logits: Tensor = self.head(states)
         return logits
 
-    def require_prompt_in_peft(self) -> None:
-        """Refuse what peft does otherwise with a prompt before the text.
+    def prompt_in_peft(self, config_class: Any) -> Any:
+        """The configuration with which peft puts the same prompt before the text.
 
         Raises:
-            ConfigError: the backbone's family, or a pair whose texts are told apart by segments.
+            ConfigError: peft would not: the backbone's family, or a pair whose texts are told apart by segments.
         """
+        self._require_prompt_in_peft()
+        return config_class(
+            task_type="FEATURE_EXTRACTION",
+            inference_mode=True,
+            num_virtual_tokens=self.prompt_length,
+            token_dim=self.backbone.hidden_size,
+            num_layers=self.backbone.num_layers,
+            num_attention_heads=self.backbone.num_heads,
+        )
+
+    def _require_prompt_in_peft(self) -> None:
         name, model, text = name_of(type(self)), self.backbone.name, TextPieces(self.backbone.tokenizer)
         if self.backbone.family == "encoder-decoder":
             raise ConfigError(

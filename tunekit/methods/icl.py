@@ -34,10 +34,11 @@ from torch import Tensor
 from tunekit.backbone import Backbone
 from tunekit.backbone.continuations import per_piece
 from tunekit.backbone.growing_decoder import GrowingDecoder
-from tunekit.backbone.incremental import GrowingRows, context_of, padded
+from tunekit.backbone.incremental import GrowingRows, context_of
+from tunekit.backbone.inputs import padded
 from tunekit.backbone.shared import Context
-from tunekit.config import ConfigError, DataError, TrainingConfig, nearest, require
-from tunekit.methods import Batch, Feature, Method
+from tunekit.config import ConfigError, TrainingConfig, nearest, require
+from tunekit.methods import Batch, Feature, LabelIds, Method
 from tunekit.methods.answers import Pieces, Score, following
 from tunekit.methods.demonstrations import Choice, Sheet, choose
 from tunekit.methods.rows import windows
@@ -119,7 +120,7 @@ class InContextLearning(Method):
         template, answer = Template(config.template), Template(config.answer)
         self.strings = following(self._words(config.verbalizer), answer, backbone.tokenizer, config.score)
         self.sheet = Sheet(template, answer, backbone.tokenizer, self.strings)
-        self._label_ids = {label: index for index, label in enumerate(self.labels)}
+        self._label_ids = LabelIds(self.labels)
         self._max_pieces = training.tokens_per_step
         self._context: Context | None = None
         if backbone.tokenizer is not None:
@@ -204,19 +205,13 @@ class InContextLearning(Method):
         return TaggedFeature(
             input_ids=self.sheet.opening(words),
             token_type_ids=None,
-            label_ids=tuple(self._label_id(example.labels[word]) for word in owned),
+            label_ids=tuple(self._label_ids[example.labels[word]] for word in owned),
             reads=tuple((word - start,) for word in owned),
             words=tuple(owned),
             before_labels=self.sheet.before_labels(words),
             longest_label=max(map(len, self.strings)),
             num_shown=self._num_shown,
         )
-
-    def _label_id(self, label: str) -> int:
-        try:
-            return self._label_ids[label]
-        except KeyError:
-            raise DataError(f"label {label!r} is not one of the task's; {nearest(label, self._label_ids)}") from None
 
     def collate(self, features: Sequence[Feature]) -> Batch:
         rows = tuple(cast("Sequence[TaggedFeature]", features))

@@ -28,7 +28,6 @@ from torch import Tensor, nn
 from tunekit.backbone import Backbone
 from tunekit.config import ConfigError, TrainingConfig, nearest, require
 from tunekit.methods import Batch, Feature
-from tunekit.methods.cloze import LEAST_ROOM
 from tunekit.methods.cue_words import CUE_WORDS
 from tunekit.methods.multilingual import (
     LanguageBatch,
@@ -97,7 +96,8 @@ class PCT(MultilingualCloze):
         asked = (*self.drawn_languages, *(targets if config.inference_template == "own" else ()))
         writers = {name: self.make_writer(Template(self._template(name))) for name in asked}
         self.writers = {**writers, source: self.writer}
-        self._check_rooms()
+        for writer in self.writers.values():
+            self.check_room(writer)
 
     @property
     def num_computed(self) -> int:
@@ -137,18 +137,6 @@ class PCT(MultilingualCloze):
             ((row,),) = self.encode_pairs([pair], self.writers[self.drawn_languages[index]])
             rows.append(widened(row, LanguageFeature, language=place))
         return super().collate(rows)
-
-    def _check_rooms(self) -> None:
-        """Refuse a template that leaves no room for text; the source language's is checked already."""
-        if self.backbone.tokenizer is None:
-            return
-        for writer in self.writers.values():
-            least = writer.overhead + LEAST_ROOM
-            if self.max_length < least:
-                raise ConfigError(
-                    f"max_length is {self.max_length}, must be at least {least} for the template "
-                    f"{writer.template.text!r}"
-                )
 
     def _template(self, language: str) -> str:
         """The template with the cue words of `language`."""

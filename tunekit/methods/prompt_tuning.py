@@ -58,18 +58,9 @@ class PromptTuning(HeadMethod):
         return {"prompt": self.prompt}
 
     def peft_adapter(self) -> tuple[Any, dict[str, Tensor]]:
-        from peft import PromptTuningConfig, TaskType
+        from peft import PromptTuningConfig
 
-        self.require_prompt_in_peft()
-        config = PromptTuningConfig(
-            task_type=TaskType.FEATURE_EXTRACTION,
-            inference_mode=True,
-            num_virtual_tokens=self.prompt_length,
-            token_dim=self.backbone.hidden_size,
-            num_layers=self.backbone.num_layers,
-            num_attention_heads=self.backbone.num_heads,
-        )
-        return config, {"prompt_embeddings": self.prompt.detach()}
+        return self.prompt_in_peft(PromptTuningConfig), {"prompt_embeddings": self.prompt.detach()}
 
     def _start(self, config: Any) -> Tensor:
         """The vectors' first values [P, D]."""

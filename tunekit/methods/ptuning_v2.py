@@ -105,18 +105,9 @@ class PTuningV2(HeadMethod):
         return {"prefix": self.prefix(num_rows)}
 
     def peft_adapter(self) -> tuple[Any, dict[str, Tensor]]:
-        from peft import PrefixTuningConfig, TaskType
+        from peft import PrefixTuningConfig
 
-        self.require_prompt_in_peft()
-        config = PrefixTuningConfig(
-            task_type=TaskType.FEATURE_EXTRACTION,
-            inference_mode=True,
-            num_virtual_tokens=self.prompt_length,
-            token_dim=self.backbone.hidden_size,
-            num_layers=self.backbone.num_layers,
-            num_attention_heads=self.backbone.num_heads,
-        )
-        return config, {"prompt_embeddings": self.prompt.states().detach()}
+        return self.prompt_in_peft(PrefixTuningConfig), {"prompt_embeddings": self.prompt.states().detach()}
 
     def prefix(self, batch_size: int) -> Prefix:
         """The trained prefix; while training with `prefix_dropout` a different part of it for each row."""

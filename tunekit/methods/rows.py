@@ -11,8 +11,7 @@ from collections.abc import Hashable, Sequence
 from functools import cached_property
 from typing import Any, cast
 
-from tunekit.config import DataError, nearest
-from tunekit.methods import Feature
+from tunekit.methods import Feature, LabelIds
 from tunekit.methods.pieces import TextPieces
 from tunekit.tasks import Example, PairExample, TokenExample
 
@@ -58,7 +57,7 @@ class RowEncoder:
     ) -> None:
         self._text = TextPieces(tokenizer)
         self._kind = kind
-        self._label_ids = {label: index for index, label in enumerate(labels)}
+        self._label_ids = LabelIds(labels)
         self._max_length = max_length
         self._reading = "last" if is_causal else (word_piece if kind == "token" else "first")
         self._is_causal = is_causal
@@ -101,7 +100,7 @@ class RowEncoder:
         return Feature(
             input_ids=ids,
             token_type_ids=types if self._has_segments and any(types) else None,
-            label_ids=(self._label(example.label),),
+            label_ids=(self._label_ids[example.label],),
             reads=((len(ids) - 1 if self._is_causal or self._shift else 0,),),
             words=(),
             truncated=num_a < len(a) or num_b < len(b),
@@ -111,7 +110,7 @@ class RowEncoder:
 
     def _sentence(self, example: TokenExample) -> tuple[Feature, ...]:
         words = [self._words[word] for word in example.words]
-        labels = [self._label(label) for label in example.labels]
+        labels = [self._label_ids[label] for label in example.labels]
         sizes = [len(pieces) for pieces, _ in words]
         return tuple(
             self._window(words[start:end], [w - start for w in owned], labels, start)
@@ -160,12 +159,6 @@ class RowEncoder:
             return (0,)
         blanks = self._text.blanks(pieces)
         return (blanks.index(False) if False in blanks else 0,)
-
-    def _label(self, label: str) -> int:
-        try:
-            return self._label_ids[label]
-        except KeyError:
-            raise DataError(f"label {label!r} is not one of the task's; {nearest(label, self._label_ids)}") from None
 
     @cached_property
     def _capacity(self) -> int:

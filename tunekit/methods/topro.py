@@ -36,20 +36,20 @@ The paper leaves unsaid what the prompt of a word looks like that is longer than
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 from torch import Tensor
 
 from tunekit.backbone import Backbone
 from tunekit.config import ConfigError, TrainingConfig, require
-from tunekit.methods import Batch, Feature
-from tunekit.methods.cloze import ClozeMethod, MultiToken
-from tunekit.methods.shared_sentence import SharedBatch, SharedFeature, collate_shared, shared_feature, shared_states
-from tunekit.tasks import Task, TokenExample
+from tunekit.methods import Batch
+from tunekit.methods.cloze import MultiToken
+from tunekit.methods.shared_sentence import SharedBatch, SharedSentenceMethod
+from tunekit.tasks import Task
 
 ENTITIES = {
     "B-LOC": "location", "B-ORG": "organisation", "B-PER": "person", "I-LOC": "place", "I-ORG": "body",
@@ -97,7 +97,7 @@ class Config:
             )
 
 
-class ToPro(ClozeMethod):
+class ToPro(SharedSentenceMethod):
     """A cloze question for each word."""
 
     Config: ClassVar[type] = Config
@@ -108,6 +108,7 @@ class ToPro(ClozeMethod):
         self, config: Any, *, backbone: Backbone, task: Task, training: TrainingConfig, word_piece: str
     ) -> None:
         super().__init__(config, backbone=backbone, task=task, training=training, word_piece=word_piece)
+        self.shares_sentence = bool(config.share_sentence)
         if backbone.family != "encoder":
             where = f"left out on {backbone.name!r}, an encoder-decoder"
             require(not config.share_sentence, "share_sentence", True, f"{where}: only an encoder shares a sentence")
@@ -136,26 +137,11 @@ class ToPro(ClozeMethod):
             return {label: label for label in self.labels}
         return words_for(self.labels)
 
-    # Rows that share a sentence
-
-    def encode_sentences(self, examples: Sequence[TokenExample]) -> list[tuple[Feature, ...]]:
-        if not self.config.share_sentence:
-            return super().encode_sentences(examples)
-        pieces = self.pieces_of_words(examples)
-        return [tuple(self._shared_rows(example, pieces)) for example in examples]
-
-    def _shared_rows(self, example: TokenExample, pieces: Mapping[str, tuple[int, ...]]) -> Iterator[SharedFeature]:
-        for start, asked, texts in self.windows_of([pieces[word] for word in example.words]):
-            rows = [self.write_question(texts, word - start, pieces[example.words[word]]) for word in asked]
-            yield shared_feature(rows, [self.label_id(example.labels[word]) for word in asked], asked)
-
-    def collate(self, features: Sequence[Feature]) -> Batch:
-        if not self.config.share_sentence:
-            return super().collate(features)
-        return collate_shared(cast("Sequence[SharedFeature]", features), self.backbone.pad_id)
-
     def states(self, batch: Batch) -> Tensor:
-        return shared_states(self.backbone, batch) if isinstance(batch, SharedBatch) else super().states(batch)
+        if not isinstance(batch, SharedBatch):
+            return super().states(batch)
+        reads = (batch.read_rows, batch.read_columns)
+        return self.backbone.encode_shared(batch.inputs, batch.questions, batch.owners, reads)
 
     def encoding_key(self) -> Hashable:
         return super().encoding_key(), self.config.position_marker, self.config.share_sentence

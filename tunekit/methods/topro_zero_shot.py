@@ -22,20 +22,19 @@ its end-of-text piece.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar, cast
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from torch import Tensor
 
 from tunekit.backbone import Backbone
 from tunekit.config import TrainingConfig
-from tunekit.methods import Batch, Feature
+from tunekit.methods import Batch
 from tunekit.methods.answers import Score, following
-from tunekit.methods.cloze import ClozeMethod
-from tunekit.methods.shared_sentence import SharedBatch, SharedFeature, collate_shared, shared_feature
-from tunekit.methods.topro import KNOWN, OTHER
-from tunekit.tasks import Task, TokenExample
+from tunekit.methods.shared_sentence import SharedBatch, SharedSentenceMethod
+from tunekit.methods.topro import template_for, words_for
+from tunekit.tasks import Task
 
 _HERE = -1
 """Stands for the asked word where only its place is wanted."""
@@ -53,7 +52,7 @@ class Config:
     """Log-likelihood of a label's string, or that divided by its number of pieces."""
 
 
-class ToProZeroShot(ClozeMethod):
+class ToProZeroShot(SharedSentenceMethod):
     """Each word is asked about in a text of its own, and the labels' strings are scored."""
 
     Config: ClassVar[type] = Config
@@ -75,12 +74,10 @@ class ToProZeroShot(ClozeMethod):
             )
 
     def default_template(self) -> str:
-        found = next((template for template, words in KNOWN if words.keys() >= set(self.labels)), OTHER)
-        return found.replace(" | ", " ").partition("{mask}")[0] + "{mask}"
+        return template_for(self.labels).replace(" | ", " ").partition("{mask}")[0] + "{mask}"
 
     def default_words(self) -> Mapping[str, str]:
-        known = next((words for _, words in KNOWN if words.keys() >= set(self.labels)), {})
-        return {label: known.get(label, label) for label in self.labels}
+        return words_for(self.labels)
 
     def logits(self, batch: Batch) -> Tensor:
         normalise = self.config.score == "mean"
@@ -94,21 +91,5 @@ class ToProZeroShot(ClozeMethod):
     def encoding_key(self) -> Hashable:
         return super().encoding_key(), self.shares_sentence
 
-    def encode_sentences(self, examples: Sequence[TokenExample]) -> list[tuple[Feature, ...]]:
-        if not self.shares_sentence:
-            return super().encode_sentences(examples)
-        pieces = self.pieces_of_words(examples)
-        return [tuple(self._shared_rows(example, pieces)) for example in examples]
-
-    def _shared_rows(self, example: TokenExample, pieces: Mapping[str, tuple[int, ...]]) -> Iterator[SharedFeature]:
-        """One row for each window of the sentence: mostly there is one."""
-        for start, asked, texts in self.windows_of([pieces[word] for word in example.words]):
-            cut = self.write_question(texts, 0, (_HERE,)).input_ids.index(_HERE)
-            rows = [self.write_question(texts, word - start, pieces[example.words[word]]) for word in asked]
-            label_ids = [self.label_id(example.labels[word]) for word in asked]
-            yield shared_feature([replace(row, shared=cut) for row in rows], label_ids, asked)
-
-    def collate(self, features: Sequence[Feature]) -> Batch:
-        if not self.shares_sentence:
-            return super().collate(features)
-        return collate_shared(cast("Sequence[SharedFeature]", features), self.backbone.pad_id)
+    def shared_end(self, texts: Sequence[tuple[int, ...]]) -> int:
+        return self.write_question(texts, 0, (_HERE,)).input_ids.index(_HERE)
