@@ -28,13 +28,15 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 import tunekit
-from tunekit import plan, tasks, toy_backbones
+from tunekit import tasks
 from tunekit.backbone import Backbone, load
-from tunekit.config import BackboneConfig, Locations, TaskConfig, TrainingConfig
-from tunekit.learning import CPU_EVALUATION_PIECES
 from tunekit.methods import Feature
 from tunekit.methods.topro_zero_shot import Config, ToProZeroShot
 from tunekit.tasks import Task, TokenExample
+from tunekit.toy import backbones as toy_backbones
+from tunekit.training import schedule as plan
+from tunekit.training.learner import CPU_EVALUATION_PIECES
+from tunekit.trial import BackboneConfig, Locations, TaskConfig, TrainingConfig
 
 LANGUAGE = "alo"
 BEFORE, AFTER = 4, 6

@@ -41,15 +41,17 @@ from transformers import AutoConfig, AutoModelForMaskedLM, AutoTokenizer
 from transformers import logging as transformers_logging
 
 import tunekit
-from tunekit import plan, tasks
-from tunekit.backbone import Backbone, products
+from tunekit import tasks
+from tunekit.backbone import Backbone
+from tunekit.backbone import linear as products
 from tunekit.backbone.shapes import shape_of
 from tunekit.backbone.vocabulary import taken_apart
-from tunekit.config import BackboneConfig, Locations, TaskConfig, TrainingConfig, TrialConfig
-from tunekit.learning import CPU_EVALUATION_PIECES, Learner
 from tunekit.methods import Feature, pad_rows
 from tunekit.tasks import Example, Task
-from tunekit.worker import Worker
+from tunekit.training import schedule as plan
+from tunekit.training.caches import Worker
+from tunekit.training.learner import CPU_EVALUATION_PIECES, Learner
+from tunekit.trial import BackboneConfig, Locations, TaskConfig, TrainingConfig, TrialConfig
 
 SHARED = Path(os.environ.get("TUNEKIT_SHARED", Path(__file__).resolve().parents[2] / "shared"))
 reports: Any = transformers_logging  # transformers leaves these untyped

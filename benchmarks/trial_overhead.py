@@ -32,8 +32,9 @@ from pathlib import Path
 from typing import Any
 
 import tunekit
-from tunekit.config import Locations, TrialConfig, build, canonical_json
+from tunekit.schema import build, canonical_json
 from tunekit.sweep import Source, Sweep, parse_sweep
+from tunekit.trial import Locations, TrialConfig
 
 RUNNERS = ("tunekit", "class, reused", "function, reused", "class, stock", "function, stock")
 METHODS = ("ptuning_v2", "finetune")
@@ -70,7 +71,7 @@ def main() -> None:
 
 def _backbone(folder: Path) -> Path:
     """A toy BERT that has hardly been pretrained: how good it is makes no difference to the clock."""
-    from tunekit import toy_backbones
+    from tunekit.toy import backbones as toy_backbones
 
     toy_backbones.build(replace(toy_backbones.BERT, num_updates=1), folder)
     return folder

@@ -6,18 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tunekit.config import (
-    SCHEMA_VERSION,
-    BackboneConfig,
-    EpochReport,
-    Outcome,
-    TaskConfig,
-    TrainingConfig,
-    TrialConfig,
-    build,
-    to_json,
-)
 from tunekit.journal import Journal, SweepRecord
+from tunekit.schema import build, to_json
+from tunekit.trial import SCHEMA_VERSION, BackboneConfig, EpochReport, Outcome, TaskConfig, TrainingConfig, TrialConfig
 
 VERSIONS = {"tunekit": "0.1.0", "python": "3.12.1", "torch": "2.13.0"}
 TASK = {"name": "udpos", "source_language": "en", "target_languages": ["de", "zh"], "data_dir": "/data/xtreme"}

@@ -16,11 +16,11 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
-from tunekit.config import Locations, TaskConfig, TrainingConfig
 from tunekit.methods import Batch
 from tunekit.methods.finetune import Finetune
 from tunekit.methods.ptuning_v2 import PTuningV2
 from tunekit.tasks import Example, Task, TokenExample
+from tunekit.trial import Locations, TaskConfig, TrainingConfig
 
 WORDS = tuple(f"w{number}" for number in range(30))
 LABELS = ("A", "B", "C")

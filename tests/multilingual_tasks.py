@@ -9,10 +9,12 @@ import torch
 from tiny_models import TAGS, examples_of
 
 from tunekit.backbone import Backbone
-from tunekit.config import Locations, TaskConfig, TrainingConfig, build, lookup
 from tunekit.methods import Method
-from tunekit.methods.multilingual import LanguageBatch, LanguageFeature
+from tunekit.methods.parts.multilingual import LanguageBatch, LanguageFeature
+from tunekit.registry import lookup
+from tunekit.schema import build
 from tunekit.tasks import Example, ParallelPair, ParallelText, Task
+from tunekit.trial import Locations, TaskConfig, TrainingConfig
 
 TARGETS = ("de", "zh")
 WORDS = {"N": "cat", "V": "dog", "X": "house"}

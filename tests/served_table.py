@@ -15,9 +15,11 @@ from pathlib import Path
 
 from tunekit.backbone import Backbone, describe
 from tunekit.check.absent import stand_in
-from tunekit.config import METHODS, BackboneConfig, ConfigError, Locations, TaskConfig, TrainingConfig, lookup
+from tunekit.errors import ConfigError
 from tunekit.methods import Method
+from tunekit.registry import METHODS, lookup
 from tunekit.tasks import ParallelPair, ParallelText
+from tunekit.trial import BackboneConfig, Locations, TaskConfig, TrainingConfig
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 REMEDY = "python tests/served_table.py --write"

@@ -9,10 +9,10 @@ import math
 from pathlib import Path
 from typing import Any
 
-from tunekit.config import EpochReport, Outcome
 from tunekit.journal import Journal, SweepRecord, TrialRecord
 from tunekit.search import Search
 from tunekit.sweep import Source, Sweep, parse_sweep
+from tunekit.trial import EpochReport, Outcome
 
 
 class Killed(BaseException):

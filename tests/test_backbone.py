@@ -14,7 +14,8 @@ from transformers import AutoModel
 
 from tunekit.backbone import Backbone, Inputs, Prefix, describe, load
 from tunekit.backbone.shapes import SHAPES, shape_of
-from tunekit.config import BackboneConfig, ConfigError, Locations
+from tunekit.errors import ConfigError
+from tunekit.trial import BackboneConfig, Locations
 
 
 def some_inputs(lengths: tuple[int, ...] = (7, 4), width: int = 0) -> Inputs:

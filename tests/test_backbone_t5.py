@@ -12,7 +12,8 @@ from tiny_models import backbone_of, folder_of, language_model_of
 from torch import Tensor, nn
 
 from tunekit.backbone import Inputs, Prefix, load, t5
-from tunekit.config import BackboneConfig, ConfigError, Locations
+from tunekit.errors import ConfigError
+from tunekit.trial import BackboneConfig, Locations
 
 NUM_HEADS, HEAD_SIZE = 4, 6
 

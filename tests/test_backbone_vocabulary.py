@@ -11,12 +11,13 @@ from tiny_models import ARCHITECTURES, backbone_of, folder_of, language_model_of
 from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoModelForMaskedLM
 
-from tunekit import toy_backbones
 from tunekit.backbone import Backbone, Inputs, describe, load
 from tunekit.backbone.shapes import SHAPES
 from tunekit.backbone.vocabulary import taken_apart
-from tunekit.config import BackboneConfig, ConfigError, Locations
-from tunekit.worker import Worker
+from tunekit.errors import ConfigError
+from tunekit.toy import backbones as toy_backbones
+from tunekit.training.caches import Worker
+from tunekit.trial import BackboneConfig, Locations
 
 ENCODERS = ("bert", "roberta", "xlm-roberta")
 CAUSAL = ("xglm", "bloom")

@@ -18,10 +18,11 @@ from tunekit.backbone import describe
 from tunekit.check import ArmCheck, Span, SweepCheck, check, render
 from tunekit.check.cost import multiplied_weights
 from tunekit.check.text import measure, tokenizer_of
-from tunekit.config import BackboneConfig, ConfigError, DataError, Locations, TaskConfig, TrialConfig
+from tunekit.errors import ConfigError, DataError
 from tunekit.sweep import Sweep, load_sweep
 from tunekit.tasks.examples import labels_of
 from tunekit.training import Worker, run_trial
+from tunekit.trial import BackboneConfig, Locations, TaskConfig, TrialConfig
 
 RATE = 1e9
 """Operations a second that tests give, so that nothing depends on the machine."""
@@ -394,9 +395,9 @@ def test_a_method_that_asks_about_each_word_is_counted_in_questions(read: Reader
 
 
 def test_pieces_of_questions_are_estimated_within_a_third(shared: Path) -> None:
-    from tunekit.config import TrainingConfig
     from tunekit.methods.topro import Config, ToPro
     from tunekit.tasks import load
+    from tunekit.trial import TrainingConfig
 
     locations = Locations(data_dir=str(shared / "data/xtreme"), backbone_path=str(shared / "models/mini-xlmr"))
     task = load(TaskConfig(name="panx"), locations)

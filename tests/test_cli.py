@@ -24,13 +24,13 @@ import typer
 import yaml
 from command_line import SWEEP, CommandLine
 
-from tunekit import __version__, config, listing
-from tunekit.cli import app
+from tunekit import __version__, registry
+from tunekit.cli import app, listing
+from tunekit.cli.pages import flowing
 from tunekit.execution import Execution
 from tunekit.journal import FILE_NAME, Journal, is_being_run, read_events, replay
 from tunekit.methods import Batch
 from tunekit.methods.finetune import Finetune
-from tunekit.pages import flowing
 
 SURFACE = {
     "check": "FILE --set",
@@ -82,7 +82,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, backbone: Path) -> Path:
     try:
         Path("tiny").symlink_to(backbone)
         Path("words.yaml").write_text(SWEEP)
-        from tunekit.foreground import run
+        from tunekit.cli.foreground import run
         from tunekit.sweep import load_sweep
 
         assert run(load_sweep("words.yaml"), Path("runs/words"), Execution(in_process=True)) == 0
@@ -179,7 +179,7 @@ def test_the_version_is_a_line(tunekit: CommandLine) -> None:
 
 @pytest.mark.parametrize("what", ["methods", "tasks", "searchers", "schedulers"])
 def test_a_list_says_of_every_name_what_it_is(what: str, tunekit: CommandLine) -> None:
-    known = {"methods": config.METHODS, "tasks": config.TASKS, "searchers": listing.SEARCHERS}
+    known = {"methods": registry.METHODS, "tasks": registry.TASKS, "searchers": listing.SEARCHERS}
     names = known.get(what, listing.SCHEDULERS)
     listed = dict(re.split(r"\s{2,}", line, maxsplit=1) for line in tunekit("list", what).out.splitlines())
     assert set(listed) == set(names)
@@ -496,8 +496,8 @@ CLUSTER = Execution(address="10.0.0.1:6379", workers=3)
 def test_resume_runs_where_it_ran_unless_told_otherwise(
     last: Execution, options: str, expected: Execution, tunekit: CommandLine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tunekit.config import to_json
     from tunekit.execution import SweepInterrupted
+    from tunekit.schema import to_json
     from tunekit.sweep import load_sweep
 
     found = []
@@ -517,7 +517,7 @@ def test_resume_runs_where_it_ran_unless_told_otherwise(
 
 
 def test_a_sweep_runs_where_its_own_words_say(tunekit: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tunekit.cli import _execution
+    from tunekit.cli.app import _execution
 
     assert _execution(None, in_process=False, address=None, workers=None) == Execution()
     assert _execution(None, in_process=False, address="local", workers=2) == Execution(workers=2)

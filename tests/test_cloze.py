@@ -9,9 +9,10 @@ import pytest
 import torch
 from tiny_models import TAGS, backbone_of, examples_of, language_model_of, task_of, tokenizer_of
 
-from tunekit.config import ConfigError, TrainingConfig
-from tunekit.methods.cloze import ClozeMethod, Template, Verbalizer, Writer, label_strings
+from tunekit.errors import ConfigError
+from tunekit.methods.parts.cloze import ClozeMethod, Template, Verbalizer, Writer, label_strings
 from tunekit.tasks import PairExample
+from tunekit.trial import TrainingConfig
 
 WORDS = {"N": "cat", "V": "sees", "X": "here"}
 PAIR = "{premise} . {hypothesis} ? {mask}"

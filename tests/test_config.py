@@ -12,22 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunekit import config
-from tunekit.config import (
-    BackboneConfig,
-    ConfigError,
-    EpochReport,
-    Outcome,
-    TaskConfig,
-    TrainingConfig,
-    TrialConfig,
-    build,
-    canonical_json,
-    coerce,
-    lookup,
-    nearest,
-    to_json,
-)
+from tunekit.errors import ConfigError, nearest, require
+from tunekit.registry import lookup
+from tunekit.schema import build, canonical_json, coerce, to_json
+from tunekit.trial import BackboneConfig, EpochReport, Locations, Outcome, TaskConfig, TrainingConfig, TrialConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +35,7 @@ class Outer:
     inner: Inner = Inner()
 
     def __post_init__(self) -> None:
-        config.require(self.size > 0, "size", self.size, "greater than 0")
+        require(self.size > 0, "size", self.size, "greater than 0")
 
 
 def trial(**changes: Any) -> TrialConfig:
@@ -215,7 +203,7 @@ def test_no_path_device_or_worker_is_part_of_a_trial() -> None:
             return set()
         return set(value) | {name for inner in value.values() for name in names(inner)}
 
-    elsewhere = {field.name for field in dataclasses.fields(config.Locations)}
+    elsewhere = {field.name for field in dataclasses.fields(Locations)}
     assert not names(to_json(trial())) & (elsewhere | {"resources", "workers", "gpu", "cpu"})
 
 

@@ -15,13 +15,13 @@ import pytest
 from rich.console import Console
 from simulation import curve_value, drive, simulated_sweep
 
-from tunekit import display, pace
-from tunekit.config import Outcome
-from tunekit.display import Progress, clock
+from tunekit.cli import display, pace
+from tunekit.cli.display import Progress, clock
+from tunekit.cli.pace import Pace
 from tunekit.journal import Journal
-from tunekit.pace import Pace
 from tunekit.search import Search
 from tunekit.sweep import Sweep
+from tunekit.trial import Outcome
 
 SMALL = {"search": {"searcher": "random", "num_trials": 3, "seed": 3}, "fixed": {"epochs": 3}}
 
@@ -198,7 +198,7 @@ def test_a_clock_shows_hours_only_where_there_are_some() -> None:
 NOISY = """
 import os, sys
 from pathlib import Path
-from tunekit.display import quiet
+from tunekit.cli.display import quiet
 print("before", flush=True)
 with quiet(Path("logs/driver.log")) as console:
     print("a library's print")

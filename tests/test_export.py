@@ -13,21 +13,14 @@ import pytest
 import torch
 from tiny_models import TAGS, examples_of, folder_of, task_of
 
-from tunekit import checkpoints
 from tunekit.backbone import load
-from tunekit.config import (
-    BackboneConfig,
-    ConfigError,
-    Locations,
-    TaskConfig,
-    TrainingConfig,
-    TrialConfig,
-    build,
-    lookup,
-)
+from tunekit.errors import ConfigError
 from tunekit.export import FinishedTrial, export
+from tunekit.registry import lookup
+from tunekit.schema import build
 from tunekit.tasks import Example, PairExample, Task
-from tunekit.training import run_trial
+from tunekit.training import checkpoints, run_trial
+from tunekit.trial import BackboneConfig, Locations, TaskConfig, TrainingConfig, TrialConfig
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "lora": {"rank": 2},

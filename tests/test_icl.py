@@ -14,11 +14,13 @@ from transformers import PreTrainedTokenizerFast
 
 from tunekit.backbone import Backbone
 from tunekit.backbone.inputs import EmbeddedRows, padded
-from tunekit.config import ConfigError, TrainingConfig, build
-from tunekit.methods.demonstrations import Sheet, choose
+from tunekit.errors import ConfigError
 from tunekit.methods.icl import Config, InContextLearning, TaggedFeature
-from tunekit.methods.templates import Template
+from tunekit.methods.parts.demonstrations import Sheet, choose
+from tunekit.methods.parts.templates import Template
+from tunekit.schema import build
 from tunekit.tasks import Example, TokenExample
+from tunekit.trial import TrainingConfig
 
 WORDS = {"N": "cat", "V": "unhappily", "X": "now here"}
 SHORT = {"N": "cat", "V": "sees", "X": "old"}

@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
-from tunekit.config import ConfigError, EpochReport, Outcome, StorageError
+from tunekit.errors import ConfigError, StorageError
 from tunekit.journal import FILE_NAME, Journal, JournalError, SweepBusy, SweepRecord, read_events, replay
+from tunekit.trial import EpochReport, Outcome
 
 DEFINITION = {"name": "demo", "arms": {"größe": {"method": "finetune"}}}
 

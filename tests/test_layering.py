@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 
-from tunekit import config
+from tunekit import registry
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "tunekit"
@@ -57,37 +57,35 @@ def _room(ours: str = "", heavy: str = "", heavy_inside: str = "") -> Room:
     return Room(frozenset(ours.split()), frozenset(heavy.split()), frozenset(heavy_inside.split()))
 
 
-LEARNING = "config tasks backbone methods"
+GROUND = "errors schema registry trial"
+LEARNING = f"{GROUND} tasks backbone methods"
 ROOMS = {
-    "config": _room(),
-    "sweep": _room("config"),
-    "journal": _room("config"),
-    "points": _room("config journal"),
-    "tasks": _room("config", heavy_inside="datasets seqeval"),
-    "backbone": _room("config", heavy="torch transformers"),
-    "toy_backbones": _room("config tasks", heavy_inside="torch transformers tokenizers"),
-    "methods": _room("config tasks backbone", heavy="torch", heavy_inside="peft"),
+    "errors": _room(),
+    "schema": _room("errors"),
+    "registry": _room("errors"),
+    "trial": _room("errors schema"),
+    "sweep": _room(GROUND),
+    "journal": _room(GROUND),
+    "tasks": _room(f"{GROUND} toy", heavy_inside="datasets seqeval"),
+    "backbone": _room(GROUND, heavy="torch transformers"),
+    "toy": _room(f"{GROUND} tasks", heavy_inside="torch transformers tokenizers"),
+    "methods": _room(f"{GROUND} tasks backbone", heavy="torch", heavy_inside="peft"),
     "training": _room(LEARNING, heavy="torch"),
-    "search": _room("config sweep journal points", heavy="optuna"),
+    "search": _room(f"{GROUND} sweep journal", heavy="optuna"),
     "check": _room(f"{LEARNING} sweep training", heavy="", heavy_inside="torch transformers"),
     "export": _room(f"{LEARNING} check training", heavy="torch"),
-    "execution": _room("config sweep journal points tasks methods training search", heavy="ray torch"),
-    "reports": _room("config sweep journal points", heavy_inside="pandas plotly"),
+    "execution": _room(f"{GROUND} sweep journal tasks methods training search", heavy="ray torch"),
+    "reports": _room(f"{GROUND} sweep journal", heavy_inside="pandas plotly"),
 }
 ROOMS["cli"] = _room(" ".join(ROOMS), heavy_inside=" ".join(HEAVY))
 
-SECOND_MODULES = {
-    "errors": "config",
-    **dict.fromkeys(("worker", "checkpoints", "plan", "learning"), "training"),
-    **dict.fromkeys(("__main__", "arguments", "display", "foreground", "listing", "pace", "pages", "solo"), "cli"),
-    "places": "cli",
-}
+SECOND_MODULES = {"__main__": "cli"}
 """Modules beside the package's rooms that share the room of another."""
 
 USED_BY_LIBRARIES = {"cmaes", "scipy", "sentencepiece"}
 """Dependencies that Optuna's searchers and transformers' tokenizers import, and tunekit itself does not."""
 
-LIGHT_AT_THE_TOP = {"cli": frozenset({"config"})}
+LIGHT_AT_THE_TOP = {"cli": frozenset({"errors", "schema", "registry", "trial"})}
 """Rooms that import ours inside their functions, and what they may have at the top all the same."""
 
 
@@ -259,15 +257,15 @@ def test_errors_are_caught_by_name_but_at_the_two_borders(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("registry", "name"), [(registry, name) for registry, known in config.REGISTRIES.items() for name in known]
+    ("kind", "name"), [(kind, name) for kind, known in registry.REGISTRIES.items() for name in known]
 )
-def test_every_registered_name_leads_to_what_it_names(registry: str, name: str) -> None:
-    assert callable(config.lookup(registry, name))
+def test_every_registered_name_leads_to_what_it_names(kind: str, name: str) -> None:
+    assert callable(registry.lookup(kind, name))
 
 
-@pytest.mark.parametrize("name", config.METHODS)
+@pytest.mark.parametrize("name", registry.METHODS)
 def test_a_method_keeps_the_seam(name: str) -> None:
-    method = config.lookup("method", name)
+    method = registry.lookup("method", name)
     for attribute in ("Config", "kinds", "trains_backbone", "encode", "collate", "loss", "predict", "decode"):
         assert hasattr(method, attribute), f"{name} lacks {attribute}"
     assert method.kinds <= {"pair", "token"}
@@ -298,7 +296,7 @@ def test_the_light_rooms_load_none_of_the_heavy_libraries() -> None:
 
 
 def test_methods_and_training_work_on_a_machine_that_has_no_ray_and_no_optuna() -> None:
-    rooms = ["tunekit.training", *sorted({target.partition(":")[0] for target in config.METHODS.values()})]
+    rooms = ["tunekit.training", *sorted({target.partition(":")[0] for target in registry.METHODS.values()})]
     _run(
         "import importlib, sys\n"
         "sys.modules['ray'] = sys.modules['optuna'] = None\n"  # any import of them now fails

@@ -26,11 +26,14 @@ from tiny_models import (
 )
 
 from tunekit.backbone import Backbone, Inputs, describe, load
-from tunekit.config import METHODS, BackboneConfig, ConfigError, DataError, Locations, TrainingConfig, build, lookup
+from tunekit.errors import ConfigError, DataError
 from tunekit.methods import Batch, Feature, Method, count_parameters, name_of
-from tunekit.methods.heads import HeadMethod
-from tunekit.methods.rows import RowEncoder, fit_pair, windows
+from tunekit.methods.parts.head import HeadMethod
+from tunekit.methods.parts.rows import RowEncoder, fit_pair, windows
+from tunekit.registry import METHODS, lookup
+from tunekit.schema import build
 from tunekit.tasks import Example, PairExample, TokenExample
+from tunekit.trial import BackboneConfig, Locations, TrainingConfig
 
 KINDS = ("token", "pair")
 FAMILIES_ONCE = tuple(architecture for architecture in ARCHITECTURES if architecture != "roberta")

@@ -10,9 +10,9 @@ import torch
 from multilingual_tasks import PAIRS, TARGETS, batch_of, make, rows_of, task_in
 from tiny_models import backbone_of, examples_of
 
-from tunekit.config import ConfigError
+from tunekit.errors import ConfigError
 from tunekit.methods import count_parameters
-from tunekit.methods.prompt_encoder import TRANSLATORS
+from tunekit.methods.parts.prompt_encoder import TRANSLATORS
 from tunekit.tasks import PairExample
 
 

@@ -10,9 +10,10 @@ from typing import Any
 import datasets
 import pytest
 
-from tunekit.config import ConfigError, DataError, Locations, TaskConfig
+from tunekit.errors import ConfigError, DataError
 from tunekit.sweep import load_sweep
 from tunekit.tasks import ParallelPair, ParallelText, Task, load
+from tunekit.trial import Locations, TaskConfig
 
 CONFIG = TaskConfig(name="xnli", shots=2, target_languages=("de", "fr"))
 

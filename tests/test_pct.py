@@ -10,8 +10,8 @@ import torch
 from multilingual_tasks import batch_of, make, rows_of, task_in, tokens
 from tiny_models import backbone_of
 
-from tunekit.config import ConfigError
-from tunekit.methods.cue_words import CUE_WORDS
+from tunekit.errors import ConfigError
+from tunekit.methods.parts.cue_words import CUE_WORDS
 from tunekit.tasks import PairExample
 from tunekit.tasks.classification import PAWSX_LANGUAGES, XNLI_LANGUAGES
 

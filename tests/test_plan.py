@@ -6,8 +6,8 @@ import random
 
 import pytest
 
-from tunekit.config import TrainingConfig
-from tunekit.plan import epoch_updates, learning_rate, pass_updates, planned_updates, steps
+from tunekit.training.schedule import epoch_updates, learning_rate, pass_updates, planned_updates, steps
+from tunekit.trial import TrainingConfig
 
 LENGTHS = tuple(random.Random(0).choices(range(5, 129), k=1003))
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from tunekit.backbone import products
+from tunekit.backbone import linear as products
 
 LARGE = (5, 205, 256, 160)
 """Rows in two dimensions, width in, width out: just above `products.LEAST_WORK`."""

@@ -26,8 +26,9 @@ import pytest
 import yaml
 from sweep_driver import tiny_sweep
 
-from tunekit.config import ConfigError, to_json
+from tunekit.errors import ConfigError
 from tunekit.journal import FILE_NAME, SweepRecord, read_events, replay
+from tunekit.schema import to_json
 
 HERE = Path(__file__).parent
 CLI = [sys.executable, "-c", "from tunekit.cli import main; main()"]
@@ -245,7 +246,7 @@ def test_a_cluster_that_does_not_know_our_token_is_one_clear_error(
 
 @pytest.mark.parametrize("form", ["host:port", "auto"])
 def test_an_address_where_nobody_answers_is_refused_at_once(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tunekit.execution import nodes
+    from tunekit.execution import ray_nodes as nodes
 
     nobody = f"127.0.0.1:{_free_port()}"
     monkeypatch.setenv("RAY_ADDRESS", nobody)
@@ -255,7 +256,7 @@ def test_an_address_where_nobody_answers_is_refused_at_once(form: str, monkeypat
 
 @pytest.mark.parametrize("address", ["ray://10.0.0.12:10001", "10.0.0.12", ":6379", "host:port"])
 def test_what_is_not_the_address_of_a_cluster_is_refused_with_a_right_one(address: str) -> None:
-    from tunekit.execution import nodes
+    from tunekit.execution import ray_nodes as nodes
 
     with pytest.raises(ConfigError, match=r"is not the address of a cluster.*10\.0\.0\.12:6379"):
         nodes.require_reachable(address)
@@ -265,7 +266,7 @@ def test_a_node_that_does_not_see_the_folder_or_runs_another_tunekit_is_refused(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     from tunekit import __version__
-    from tunekit.execution import nodes
+    from tunekit.execution import ray_nodes as nodes
 
     answers: dict[str, Any] = {"a": None, "b": (__version__, False)}
     monkeypatch.setattr(nodes, "_nodes", lambda: [{"NodeID": n, "NodeManagerHostname": f"host-{n}"} for n in answers])

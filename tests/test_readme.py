@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tunekit import config
+from tunekit import registry, trial
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "search_spaces/README.md", "docs/methods.md"]
@@ -114,14 +114,15 @@ def _fields(cls: type) -> set[str]:
 
 
 def test_every_key_of_a_sweep_file_is_documented_and_no_other() -> None:
-    from tunekit.sweep import model, reader, space
+    from tunekit.sweep import reader, space
+    from tunekit.sweep import types as model
 
     sections = {
         "At the top": set(reader.TOP_KEYS),
         "Arms": set(reader.ARM_KEYS),
         "Space": set(space._DIMENSION_KEYS),
-        "Task": _fields(config.TaskConfig) | set(reader._PATH_KEYS),
-        "Backbone": _fields(config.BackboneConfig) | {"path"},
+        "Task": _fields(trial.TaskConfig) | set(reader._PATH_KEYS),
+        "Backbone": _fields(trial.BackboneConfig) | {"path"},
         "Search": _fields(model.SearchConfig),
         "Scheduler": _fields(model.SchedulerConfig),
         "Finalise": _fields(model.FinaliseConfig),
@@ -133,9 +134,9 @@ def test_every_key_of_a_sweep_file_is_documented_and_no_other() -> None:
 
 
 def test_every_parameter_of_training_and_of_a_method_is_documented_and_no_other() -> None:
-    keys = _fields(config.TrainingConfig)
-    for method in config.METHODS:
-        keys |= _fields(config.lookup("method", method).Config)
+    keys = _fields(trial.TrainingConfig)
+    for method in registry.METHODS:
+        keys |= _fields(registry.lookup("method", method).Config)
     assert _documented("Parameters") == keys
 
 

@@ -16,20 +16,13 @@ from builders import SPACE, TASK, JournalBuilder, cells, definition
 from rich.console import Console
 
 from tunekit import reports
-from tunekit.config import (
-    SCHEMA_VERSION,
-    ConfigError,
-    EpochReport,
-    Locations,
-    Outcome,
-    StorageError,
-    TrialConfig,
-    build,
-)
+from tunekit.errors import ConfigError, StorageError
 from tunekit.journal import Journal, replay
 from tunekit.reports.definition import dimensions, num_points_asked, read_definition
 from tunekit.reports.progress import is_finished
-from tunekit.reports.reading import read
+from tunekit.reports.results import read
+from tunekit.schema import build
+from tunekit.trial import SCHEMA_VERSION, EpochReport, Locations, Outcome, TrialConfig
 
 A, B = {"learning_rate": 1e-3}, {"learning_rate": 2e-4}
 TABLE = ("n", "zero_shot")
@@ -38,7 +31,7 @@ TABLE = ("n", "zero_shot")
 @pytest.fixture(autouse=True)
 def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     """A journal made by hand need not survive a power cut."""
-    monkeypatch.setattr("tunekit.journal.os.fsync", lambda descriptor: None)
+    monkeypatch.setattr("tunekit.journal.log.os.fsync", lambda descriptor: None)
 
 
 def _scores(en: float, de: float, zh: float) -> dict[str, float]:
@@ -321,7 +314,7 @@ def test_changed_data_cut_pairs_and_samples_are_flagged(tmp_path: Path) -> None:
 
 def test_a_search_extended_after_test_was_scored_is_flagged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter(range(1000))
-    monkeypatch.setattr("tunekit.journal.now", lambda: f"2026-01-01T00:{next(clock):05}Z")
+    monkeypatch.setattr("tunekit.journal.log.now", lambda: f"2026-01-01T00:{next(clock):05}Z")
     sweep = _finished(tmp_path)
     assert "extended" not in _report(sweep)
     sweep.journal.append("amended", definition=definition(search={"num_trials": 3}))

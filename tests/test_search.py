@@ -9,7 +9,7 @@ import pytest
 from simulation import Killed, facts, run, simulated_sweep
 
 from tunekit.journal import FILE_NAME, Journal, read_events, replay
-from tunekit.points import points_of, top_points
+from tunekit.journal.points import points_of, top_points
 from tunekit.search import Search
 from tunekit.search.schedulers import Curve, decide
 from tunekit.sweep import Sweep
@@ -199,7 +199,7 @@ def test_finalising_hands_out_as_many_trials_as_there_are_workers(tmp_path: Path
 def test_a_pruned_point_is_told_with_its_curve_and_a_failed_one_as_failed(tmp_path: Path) -> None:
     from optuna.trial import TrialState
 
-    from tunekit.config import Outcome
+    from tunekit.trial import Outcome
 
     sweep = simulated_sweep()
     run(sweep, tmp_path)

@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from tunekit.check import ArmCheck, SweepCheck, check, render
-from tunekit.config import METHODS, lookup
+from tunekit.registry import METHODS, lookup
 from tunekit.search.study import ArmStudy
 from tunekit.sweep import Sweep, load_sweep
 from tunekit.tasks.classification import PAWSX_LANGUAGES, XNLI_LANGUAGES

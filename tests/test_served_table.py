@@ -12,7 +12,8 @@ import yaml
 from served_table import ARCHITECTURES, README, REMEDY, TASKS
 
 from tunekit.check import check
-from tunekit.config import METHODS, ConfigError
+from tunekit.errors import ConfigError
+from tunekit.registry import METHODS
 from tunekit.sweep import load_sweep
 
 TINY = {"BERT": "bert", "XLM-R": "xlm-roberta", "XGLM": "xglm", "BLOOM": "bloom", "mT5": "mt5"}

@@ -10,10 +10,13 @@ from multilingual_tasks import TARGETS, WORDS, batch_of, make, rows_of, task_in,
 from tiny_models import TAGS, backbone_of, examples_of
 from torch import nn
 
-from tunekit.config import ConfigError, Locations, TaskConfig, build, lookup
+from tunekit.errors import ConfigError
 from tunekit.methods import count_parameters
-from tunekit.methods.prompt_encoder import PromptEncoder
+from tunekit.methods.parts.prompt_encoder import PromptEncoder
+from tunekit.registry import lookup
+from tunekit.schema import build
 from tunekit.tasks import PairExample, TokenExample, load
+from tunekit.trial import Locations, TaskConfig
 
 ENCODERS = pytest.mark.parametrize("architecture", ["bert", "xlm-roberta"])
 PAIR = PairExample("the cat", "a dog", "N")
@@ -131,7 +134,7 @@ def test_a_text_in_an_unknown_language_is_refused() -> None:
 
 def test_xnli_and_paws_x_have_words_and_other_labels_need_them() -> None:
     from tunekit.backbone import describe
-    from tunekit.config import BackboneConfig
+    from tunekit.trial import BackboneConfig
 
     backbone = describe(BackboneConfig(name="xlm-roberta-base"), Locations())
     xnli, pawsx = (load(TaskConfig(name=name), Locations()) for name in ("xnli", "pawsx"))

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 import yaml
 
-from tunekit.config import METHODS, ConfigError, to_json
+from tunekit.errors import ConfigError
+from tunekit.registry import METHODS
+from tunekit.schema import to_json
 from tunekit.sweep import Dimension, Source, Sweep, load_sweep, parse_sweep
 
 EXAMPLE = """\

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tunekit.config import ConfigError, DataError, Locations, TaskConfig
+from tunekit.errors import ConfigError, DataError
 from tunekit.tasks import Example, PairExample, Split, Task, TokenExample, load, metrics, sampling
+from tunekit.trial import Locations, TaskConfig
 
 Data = dict[tuple[str, str], Sequence[Example]]
 

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tunekit.config import ConfigError, DataError, Locations, TaskConfig
+from tunekit.errors import ConfigError, DataError
 from tunekit.tasks import PairExample, Task, TokenExample, load
+from tunekit.trial import Locations, TaskConfig
 
 TOKENS = "Paris\tB-LOC\nis\tO\n\nAda\tB-PER\n"
 PAIRS = "a\tb\tyes\nc\td\tno\n"

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from tunekit.config import ConfigError, DataError, Locations, TaskConfig
+from tunekit.errors import ConfigError, DataError
 from tunekit.tasks import PairExample, Task, TokenExample, load
 from tunekit.tasks.tagging import PANX_LABELS, UDPOS_LABELS, UDPOS_LANGUAGES
+from tunekit.trial import Locations, TaskConfig
 
 datasets = pytest.importorskip("datasets")
 

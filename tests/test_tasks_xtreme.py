@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from tunekit.config import ConfigError, DataError, Locations, TaskConfig
+from tunekit.errors import ConfigError, DataError
 from tunekit.tasks import PairExample, Split, Task, TokenExample, load
+from tunekit.trial import Locations, TaskConfig
 
 NER = "Paris\tB-LOC\nis\tO\n\n"
 NLI = "a b\tc\tentailment\nd\te\tneutral\nf\tg\tcontradiction\n"

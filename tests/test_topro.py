@@ -11,26 +11,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_models import TAGS, backbone_of, examples_of, folder_of, language_model_of, task_of, tokenizer_of
 
-from tunekit import learning
 from tunekit.check.arms import check
-from tunekit.config import (
-    BackboneConfig,
-    ConfigError,
-    Locations,
-    TaskConfig,
-    TrainingConfig,
-    TrialConfig,
-    build,
-    to_json,
-)
+from tunekit.errors import ConfigError
 from tunekit.methods import Batch, Feature
 from tunekit.methods.topro import ENTITIES, PARTS_OF_SPEECH, Config, ToPro
+from tunekit.schema import build, to_json
 from tunekit.search.study import ArmStudy
 from tunekit.sweep.reader import parse_sweep
 from tunekit.sweep.source import Source
 from tunekit.tasks import Task, TokenExample
 from tunekit.tasks.tagging import PANX_LABELS, UDPOS_LABELS
-from tunekit.worker import Worker
+from tunekit.training import learner as learning
+from tunekit.training.caches import Worker
+from tunekit.trial import BackboneConfig, Locations, TaskConfig, TrainingConfig, TrialConfig
 
 WORDS = {"N": "cat", "V": "sees", "X": "here"}
 OTHERS = {"N": "dog", "V": "likes", "X": "now"}

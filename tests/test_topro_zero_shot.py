@@ -10,13 +10,16 @@ import pytest
 import torch
 from tiny_models import TAGS, backbone_of, examples_of, language_model_of, task_of
 
-from tunekit.backbone import Backbone, continuations
+from tunekit.backbone import Backbone
 from tunekit.backbone.inputs import EmbeddedRows
-from tunekit.config import ConfigError, TrainingConfig, build
+from tunekit.backbone.scoring import continuations
+from tunekit.errors import ConfigError
 from tunekit.methods import Batch, Feature
-from tunekit.methods.shared_sentence import SharedFeature
+from tunekit.methods.parts.shared_sentence import SharedFeature
 from tunekit.methods.topro_zero_shot import Config, ToProZeroShot
+from tunekit.schema import build
 from tunekit.tasks import TokenExample
+from tunekit.trial import TrainingConfig
 
 ONE_PIECE = {"N": "cat", "V": "sees", "X": "old"}
 SEVERAL = {"N": "unhappily", "V": "cat", "X": "now here"}

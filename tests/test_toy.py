@@ -17,22 +17,17 @@ import pytest
 import torch
 from transformers import AutoTokenizer, BertForMaskedLM, XGLMForCausalLM
 
-from tunekit import toy_backbones
 from tunekit.backbone import load as load_backbone
-from tunekit.config import (
-    BackboneConfig,
-    ConfigError,
-    Locations,
-    StorageError,
-    TaskConfig,
-    TrainingConfig,
-    TrialConfig,
-    to_json,
-)
+from tunekit.errors import ConfigError, StorageError
 from tunekit.methods.finetune import Config as FinetuneConfig
 from tunekit.methods.ptuning_v2 import Config as PTuningConfig
-from tunekit.tasks import PairExample, Task, TokenExample, load, toy, toy_world
+from tunekit.schema import to_json
+from tunekit.tasks import PairExample, Task, TokenExample, load
+from tunekit.toy import backbones as toy_backbones
+from tunekit.toy import tasks as toy
+from tunekit.toy import world as toy_world
 from tunekit.training import run_trial
+from tunekit.trial import BackboneConfig, Locations, TaskConfig, TrainingConfig, TrialConfig
 
 LANGUAGES = tuple(toy_world.LANGUAGES)
 SOURCE, *TARGETS = LANGUAGES

@@ -16,21 +16,10 @@ import pytest
 import torch
 from fakes import save_backbone
 
-from tunekit import checkpoints
 from tunekit.backbone import load as load_backbone
-from tunekit.config import (
-    BackboneConfig,
-    ConfigError,
-    EpochReport,
-    Locations,
-    Outcome,
-    StorageError,
-    TaskConfig,
-    TrainingConfig,
-    TrialConfig,
-    TrialFailed,
-)
-from tunekit.training import CheckpointMissing, TrialRun, Worker, run_trial
+from tunekit.errors import ConfigError, StorageError, TrialFailed
+from tunekit.training import CheckpointMissing, TrialRun, Worker, checkpoints, run_trial
+from tunekit.trial import BackboneConfig, EpochReport, Locations, Outcome, TaskConfig, TrainingConfig, TrialConfig
 
 OPTIONS = {
     "finetune": {},
@@ -457,7 +446,7 @@ def test_selection_on_target_dev_needs_targets(locations: Locations, shared_work
 def test_a_worker_reads_tokenizes_and_loads_once(
     locations: Locations, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tunekit.methods.heads import HeadMethod
+    from tunekit.methods.parts.head import HeadMethod
 
     loaded, encoded = [], []
     encode_all = HeadMethod.encode_all

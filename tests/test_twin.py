@@ -10,9 +10,9 @@ from test_methods import FAMILIES_ONCE, make, rows_of, trained
 from tiny_models import backbone_of, examples_of
 
 from tunekit.backbone import Backbone, describe
-from tunekit.config import BackboneConfig, Locations
 from tunekit.methods import Method, count_parameters
-from tunekit.methods.twin import twin_of
+from tunekit.methods.parts.twin import twin_of
+from tunekit.trial import BackboneConfig, Locations
 
 every_architecture = pytest.mark.parametrize("architecture", FAMILIES_ONCE)
 every_method = pytest.mark.parametrize("name", ["lora", "bitfit"])

@@ -18,14 +18,16 @@ from transformers import AutoModelForCausalLM
 
 from tunekit import reports
 from tunekit.check import check, render
-from tunekit.config import ConfigError, Locations, TrainingConfig, TrialConfig, to_json
+from tunekit.cli.solo import load_trial
+from tunekit.errors import ConfigError
 from tunekit.execution import Execution, run_sweep
 from tunekit.journal import replay
-from tunekit.learning import Learner
-from tunekit.solo import load_trial
+from tunekit.schema import to_json
 from tunekit.sweep import Source, Sweep, parse_sweep
-from tunekit.tasks.toy_world import TAGS
+from tunekit.toy.world import TAGS
 from tunekit.training import TrialRun, Worker, run_trial
+from tunekit.training.learner import Learner
+from tunekit.trial import Locations, TrainingConfig, TrialConfig
 
 SIZES = {"max_train_examples": 20, "max_dev_examples": 6, "max_test_examples": 4}
 LANGUAGES = {"source_language": "alo", "target_languages": ["bera"]}

@@ -15,8 +15,8 @@ from tunekit.backbone import Backbone
 from tunekit.backbone.architectures import ARCHITECTURES as KNOWN
 from tunekit.backbone.loading import language_models
 from tunekit.backbone.vocabulary import taken_apart
-from tunekit.config import TaskConfig
 from tunekit.tasks import Example, PairExample, Task, TokenExample
+from tunekit.trial import TaskConfig
 
 ARCHITECTURES = ("bert", "roberta", "xlm-roberta", "xglm", "bloom", "mt5")
 WORDS = ("the", "cat", "dog", "sees", "likes", "a", "red", "old", "house", "now", "here", "unhappily", "猫", "犬")

@@ -1,4 +1,4 @@
-"""The errors of the house, and how their messages end. The rest of the house imports them from `config`."""
+"""The errors of the house, and how their messages end."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from tunekit.config import ConfigError, nearest
+from tunekit.errors import ConfigError, nearest
 
 Family = Literal["encoder", "causal", "encoder-decoder"]
 """How a model reads a text: in both directions, from left to right, or in the one way and then in the other."""

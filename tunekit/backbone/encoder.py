@@ -15,13 +15,13 @@ from transformers import DynamicCache
 
 from tunekit.backbone import t5
 from tunekit.backbone.architectures import Family, architecture_of
-from tunekit.backbone.continuations import causal_scores, decoder_scores, per_piece, shared_scores
 from tunekit.backbone.inputs import EmbeddedRows, Inputs, Prefix
-from tunekit.backbone.products import quicken
-from tunekit.backbone.reading import states_at
-from tunekit.backbone.shared import encode_shared
+from tunekit.backbone.linear import quicken
+from tunekit.backbone.scoring.continuations import causal_scores, decoder_scores, per_piece, shared_scores
+from tunekit.backbone.scoring.reading import states_at
+from tunekit.backbone.scoring.shared import encode_shared
 from tunekit.backbone.vocabulary import Vocabulary, VocabularyHead
-from tunekit.config import ConfigError
+from tunekit.errors import ConfigError
 
 
 class Backbone(nn.Module):

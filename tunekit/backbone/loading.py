@@ -17,7 +17,9 @@ from tunekit.backbone.architectures import Family, architecture_of
 from tunekit.backbone.encoder import Backbone
 from tunekit.backbone.shapes import shape_of
 from tunekit.backbone.vocabulary import taken_apart
-from tunekit.config import BACKBONES, BackboneConfig, ConfigError, Locations, lookup
+from tunekit.errors import ConfigError
+from tunekit.registry import BACKBONES, lookup
+from tunekit.trial import BackboneConfig, Locations
 
 reports: Any = transformers_logging  # transformers leaves these untyped
 language_models: dict[Family, Any] = {

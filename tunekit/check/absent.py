@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tunekit import tasks
-from tunekit.config import Locations, TaskConfig
 from tunekit.tasks import Example, PairExample, ParallelPair, ParallelText, Split, Task, TokenExample
-from tunekit.tasks.sources import DataAbsent
+from tunekit.tasks.readers.sources import DataAbsent
+from tunekit.trial import Locations, TaskConfig
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,15 @@ from tunekit.check import cost
 from tunekit.check.absent import LenientParallelText, has_stand_in, stand_in
 from tunekit.check.cost import Work
 from tunekit.check.estimate import PIECES_A_WORD
-from tunekit.check.model import ArmCheck, DataCheck, Rate, Span, SweepCheck
+from tunekit.check.findings import ArmCheck, DataCheck, Rate, Span, SweepCheck
 from tunekit.check.text import Text, measure, tokenizer_of
-from tunekit.config import BACKBONES, ConfigError, TrialConfig, build, canonical_json, lookup
+from tunekit.errors import ConfigError
+from tunekit.registry import BACKBONES, lookup
+from tunekit.schema import build, canonical_json
 from tunekit.sweep import Arm, Dimension, Sweep
 from tunekit.tasks import Split, Task
-from tunekit.tasks.sources import DataAbsent
+from tunekit.tasks.readers.sources import DataAbsent
+from tunekit.trial import TrialConfig
 
 if TYPE_CHECKING:
     from tunekit.backbone import Backbone

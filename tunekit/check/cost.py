@@ -15,11 +15,11 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tunekit.check.model import Rate
+from tunekit.check.findings import Rate
 from tunekit.check.text import Text
-from tunekit.config import TrainingConfig
-from tunekit.plan import updates_per_epoch
 from tunekit.sweep import ResourcesConfig
+from tunekit.training.schedule import updates_per_epoch
+from tunekit.trial import TrainingConfig
 
 if TYPE_CHECKING:
     from tunekit.backbone import Backbone

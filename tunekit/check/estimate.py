@@ -35,8 +35,8 @@ def row_lengths(example: Example, method: Method) -> list[int]:
 
     A method that asks about each word makes a row a word, or one row of the sentence and all of its questions.
     """
-    from tunekit.methods.cloze import ClozeMethod
     from tunekit.methods.icl import InContextLearning
+    from tunekit.methods.parts.cloze import ClozeMethod
 
     whole = pieces_of(example)
     if isinstance(method, ClozeMethod):

@@ -10,7 +10,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from tunekit.check.model import ArmCheck, Span, SweepCheck
+from tunekit.check.findings import ArmCheck, Span, SweepCheck
 from tunekit.sweep import Sweep
 
 

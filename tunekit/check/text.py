@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunekit.check.estimate import pieces_of, row_lengths
-from tunekit.config import BACKBONES, BackboneConfig, ConfigError, Locations, lookup
+from tunekit.errors import ConfigError
+from tunekit.registry import BACKBONES, lookup
 from tunekit.tasks import Example, PairExample
+from tunekit.trial import BackboneConfig, Locations
 
 if TYPE_CHECKING:
     from tunekit.methods import Method

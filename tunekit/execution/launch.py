@@ -14,10 +14,12 @@ from typing import Any
 import yaml
 
 from tunekit import __version__
-from tunekit.config import SCHEMA_VERSION, ConfigError, canonical_json, to_json
+from tunekit.errors import ConfigError
 from tunekit.journal import FILE_NAME, Journal
+from tunekit.schema import canonical_json, to_json
 from tunekit.search import Search
 from tunekit.sweep import Source, Sweep, parse_sweep
+from tunekit.trial import SCHEMA_VERSION
 
 _PACKAGES = ("torch", "transformers", "ray", "optuna", "datasets", "seqeval")
 
@@ -94,7 +96,7 @@ def run_sweep(
         SweepInterrupted, StorageError: the sweep cannot go on now; it can be resumed.
     """
     if execution.address is not None and not execution.in_process:
-        from tunekit.execution.nodes import require_reachable
+        from tunekit.execution.ray_nodes import require_reachable
 
         require_reachable(execution.address)
     with Journal(folder) as journal:
@@ -111,10 +113,10 @@ def run_sweep(
 
 def _run(search: Search, folder: Path, execution: Execution) -> list[str]:
     if execution.in_process:
-        from tunekit.execution.local import run_in_process
+        from tunekit.execution.in_process import run_in_process
 
         return run_in_process(search, folder)
-    from tunekit.execution.cluster import run_on_ray
+    from tunekit.execution.ray_slots import run_on_ray
 
     return run_on_ray(search, folder, address=execution.address, num_workers=execution.workers)
 

@@ -20,14 +20,18 @@ from typing import Any
 from safetensors.torch import save_file
 from torch import Tensor
 
-from tunekit import checkpoints, tasks
+from tunekit import tasks
 from tunekit.backbone import describe
 from tunekit.check.text import tokenizer_of
-from tunekit.checkpoints import BEST
-from tunekit.config import ConfigError, Locations, TrialConfig, build, lookup
+from tunekit.errors import ConfigError
 from tunekit.export.page import page
 from tunekit.methods import Method
-from tunekit.methods.heads import HeadMethod
+from tunekit.methods.parts.head import HeadMethod
+from tunekit.registry import lookup
+from tunekit.schema import build
+from tunekit.training import checkpoints
+from tunekit.training.checkpoints import BEST
+from tunekit.trial import Locations, TrialConfig
 
 __all__ = ["FinishedTrial", "export"]
 

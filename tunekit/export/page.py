@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from tunekit.config import TrialConfig
-from tunekit.methods.heads import STATE_STD, HeadMethod
-from tunekit.methods.pieces import TextPieces
+from tunekit.methods.parts.head import STATE_STD, HeadMethod
+from tunekit.methods.parts.pieces import TextPieces
+from tunekit.trial import TrialConfig
 
 LOADING = '''\
 import json

@@ -1,8 +1,8 @@
 """BitFit (Ben Zaken et al. 2022, arXiv:2106.10199): of the backbone only the bias terms are trained, and a linear head.
 
 Every linear layer and every normalisation y = f(x) + b gets a trained b that starts at the backbone's own; all else
-is frozen. These biases are the method's own copies in fp32, in a twin of the backbone (`tunekit.methods.twin`), which
-stays as it is. As in the paper all biases are trained, the attention's key biases included, although a softmax does not
+is frozen. These biases are the method's own copies in fp32, in a twin of the backbone (`parts.twin`), which stays as it
+is. As in the paper all biases are trained, the attention's key biases included, although a softmax does not
 feel them.
 
 Deliberate differences: a linear head reads the last hidden states, as in the other methods. T5 models have no
@@ -19,8 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from tunekit.config import require
-from tunekit.methods.twin import TwinMethod
+from tunekit.errors import require
+from tunekit.methods.parts.twin import TwinMethod
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,8 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from tunekit.config import require
-from tunekit.methods.heads import HeadMethod
+from tunekit.errors import require
+from tunekit.methods.parts.head import HeadMethod
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -32,18 +32,19 @@ import torch
 from torch import Tensor
 
 from tunekit.backbone import Backbone
-from tunekit.backbone.continuations import per_piece
-from tunekit.backbone.growing_decoder import GrowingDecoder
-from tunekit.backbone.incremental import GrowingRows, context_of
 from tunekit.backbone.inputs import padded
-from tunekit.backbone.shared import Context
-from tunekit.config import ConfigError, TrainingConfig, nearest, require
+from tunekit.backbone.scoring.continuations import per_piece
+from tunekit.backbone.scoring.growing_decoder import GrowingDecoder
+from tunekit.backbone.scoring.incremental import GrowingRows, context_of
+from tunekit.backbone.scoring.shared import Context
+from tunekit.errors import ConfigError, nearest, require
 from tunekit.methods import Batch, Feature, LabelIds, Method
-from tunekit.methods.answers import Pieces, Score, following
-from tunekit.methods.demonstrations import Choice, Sheet, choose
-from tunekit.methods.rows import windows
-from tunekit.methods.templates import Template
+from tunekit.methods.parts.answers import Pieces, Score, following
+from tunekit.methods.parts.demonstrations import Choice, Sheet, choose
+from tunekit.methods.parts.rows import windows
+from tunekit.methods.parts.templates import Template
 from tunekit.tasks import Example, Task, TokenExample
+from tunekit.trial import TrainingConfig
 
 LEAST_ROOM = 8
 """Pieces that the template must leave in a row for words and their answers."""

@@ -3,7 +3,7 @@
 A chosen layer W x becomes W x + s B A x with A [rank, in] and B [out, rank]; s is alpha / rank, or alpha / sqrt(rank)
 with `rank_stabilised` (Kalajdzievski 2023, arXiv:2312.03732). A starts as a linear layer's weights do (uniform), B at
 zero, so training starts from the backbone itself. Only A, B and a linear head are trained. The layers are peft's, in a
-twin of the backbone (`tunekit.methods.twin`), which stays as it is.
+twin of the backbone (`tunekit.methods.parts.twin`), which stays as it is.
 
 The paper adapts the attention's query and value matrices; so does `targets: query_value`. BLOOM keeps query, key and
 value in one matrix, which is then adapted as a whole. In mT5 the attention of encoder and decoder is adapted, and
@@ -22,8 +22,8 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from tunekit.config import require
-from tunekit.methods.twin import TwinMethod
+from tunekit.errors import require
+from tunekit.methods.parts.twin import TwinMethod
 
 QUERY_VALUE = {
     "bert": ("query", "value"),

@@ -27,14 +27,15 @@ import torch
 from torch import Tensor, nn
 
 from tunekit.backbone import Backbone
-from tunekit.config import ConfigError, TrainingConfig, nearest, require
+from tunekit.errors import ConfigError, nearest, require
 from tunekit.methods import Batch
-from tunekit.methods.alignment import Alignment
-from tunekit.methods.multilingual import LanguageBatch, kl_divergence
-from tunekit.methods.prompt_encoder import Translator, TranslatorKind
+from tunekit.methods.parts.alignment import Alignment
+from tunekit.methods.parts.multilingual import LanguageBatch, kl_divergence
+from tunekit.methods.parts.prompt_encoder import Translator, TranslatorKind
 from tunekit.methods.soft_prompt import Config as SoftPromptConfig
 from tunekit.methods.soft_prompt import SoftPrompt
 from tunekit.tasks import Task
+from tunekit.trial import TrainingConfig
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,10 +26,10 @@ import torch
 from torch import Tensor, nn
 
 from tunekit.backbone import Backbone
-from tunekit.config import ConfigError, TrainingConfig, nearest, require
+from tunekit.errors import ConfigError, nearest, require
 from tunekit.methods import Batch, Feature
-from tunekit.methods.cue_words import CUE_WORDS
-from tunekit.methods.multilingual import (
+from tunekit.methods.parts.cue_words import CUE_WORDS
+from tunekit.methods.parts.multilingual import (
     LanguageBatch,
     LanguageFeature,
     MultilingualCloze,
@@ -37,8 +37,9 @@ from tunekit.methods.multilingual import (
     kl_divergence,
     widened,
 )
-from tunekit.methods.templates import Template
+from tunekit.methods.parts.templates import Template
 from tunekit.tasks import Example, PairExample, Task
+from tunekit.trial import TrainingConfig
 
 TEMPLATE = "{premise}. {question}: {hypothesis}? {answer}: {mask}"
 CUES = ("question", "answer")

@@ -20,9 +20,10 @@ import torch
 from torch import Tensor, nn
 
 from tunekit.backbone import Backbone, Prefix
-from tunekit.config import TrainingConfig, require
-from tunekit.methods.heads import INITIAL_STD, HeadMethod
+from tunekit.errors import require
+from tunekit.methods.parts.head import INITIAL_STD, HeadMethod
 from tunekit.tasks import Task
+from tunekit.trial import TrainingConfig
 
 
 @dataclass(frozen=True, kw_only=True)

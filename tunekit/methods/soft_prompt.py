@@ -20,11 +20,12 @@ from typing import Any, ClassVar, cast
 from torch import Tensor
 
 from tunekit.backbone import Backbone
-from tunekit.config import TrainingConfig, require
+from tunekit.errors import require
 from tunekit.methods import Batch, topro
-from tunekit.methods.multilingual import LanguageBatch, MultilingualCloze, MultilingualConfig
-from tunekit.methods.prompt_encoder import EncoderKind, PromptEncoder
+from tunekit.methods.parts.multilingual import LanguageBatch, MultilingualCloze, MultilingualConfig
+from tunekit.methods.parts.prompt_encoder import EncoderKind, PromptEncoder
 from tunekit.tasks import Task
+from tunekit.trial import TrainingConfig
 
 TEMPLATE = "{premise} . {hypothesis} ? {prompt} {mask} ."
 

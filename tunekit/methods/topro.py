@@ -45,11 +45,12 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from tunekit.backbone import Backbone
-from tunekit.config import ConfigError, TrainingConfig, require
+from tunekit.errors import ConfigError, require
 from tunekit.methods import Batch
-from tunekit.methods.cloze import MultiToken
-from tunekit.methods.shared_sentence import SharedBatch, SharedSentenceMethod
+from tunekit.methods.parts.cloze import MultiToken
+from tunekit.methods.parts.shared_sentence import SharedBatch, SharedSentenceMethod
 from tunekit.tasks import Task
+from tunekit.trial import TrainingConfig
 
 ENTITIES = {
     "B-LOC": "location", "B-ORG": "organisation", "B-PER": "person", "I-LOC": "place", "I-ORG": "body",

@@ -29,12 +29,12 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from tunekit.backbone import Backbone
-from tunekit.config import TrainingConfig
 from tunekit.methods import Batch
-from tunekit.methods.answers import Score, following
-from tunekit.methods.shared_sentence import SharedBatch, SharedSentenceMethod
+from tunekit.methods.parts.answers import Score, following
+from tunekit.methods.parts.shared_sentence import SharedBatch, SharedSentenceMethod
 from tunekit.methods.topro import template_for, words_for
 from tunekit.tasks import Task
+from tunekit.trial import TrainingConfig
 
 _HERE = -1
 """Stands for the asked word where only its place is wanted."""

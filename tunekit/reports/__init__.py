@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 REPORTS: dict[str, str] = {
-    "report": "tunekit.reports.markdown:write",
-    "results": "tunekit.reports.tidy:write",
-    "best_config": "tunekit.reports.best_config:write",
+    "report": "tunekit.reports.render.markdown:write",
+    "results": "tunekit.reports.render.tidy:write",
+    "best_config": "tunekit.reports.render.best_config:write",
 }
 """Every report by name. Values: ``(SweepRecord, Path) -> list[Path]`` writes into a folder and names its files."""
 
@@ -64,9 +64,9 @@ def best_config_yaml(record: SweepRecord, arm: str | None = None) -> str:
     Raises:
         ConfigError: there is no such arm, several to choose from, or no COMPLETE point in it.
     """
-    from tunekit.config import ConfigError
-    from tunekit.reports.best_config import to_yaml
-    from tunekit.reports.reading import read
+    from tunekit.errors import ConfigError
+    from tunekit.reports.render.best_config import to_yaml
+    from tunekit.reports.results import read
 
     result = read(record)
     if arm is None and len(result.arms) != 1:
@@ -79,7 +79,7 @@ def best_config_yaml(record: SweepRecord, arm: str | None = None) -> str:
 
 def summary(record: SweepRecord) -> RenderableType:
     """The result of a sweep in a screenful; see :func:`tunekit.reports.terminal.summary`."""
-    from tunekit.reports import terminal
+    from tunekit.reports.render import terminal
 
     return terminal.summary(record)
 
@@ -88,6 +88,6 @@ def status_table(
     records: Sequence[tuple[str, SweepRecord]], *, running: Collection[str] = frozenset(), options: str = ""
 ) -> RenderableType:
     """How far sweeps are; see :func:`tunekit.reports.terminal.status_table`."""
-    from tunekit.reports import terminal
+    from tunekit.reports.render import terminal
 
     return terminal.status_table(records, running=running, options=options)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from tunekit.reports.formats import code, duration, names, one_line, percent, plural
 from tunekit.reports.progress import is_finished, progress
-from tunekit.reports.reading import ArmResult, Comparison, SweepResult
+from tunekit.reports.render.formats import code, duration, names, one_line, percent, plural
+from tunekit.reports.results import ArmResult, Comparison, SweepResult
 
 ALIKE = 1.1
 """Budgets that differ by less than this factor are called equal; wall time always differs a little."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tunekit.config import canonical_json
+from tunekit.schema import canonical_json
 from tunekit.sweep import BudgetConfig, Dimension, FinaliseConfig, SchedulerConfig, SearchConfig
 
 LOCATION_KEYS = ("data_dir", "files", "fewshot_dir", "parallel_dir", "cache_dir")

@@ -6,7 +6,7 @@ import contextlib
 import os
 from pathlib import Path
 
-from tunekit.config import StorageError
+from tunekit.errors import StorageError
 
 
 def save(path: Path, text: str) -> Path:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tunekit.points import missing_seed
-from tunekit.reports.reading import ArmResult, SweepResult
+from tunekit.journal.points import missing_seed
+from tunekit.reports.results import ArmResult, SweepResult
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from tunekit.journal import TrialRecord
-from tunekit.points import Point
+from tunekit.journal.points import Point
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from tunekit.config import EpochReport, Outcome, to_json
 from tunekit.journal import Journal, TrialRecord
-from tunekit.points import Point, missing_seed, points_of, search_seeds, top_points
+from tunekit.journal.points import Point, missing_seed, points_of, search_seeds, top_points
+from tunekit.schema import to_json
 from tunekit.search.schedulers import Curve, Decision, decide
 from tunekit.search.study import ArmStudy
 from tunekit.sweep import Arm, Sweep
+from tunekit.trial import EpochReport, Outcome
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ import optuna
 from optuna.trial import TrialState, create_trial
 
 from tunekit.journal import SweepRecord
-from tunekit.points import Point, points_of
+from tunekit.journal.points import Point, points_of
 from tunekit.search.study import distribution
 from tunekit.sweep import Arm, Sweep
 

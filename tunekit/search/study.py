@@ -17,8 +17,9 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
-from tunekit.config import EpochReport, canonical_json
+from tunekit.schema import canonical_json
 from tunekit.sweep import Arm, Dimension, Sweep
+from tunekit.trial import EpochReport
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 

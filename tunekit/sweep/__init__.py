@@ -1,6 +1,8 @@
 """What to search: YAML -> Sweep (arms, space, budget) with strict keys; params -> TrialConfig."""
 
-from tunekit.sweep.model import (
+from tunekit.sweep.reader import load_sweep, parse_sweep
+from tunekit.sweep.source import Source, read_yaml
+from tunekit.sweep.types import (
     Arm,
     BudgetConfig,
     Dimension,
@@ -12,8 +14,6 @@ from tunekit.sweep.model import (
     parameter_hints,
     resolve,
 )
-from tunekit.sweep.reader import load_sweep, parse_sweep
-from tunekit.sweep.source import Source, read_yaml
 
 __all__ = [
     "Arm",

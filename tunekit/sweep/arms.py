@@ -8,23 +8,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tunekit.config import (
-    BACKBONES,
-    METHODS,
-    TASKS,
-    BackboneConfig,
-    ConfigError,
-    Locations,
-    TaskConfig,
-    TrainingConfig,
-    build,
-    coerce,
-    nearest,
-    require,
-)
-from tunekit.sweep.model import Arm, field_names, is_trained, parameter_hints
+from tunekit.errors import ConfigError, nearest, require
+from tunekit.registry import BACKBONES, METHODS, TASKS
+from tunekit.schema import build, coerce
 from tunekit.sweep.source import Source, known_keys
 from tunekit.sweep.space import Blocks, enqueued, parameters
+from tunekit.sweep.types import Arm, field_names, is_trained, parameter_hints
+from tunekit.trial import BackboneConfig, Locations, TaskConfig, TrainingConfig
 
 ARM_KEYS = ("method", "task", "backbone", "shots", "fixed", "space", "enqueue")
 PATH_KEYS = ("data_dir", "files", "fewshot_dir", "parallel_dir", "cache_dir")

@@ -11,10 +11,13 @@ from typing import Any
 
 import yaml
 
-from tunekit.config import ConfigError, TunekitError, coerce, lookup
+from tunekit.errors import ConfigError, TunekitError
+from tunekit.registry import lookup
+from tunekit.schema import coerce
 from tunekit.sweep.arms import ARM_KEYS, NAME, ArmReader, is_folder
 from tunekit.sweep.arms import PATH_KEYS as _PATH_KEYS
-from tunekit.sweep.model import (
+from tunekit.sweep.source import Source, known_keys, read_yaml, yaml_problem
+from tunekit.sweep.types import (
     SEED_RANGE,
     Arm,
     BudgetConfig,
@@ -26,7 +29,6 @@ from tunekit.sweep.model import (
     is_seed,
     resolve,
 )
-from tunekit.sweep.source import Source, known_keys, read_yaml, yaml_problem
 
 __all__ = ["ARM_KEYS", "TOP_KEYS", "load_sweep", "parse_sweep"]
 

@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 
 import yaml
 
-from tunekit.config import ConfigError, build, coerce, nearest
+from tunekit.errors import ConfigError, nearest
+from tunekit.schema import build, coerce
 
 T = TypeVar("T")
 
@@ -49,7 +50,7 @@ class Source:
         return self.at("arms", name)
 
     def build(self, cls: type[T], values: Any, *path: str) -> T:
-        """`config.build` of the block at `path` (None is an empty one), with the line of the very key in messages."""
+        """`schema.build` of the block at `path` (None is an empty one), with the line of the very key in messages."""
         values = {} if values is None else values
         hints = typing.get_type_hints(cls)
         known_keys(values, tuple(hints), self, path)

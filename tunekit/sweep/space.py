@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tunekit.config import ConfigError, coerce, nearest
-from tunekit.sweep.model import SEED_RANGE, Dimension, is_seed
+from tunekit.errors import ConfigError, nearest
+from tunekit.schema import coerce
 from tunekit.sweep.source import Source, known_keys
+from tunekit.sweep.types import SEED_RANGE, Dimension, is_seed
 
 _DIMENSION_KEYS = ("low", "high", "log", "step", "choices", "type", "when")
 

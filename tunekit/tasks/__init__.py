@@ -6,10 +6,12 @@ the generated toy world, and for files of the user's own.
 
 from __future__ import annotations
 
-from tunekit.config import ConfigError, Locations, TaskConfig, lookup
+from tunekit.errors import ConfigError
+from tunekit.registry import lookup
 from tunekit.tasks.examples import Example, PairExample, Split, TokenExample
 from tunekit.tasks.parallel import ParallelPair, ParallelText
 from tunekit.tasks.task import Task
+from tunekit.trial import Locations, TaskConfig
 
 __all__ = ["Example", "PairExample", "ParallelPair", "ParallelText", "Split", "Task", "TokenExample", "load"]
 
@@ -22,7 +24,7 @@ def load(config: TaskConfig, locations: Locations) -> Task:
     """
     task: Task
     if config.kind is not None:
-        from tunekit.tasks import own
+        from tunekit.tasks.readers import own
 
         task = own.load(config, locations)
     elif locations.files is not None:

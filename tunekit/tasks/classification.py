@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tunekit.config import ConfigError, Locations, TaskConfig
-from tunekit.tasks.files import tsv_pairs
-from tunekit.tasks.hub import Hub, pairs, translated_pairs
-from tunekit.tasks.jsonl import jsonl
-from tunekit.tasks.sources import Drawn, Files, Source, in_fewshot_folder, in_folder
+from tunekit.errors import ConfigError
+from tunekit.tasks.readers.files import tsv_pairs
+from tunekit.tasks.readers.hub import Hub, pairs, translated_pairs
+from tunekit.tasks.readers.jsonl import jsonl
+from tunekit.tasks.readers.sources import Drawn, Files, Source, in_fewshot_folder, in_folder
 from tunekit.tasks.task import Task, refuse_own_keys
+from tunekit.trial import Locations, TaskConfig
 
 XNLI_LABELS = ("contradiction", "entailment", "neutral")
 XNLI_LANGUAGES = ("ar", "bg", "de", "el", "en", "es", "fr", "hi", "ru", "sw", "th", "tr", "ur", "vi", "zh")

@@ -18,11 +18,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from tunekit.config import ConfigError, DataError, Locations, TaskConfig, nearest
+from tunekit.errors import ConfigError, DataError, nearest
 from tunekit.tasks import sampling
 from tunekit.tasks.examples import PairExample
-from tunekit.tasks.files import rows_of, tsv_pairs
-from tunekit.tasks.jsonl import jsonl
+from tunekit.tasks.readers.files import rows_of, tsv_pairs
+from tunekit.tasks.readers.jsonl import jsonl
+from tunekit.trial import Locations, TaskConfig
 
 NUM_TOY_PAIRS = 600
 """Parallel pairs of the toy world."""
@@ -188,7 +189,7 @@ def _labelled(path: Path, examples: Sequence[Any]) -> _Rows:
 
 
 def _toy(language: str) -> _Rows:
-    from tunekit.tasks import toy_world
+    from tunekit.toy import world as toy_world
 
     if language not in toy_world.LANGUAGES:
         raise ConfigError(
@@ -202,7 +203,7 @@ def _toy(language: str) -> _Rows:
 def _hub_rows(language: str) -> Mapping[int, PairExample]:
     """PAWS-X's train pairs by id, without those that were never translated."""
     from tunekit.tasks.classification import PAWSX_HUB
-    from tunekit.tasks.hub import identified_pairs
+    from tunekit.tasks.readers.hub import identified_pairs
 
     return identified_pairs(PAWSX_HUB, "train", language)
 

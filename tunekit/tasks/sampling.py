@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TypeVar
 
-from tunekit.config import DataError
+from tunekit.errors import DataError
 from tunekit.tasks.examples import Example, PairExample, TokenExample, labels_of
 from tunekit.tasks.metrics import ENTITY_PREFIXES
 

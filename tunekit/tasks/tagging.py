@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from tunekit.config import ConfigError, Locations, TaskConfig
+from tunekit.errors import ConfigError
 from tunekit.tasks.examples import Example, TokenExample
-from tunekit.tasks.files import Parsed, conll
-from tunekit.tasks.hub import Hub, sentences
-from tunekit.tasks.sources import Files, Source, in_folder
+from tunekit.tasks.readers.files import Parsed, conll
+from tunekit.tasks.readers.hub import Hub, sentences
+from tunekit.tasks.readers.sources import Files, Source, in_folder
 from tunekit.tasks.task import Task, refuse_own_keys
+from tunekit.trial import Locations, TaskConfig
 
 PANX_LABELS = ("B-LOC", "B-ORG", "B-PER", "I-LOC", "I-ORG", "I-PER", "O")
 PANX_LANGUAGES = (

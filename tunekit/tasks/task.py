@@ -9,7 +9,8 @@ from collections.abc import Collection, Sequence
 from itertools import chain
 from typing import cast
 
-from tunekit.config import ConfigError, DataError, Locations, TaskConfig, canonical_json, nearest, require
+from tunekit.errors import ConfigError, DataError, nearest, require
+from tunekit.schema import canonical_json
 from tunekit.tasks import metrics, sampling
 from tunekit.tasks.examples import (
     SPLITS,
@@ -24,7 +25,8 @@ from tunekit.tasks.examples import (
     labels_of,
 )
 from tunekit.tasks.parallel import ParallelPair, ParallelText
-from tunekit.tasks.sources import Source
+from tunekit.tasks.readers.sources import Source
+from tunekit.trial import Locations, TaskConfig
 
 Predictions = Sequence[str] | Sequence[Sequence[str]]
 """One label a pair, or a list of exactly one label a word for each sentence."""

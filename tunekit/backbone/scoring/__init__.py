@@ -1,0 +1,1 @@
+"""Scores of texts beyond plain encoding: positions that are read, shared sentences, continuations."""

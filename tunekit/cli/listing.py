@@ -1,0 +1,70 @@
+"""What there is to choose from, for ``tunekit list``."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+from tunekit.errors import ConfigError, nearest
+from tunekit.registry import METHODS, TASKS
+
+SEARCHERS = {
+    "tpe": "tree-structured Parzen estimator, multivariate; the default",
+    "random": "independent draws",
+    "grid": "every combination, in a shuffled order",
+    "qmc": "scrambled Sobol sequence",
+    "cmaes": "CMA-ES; numbers only, choices are drawn at random",
+    "gp": "Gaussian process with expected improvement",
+    "nsga2": "genetic algorithm, population of 10",
+}
+SCHEDULERS = {
+    "asha": "asynchronous successive halving: one in reduction_factor goes on at each rung",
+    "hyperband": "the same in several brackets of grace periods",
+    "median": "stop below the median of the other trials' running means",
+    "none": "no early stopping; the default",
+}
+
+
+def listing(what: str, root: Path) -> Iterator[str]:
+    """Lines of ``name  what it is``.
+
+    Raises:
+        ConfigError: there is no such list.
+    """
+    tables = {"methods": METHODS, "tasks": TASKS, "searchers": SEARCHERS, "schedulers": SCHEDULERS}
+    if what == "sweeps":
+        return _sweeps(root)
+    if what not in tables:
+        raise ConfigError(f"cannot list {what!r}; {nearest(what, [*tables, 'sweeps'])}")
+    table = tables[what]
+    width = max(map(len, table))
+    is_described = what in ("searchers", "schedulers")
+    return (f"{name:{width}}  {text if is_described else _first_line(text)}" for name, text in table.items())
+
+
+def _first_line(target: str) -> str:
+    """The first line of the docstring of ``module:attribute`` in tunekit, read without importing what it needs."""
+    module, _, attribute = target.partition(":")
+    path = Path(__file__).parents[2].joinpath(*module.split("."))
+    path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, (ast.ClassDef, ast.FunctionDef)) and node.name == attribute:
+            return (ast.get_docstring(node) or "").partition("\n")[0].replace("``", "")
+    return ""
+
+
+def _sweeps(root: Path) -> Iterator[str]:
+    from tunekit.journal import FILE_NAME, is_being_run, replay
+
+    folders = sorted(path.parent for path in root.glob(f"*/{FILE_NAME}"))
+    if not folders:
+        yield f"no sweeps under {root}; start one with: tunekit sweep FILE"
+    width = max((len(folder.name) for folder in folders), default=0)
+    for folder in folders:
+        record = replay(folder)
+        states = [trial.state for trial in record.trials.values()]
+        finished = len(states) - states.count("RUNNING")
+        arms = ", ".join(record.definition.get("arms", {}))
+        last = "running now" if is_being_run(folder) else f"last event {record.last_event_at}"
+        yield f"{folder.name:{width}}  {arms}  {finished} trial{'s' * (finished != 1)} finished, {last}"

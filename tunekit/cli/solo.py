@@ -1,0 +1,79 @@
+"""One configuration in this process, from a YAML file to an outcome, without Ray and without a journal."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tunekit.errors import ConfigError, nearest
+from tunekit.schema import build, to_json
+from tunekit.trial import EpochReport, Locations, TrialConfig
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def load_trial(path: Path) -> tuple[TrialConfig, Locations]:
+    """Read a configuration as ``tunekit best`` prints it: a TrialConfig's blocks, and `locations`.
+
+    Options and training settings that are left out take their defaults.
+
+    Raises:
+        ConfigError: anything is wrong with it; names file and key.
+    """
+    from tunekit.sweep import read_yaml
+    from tunekit.sweep.types import field_names, is_trained, method_config_class
+
+    content, _ = read_yaml(path)
+    if "arms" in content:
+        raise ConfigError(f"{path} is a sweep file, not one configuration; run it by: tunekit sweep {path}")
+    valid = (*field_names(TrialConfig), "locations")
+    for key in content:
+        if key not in valid:
+            raise ConfigError(f"{path}: unknown key {key!r}; {nearest(key, valid)}")
+    locations = build(Locations, content.pop("locations", None) or {}, f"{path}: locations")
+    if not is_trained(str(content.get("method"))) and isinstance(content.get("training", {}), dict):
+        content["training"] = {"epochs": 1, **content.get("training", {})}
+    config = build(TrialConfig, content, str(path))
+    options = build(method_config_class(config.method), config.options, f"{path}: options")
+    return build(TrialConfig, {**to_json(config), "options": to_json(options)}, str(path)), locations
+
+
+def run_solo(config: TrialConfig, locations: Locations, folder: Path, *, test: bool) -> int:
+    """Run it and print each epoch and the outcome; the exit code of the command line."""
+    from tunekit.cli.display import quiet_for
+    from tunekit.cli.foreground import UNFINISHED, complain, interruptible
+
+    with interruptible():
+        try:
+            with quiet_for(lambda: folder / "trial.log" if folder.is_dir() else None) as console:
+                return _run(config, locations, folder, test=test, console=console)
+        except KeyboardInterrupt:
+            complain("interrupted\nThe same command goes on from the last epoch.")
+            return UNFINISHED
+
+
+def _run(config: TrialConfig, locations: Locations, folder: Path, *, test: bool, console: Console) -> int:
+    from tunekit.cli.foreground import DONE, UNFINISHED
+    from tunekit.cli.places import note_locations
+    from tunekit.training import run_trial
+
+    def tell(report: EpochReport) -> None:
+        loss = f"loss {report.metrics['train/loss']:.4f}  " if "train/loss" in report.metrics else ""
+        dev = 100 * report.value
+        console.print(f"epoch {report.epoch:3}  {loss}dev {dev:.2f}  {report.duration_s:.1f} s")
+
+    say = partial(console.print, markup=False, soft_wrap=True)
+    say(f"trial {config.trial_id}: {config.method} on {config.task.name}, seed {config.seed}, in {folder}")
+    outcome = run_trial(config, folder=folder, locations=locations, test=test, on_epoch=tell)
+    note_locations(folder, locations)
+    if outcome.state == "FAILED":
+        say(f"FAILED: {outcome.reason}")
+        return UNFINISHED
+    say(f"{outcome.state}: best dev {100 * (outcome.value or 0):.2f} at epoch {outcome.best_epoch}")
+    for key, value in outcome.metrics.items():
+        if key.startswith(("dev/", "test/")):
+            say(f"  {key:28} {100 * value:.2f}")
+    say(f"written: {folder / 'outcome.json'}")
+    return DONE

@@ -1,0 +1,1 @@
+"""What several methods are built of: heads, templates, label words, rows, prompt encoders, parallel text."""

@@ -1,0 +1,242 @@
+"""Cloze questions: a text with a mask, and a label for each word that the vocabulary head may put there.
+
+A method that asks in this way subclasses :class:`ClozeMethod`; it says which template and which words it takes by
+default. A pair becomes one row; a sentence becomes one row for each of its words, asked one at a time, each showing
+as much of the sentence as fits around the word.
+
+p(y | x) = softmax over the labels y of the logit of v(y) at the mask, where v is the verbalizer. Only the mask's hidden
+state and the label words' rows of the vocabulary head are computed.
+
+A model that writes, rather than fills in, is asked with the text up to the mask: p(y | x) = softmax over y of
+log p(s(y) | x), where s(y) is the string of pieces of the label's word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any, ClassVar, cast
+
+import torch
+from torch import Tensor
+
+from tunekit.backbone import Backbone
+from tunekit.errors import ConfigError
+from tunekit.methods import Batch, Feature, LabelIds, Method
+from tunekit.methods.parts.rows import fit_pair, windows
+from tunekit.methods.parts.templates import Rendered, Template, Writer
+from tunekit.methods.parts.verbalizers import MultiToken, Verbalizer, label_strings
+from tunekit.tasks import Example, PairExample, Task, TokenExample
+from tunekit.trial import TrainingConfig
+
+__all__ = ["ClozeFeature", "ClozeMethod", "MultiToken", "Template", "Verbalizer", "Writer", "label_strings"]
+
+QUESTION_SHARE = 4
+"""A word takes at most a 4th of a row's room in its question; the rest of the room is the sentence's."""
+LEAST_ROOM = 4
+"""Pieces of text that a template must leave in a row."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClozeFeature(Feature):
+    """A row with a mask, which `reads` holds, and maybe soft-prompt positions."""
+
+    prompt: tuple[int, ...] = ()
+    """Columns where a soft prompt stands instead of the pieces."""
+
+
+class ClozeMethod(Method):
+    """A method whose labels are read by the pretrained vocabulary head at a mask.
+
+    Its Config has `template` (a text, or None for `default_template`), `verbalizer` (a word a label, or None for
+    `default_words`) and `multi_token`. Backbone and head are both trained if `trains_backbone`, else both frozen.
+
+    Pairs fill ``{premise}`` and ``{hypothesis}``, the longer being cut; sentences fill ``{sentence}`` and ``{word}``.
+    On causal and encoder-decoder backbones, if a subclass serves them, the label strings are scored instead.
+    A subclass with `soft_prompt_length` above 0 may use ``{prompt}`` and overrides `states`.
+    """
+
+    families: ClassVar[frozenset[str]] = frozenset({"encoder"})
+    trains_backbone: ClassVar[bool] = True
+
+    def __init__(
+        self, config: Any, *, backbone: Backbone, task: Task, training: TrainingConfig, word_piece: str
+    ) -> None:
+        super().__init__(config, backbone=backbone, task=task, training=training, word_piece=word_piece)
+        _require_vocabulary_head(backbone)
+        backbone.train_vocabulary_head(self.trains(config))
+        self.template = Template(self.default_template() if config.template is None else config.template)
+        prompt = ("prompt",) if self.soft_prompt_length else ()
+        self.template.require((*_SLOTS[self.kind], "mask", *prompt))
+        self.writer = self.make_writer(self.template)
+        self.check_room(self.writer)
+        words = self.default_words() if config.verbalizer is None else config.verbalizer
+        self.strings: tuple[tuple[int, ...], ...] = ()
+        if backbone.family == "encoder":
+            self.verbalizer = self.make_verbalizer(words)
+        else:
+            self.strings = label_strings(words, self.labels, backbone.tokenizer)
+        self.label_ids = LabelIds(self.labels)
+
+    def default_template(self) -> str:
+        """The template where the config names none."""
+        raise NotImplementedError
+
+    def default_words(self) -> Mapping[str, str]:
+        """A word for every label where the config names none."""
+        raise NotImplementedError
+
+    @property
+    def soft_prompt_length(self) -> int:
+        """Soft-prompt positions inside the text, where ``{prompt}`` stands; they count as text."""
+        return 0
+
+    @property
+    def marker_size(self) -> int:
+        """Pieces that a sentence has more in a question than in itself."""
+        return 0
+
+    @property
+    def room(self) -> int:
+        """Pieces of text, soft prompt not counted, that fit into a row."""
+        return self.max_length - self.writer.overhead - self.marker_size
+
+    def make_writer(self, template: Template) -> Writer:
+        """Writes `template` for this backbone."""
+        backbone = self.backbone
+        return Writer(
+            template,
+            backbone.tokenizer,
+            has_segments=backbone.has_segments,
+            prompt_length=self.soft_prompt_length,
+            ends_at_mask=backbone.family != "encoder",
+        )
+
+    def make_verbalizer(self, words: Mapping[str, str]) -> Verbalizer:
+        """`words` as pieces of this backbone."""
+        return Verbalizer(words, self.labels, self.backbone.tokenizer, self.config.multi_token)
+
+    # From hidden states to labels
+
+    def states(self, batch: Batch) -> Tensor:
+        """Hidden states at the masks: [N, D]."""
+        return self.backbone.encode_at(batch.inputs, batch.read_rows, batch.read_columns)
+
+    def label_logits(self, states: Tensor, verbalizer: Verbalizer | None = None) -> Tensor:
+        """Scores of the labels [N, labels] for the hidden states at their masks [N, D]."""
+        chosen = verbalizer or self.verbalizer
+        pieces = torch.tensor(chosen.piece_ids, dtype=torch.long, device=states.device)
+        return chosen.logits(self.backbone.vocabulary_logits(states, pieces))
+
+    def logits(self, batch: Batch) -> Tensor:
+        if self.backbone.family == "encoder":
+            return self.label_logits(self.states(batch))
+        return self.backbone.continuation_scores(batch.inputs, self.strings)
+
+    # From examples to rows
+
+    def encoding_key(self) -> Hashable:
+        return ("cloze", self.template, self.kind, self.labels, self.max_length, self.soft_prompt_length)
+
+    def encode_all(self, examples: Sequence[Example], *, language: str | None = None) -> list[tuple[Feature, ...]]:
+        if self.kind == "pair":
+            return self.encode_pairs(cast("Sequence[PairExample]", examples), self.writer)
+        return self.encode_sentences(cast("Sequence[TokenExample]", examples))
+
+    def encode_pairs(self, examples: Sequence[PairExample], writer: Writer) -> list[tuple[Feature, ...]]:
+        """One row a pair, written by `writer`."""
+        if not examples:
+            return []
+        premises = writer.texts([e.text_a for e in examples], "premise")
+        hypotheses = writer.texts([e.text_b for e in examples], "hypothesis")
+        room = self.max_length - writer.overhead
+        rows: list[tuple[Feature, ...]] = []
+        for example, a, b in zip(examples, premises, hypotheses, strict=True):
+            num_a, num_b = fit_pair(len(a), len(b), room)
+            row = writer.write({"premise": a[:num_a], "hypothesis": b[:num_b]})
+            is_cut = num_a < len(a) or num_b < len(b)
+            rows.append((self._feature(row, example.label, truncated=is_cut),))
+        return rows
+
+    def encode_sentences(self, examples: Sequence[TokenExample]) -> list[tuple[Feature, ...]]:
+        """One row a word of each sentence, in order."""
+        pieces = self.pieces_of_words(examples)
+        return [tuple(self._questions(example, pieces)) for example in examples]
+
+    def pieces_of_words(self, examples: Sequence[TokenExample]) -> dict[str, tuple[int, ...]]:
+        """The pieces of every word, each tokenized once."""
+        words = sorted(set(chain.from_iterable(example.words for example in examples)))
+        return dict(zip(words, self.writer.words(words), strict=True)) if words else {}
+
+    def _questions(self, example: TokenExample, pieces: Mapping[str, tuple[int, ...]]) -> list[Feature]:
+        found: list[tuple[int, Feature]] = []
+        for start, asked, texts in self.windows_of([pieces[word] for word in example.words]):
+            for word in asked:
+                row = self.write_question(texts, word - start, pieces[example.words[word]])
+                found.append((word, self._feature(row, example.labels[word], word=word)))
+        return [feature for _, feature in sorted(found, key=lambda item: item[0])]
+
+    def windows_of(
+        self, words: Sequence[tuple[int, ...]]
+    ) -> list[tuple[int, Sequence[int], Sequence[tuple[int, ...]]]]:
+        """(first word, words asked, pieces of the words shown) of each window of a sentence; mostly there is one.
+
+        A window leaves room for the longest question of its sentence, so that all of them see the same text.
+        """
+        capacity = self.room - min(max(map(len, words)), self._longest_asked)
+        shown = [word[:capacity] for word in words]
+        found = windows([len(word) for word in shown], capacity, is_causal=False)
+        return [(start, asked, shown[start:end]) for start, end, asked in found]
+
+    def asked_pieces(self, word: tuple[int, ...]) -> tuple[int, ...]:
+        """The pieces of a word in its question, cut if it is very long."""
+        return word[: self._longest_asked]
+
+    @property
+    def _longest_asked(self) -> int:
+        return max(1, self.room // QUESTION_SHARE)
+
+    def sentence_pieces(self, texts: Sequence[tuple[int, ...]], place: int) -> tuple[int, ...]:
+        """The sentence as the question of its word number `place` shows it."""
+        return tuple(chain.from_iterable(texts))
+
+    def write_question(self, texts: Sequence[tuple[int, ...]], place: int, word: tuple[int, ...]) -> Rendered:
+        return self.writer.write({"sentence": self.sentence_pieces(texts, place), "word": self.asked_pieces(word)})
+
+    def _feature(self, row: Rendered, label: str, *, word: int | None = None, truncated: bool = False) -> ClozeFeature:
+        return ClozeFeature(
+            input_ids=row.input_ids,
+            token_type_ids=row.token_type_ids,
+            label_ids=(self.label_ids[label],),
+            reads=((row.mask,),),
+            words=() if word is None else (word,),
+            truncated=truncated,
+            prompt=row.prompt,
+        )
+
+    def check_room(self, writer: Writer) -> None:
+        """Refuse a template that leaves no room for text; without a tokenizer nothing can be said."""
+        if self.backbone.tokenizer is None:
+            return
+        taken = writer.overhead + self.marker_size
+        if self.max_length < taken + LEAST_ROOM:
+            raise ConfigError(
+                f"max_length is {self.max_length}, must be at least {taken + LEAST_ROOM}: the template "
+                f"{writer.template.text!r} takes {taken} pieces itself"
+            )
+
+
+_SLOTS = {"token": ("sentence", "word"), "pair": ("premise", "hypothesis")}
+"""What a template of each kind of task must show."""
+
+
+def _require_vocabulary_head(backbone: Backbone) -> None:
+    if not backbone.has_vocabulary_head:
+        raise ConfigError(
+            f"backbone {backbone.name!r} comes without the vocabulary head that a cloze question reads; use a "
+            "checkpoint of a language model, such as FacebookAI/xlm-roberta-base"
+        )
+    tokenizer = backbone.tokenizer
+    if backbone.family == "encoder" and tokenizer is not None and tokenizer.mask_token_id is None:
+        raise ConfigError(f"backbone {backbone.name!r}: its tokenizer has no mask, so nothing can be asked there")

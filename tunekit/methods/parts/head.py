@@ -1,0 +1,127 @@
+"""A linear head that reads one hidden state a label: what fine-tuning and prompt methods share."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tunekit.backbone import Backbone
+from tunekit.errors import ConfigError
+from tunekit.methods import Batch, Feature, Method, name_of, pad_rows
+from tunekit.methods.parts.pieces import TextPieces
+from tunekit.methods.parts.rows import RowEncoder
+from tunekit.tasks import Example, Task
+from tunekit.trial import TrainingConfig
+
+__all__ = ["Head", "HeadMethod", "pad_rows"]
+
+INITIAL_STD = 0.02
+"""Spread of fresh prompts and perceptrons, as in BERT."""
+HEAD_STD = 0.1
+"""Spread of a head's fresh weights. With 0.02 fine-tuning at 1e-4 moves the logits too slowly to learn in a
+hundred updates."""
+STATE_STD = 0.2
+"""Spread to which hidden states are brought before the head. With 1 a prompt's rate of 1e-2 lets the head outrun the
+prompt, and transfer to other languages suffers."""
+
+
+class Head(nn.Module):
+    """From a hidden state [N, D] to logits [N, labels], in fp32: W dropout(0.2 (h - mean h) / std h) + b.
+
+    Each state is brought to mean 0 and one spread over its D numbers, without parameters, since backbones end at
+    different scales: one learning rate then means the same to all of them. W starts at N(0, 0.1), b at zero. The same
+    head serves every backbone, also those for which transformers has none.
+    """
+
+    def __init__(self, width: int, num_labels: int, *, dropout: float, device: torch.device | str = "cpu") -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(dropout)
+        self.linear = nn.Linear(width, num_labels, device=device, dtype=torch.float32)
+        nn.init.normal_(self.linear.weight, std=HEAD_STD)
+        nn.init.zeros_(self.linear.bias)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Logits of each hidden state."""
+        states = STATE_STD * nn.functional.layer_norm(hidden, hidden.shape[-1:])
+        logits: Tensor = self.linear(self.dropout(states))
+        return logits
+
+
+class HeadMethod(Method):
+    """A method whose labels are read from the backbone's last hidden states by a :class:`Head`.
+
+    A subclass says what stands before the text (`steering`) or which backbone reads it (`reader`); its Config has a
+    `head_dropout`. Pairs are read at the first piece (causal: the last), words at the piece that `word_piece` says
+    (causal: the last); `RowEncoder` has the details.
+    """
+
+    def __init__(
+        self, config: Any, *, backbone: Backbone, task: Task, training: TrainingConfig, word_piece: str
+    ) -> None:
+        super().__init__(config, backbone=backbone, task=task, training=training, word_piece=word_piece)
+        self.head = Head(backbone.hidden_size, len(self.labels), dropout=config.head_dropout, device=self.birthplace)
+        self._rows = RowEncoder(
+            backbone.tokenizer,
+            kind=self.kind,
+            labels=self.labels,
+            max_length=self.max_length,
+            word_piece=word_piece,
+            is_causal=backbone.is_causal,
+            has_segments=backbone.has_segments,
+            is_shifted=backbone.family == "encoder-decoder",
+        )
+
+    @property
+    def reader(self) -> Backbone:
+        """The backbone that reads the text: the one given, unless the method has altered it for itself."""
+        return self.backbone
+
+    def steering(self, num_rows: int) -> Mapping[str, Any]:
+        """What is put before the text of `num_rows` rows: arguments of ``Backbone.encode``."""
+        return {}
+
+    def logits(self, batch: Batch) -> Tensor:
+        before = self.steering(len(batch.row_sizes))
+        states = self.reader.encode_at(batch.inputs, batch.read_rows, batch.read_columns, **before)
+        if len(states) > len(batch.label_ids):
+            sums = states.new_zeros(len(batch.label_ids), states.shape[-1]).index_add(0, batch.read_labels, states)
+            states = sums / batch.read_labels.bincount(minlength=len(batch.label_ids))[:, None]
+        logits: Tensor = self.head(states)
+        return logits
+
+    def prompt_in_peft(self, config_class: Any) -> Any:
+        """The configuration with which peft puts the same prompt before the text.
+
+        Raises:
+            ConfigError: peft would not: the backbone's family, or a pair whose texts are told apart by segments.
+        """
+        self._require_prompt_in_peft()
+        return config_class(
+            task_type="FEATURE_EXTRACTION",
+            inference_mode=True,
+            num_virtual_tokens=self.prompt_length,
+            token_dim=self.backbone.hidden_size,
+            num_layers=self.backbone.num_layers,
+            num_attention_heads=self.backbone.num_heads,
+        )
+
+    def _require_prompt_in_peft(self) -> None:
+        name, model, text = name_of(type(self)), self.backbone.name, TextPieces(self.backbone.tokenizer)
+        if self.backbone.family == "encoder-decoder":
+            raise ConfigError(
+                f"peft puts a prompt elsewhere than {name} in an encoder-decoder such as {model!r}; export lora"
+            )
+        if self.kind == "pair" and self.backbone.has_segments and any(text.pair_frame.text_types):
+            raise ConfigError(
+                f"peft drops token_type_ids where there is a prompt, and {model!r} tells the texts of a pair by them, "
+                f"so it would not predict what {name} has learnt; export lora, or a backbone without segments"
+            )
+
+    def encoding_key(self) -> Hashable:
+        return self._rows.key
+
+    def encode_all(self, examples: Sequence[Example], *, language: str | None = None) -> list[tuple[Feature, ...]]:
+        return self._rows.encode_all(examples)

@@ -1,0 +1,165 @@
+"""Cloze questions that know the language of their text: answer words a language, and soft prompts inside the text.
+
+What soft_prompt, pct and mpt share. Shapes: B rows, L pieces, P prompt positions, D width, N labels to predict.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, TypeVar, cast
+
+import torch
+from torch import Tensor, nn
+
+from tunekit.backbone import Backbone
+from tunekit.errors import ConfigError, nearest
+from tunekit.methods import Batch, Feature
+from tunekit.methods.parts.cloze import ClozeFeature, ClozeMethod, MultiToken
+from tunekit.methods.parts.verbalizers import Verbalizer
+from tunekit.tasks import Example, Task
+from tunekit.trial import TrainingConfig
+
+__all__ = [
+    "PAIR_WORDS",
+    "LanguageBatch",
+    "LanguageFeature",
+    "MultilingualCloze",
+    "MultilingualConfig",
+    "kl_divergence",
+    "widened",
+]
+
+T = TypeVar("T")
+
+PAIR_WORDS: tuple[Mapping[str, str], ...] = (
+    {"contradiction": "wrong", "entailment": "right", "neutral": "maybe"},
+    {"0": "wrong", "1": "right"},
+)
+"""Answer words by label: of XNLI (Zhao & Schuetze 2021), and of PAWS-X (our choice)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MultilingualConfig:
+    """Options of every method here."""
+
+    template: str | None = None
+    """The question, with a slot for each text and for the mask; null is the method's own."""
+    verbalizer: Mapping[str, str] | None = None
+    """A word for every label; null is the method's own."""
+    verbalizers: Mapping[str, Mapping[str, str]] | None = None
+    """Words for text of some languages: language -> label -> word. Other languages are read by `verbalizer`."""
+    multi_token: MultiToken = "refuse"
+    """A word that is not one vocabulary entry is an error (refuse) or scored over its pieces (mean)."""
+
+
+@dataclass(frozen=True, slots=True)
+class LanguageFeature(ClozeFeature):
+    """A row with a mask in a text of some language."""
+
+    language: int = 0
+    """Place among `MultilingualCloze.languages`; 0 is the source language."""
+
+    @property
+    def question(self) -> Hashable:
+        return self.input_ids, self.token_type_ids, self.reads, self.prompt, self.language
+
+
+@dataclass
+class LanguageBatch(Batch):
+    """Rows of which each has the same number of prompt positions."""
+
+    prompt_columns: Tensor
+    """[B, P]"""
+    languages: tuple[int, ...]
+    """Of each row, as `LanguageFeature.language`."""
+
+
+class MultilingualCloze(ClozeMethod):
+    """A cloze method whose rows carry their language. Its Config derives from :class:`MultilingualConfig`."""
+
+    kinds: ClassVar[frozenset[str]] = frozenset({"pair"})
+
+    def __init__(
+        self, config: Any, *, backbone: Backbone, task: Task, training: TrainingConfig, word_piece: str
+    ) -> None:
+        self.languages = (task.config.source_language, *task.config.target_languages)
+        super().__init__(config, backbone=backbone, task=task, training=training, word_piece=word_piece)
+        for language in config.verbalizers or {}:
+            if language not in self.languages:
+                raise ConfigError(
+                    f"verbalizers: {language!r} is no language of the task; {nearest(language, self.languages)}"
+                )
+        self._verbalizers = tuple(self._verbalizer_of(language) for language in self.languages)
+
+    def default_words(self) -> Mapping[str, str]:
+        for words in PAIR_WORDS:
+            if set(words) == set(self.labels):
+                return words
+        labels = ", ".join(self.labels)
+        raise ConfigError(f"verbalizer: no words are known for the labels {labels}; give each one, as {{label: word}}")
+
+    def answers(self, states: Tensor, languages: Sequence[int]) -> Tensor:
+        """Scores of the labels [N, labels] for the states at the masks [N, D], by the words of each row's language."""
+        verbalizers = [self._verbalizers[language] for language in languages]
+        if all(verbalizer is verbalizers[0] for verbalizer in verbalizers):
+            return self.label_logits(states, verbalizers[0])
+        logits = states.new_empty(len(states), len(self.labels))
+        for verbalizer in dict.fromkeys(verbalizers):
+            rows = torch.tensor([row for row, own in enumerate(verbalizers) if own is verbalizer], device=states.device)
+            logits = logits.index_copy(0, rows, self.label_logits(states[rows], verbalizer))
+        return logits
+
+    def logits(self, batch: Batch) -> Tensor:
+        return self.answers(self.states(batch), cast(LanguageBatch, batch).languages)
+
+    def encoding_key(self) -> Hashable:
+        return ("multilingual", self.languages, super().encoding_key())
+
+    def encode_all(self, examples: Sequence[Example], *, language: str | None = None) -> list[tuple[Feature, ...]]:
+        place = self.place(language)
+        rows = super().encode_all(examples, language=language)
+        return [tuple(widened(row, LanguageFeature, language=place) for row in found) for found in rows]
+
+    def place(self, language: str | None) -> int:
+        """Where `language` stands among `languages`; None is the source language.
+
+        Raises:
+            ConfigError: the task does not name it.
+        """
+        if language is None:
+            return 0
+        if language not in self.languages:
+            raise ConfigError(f"{language!r} is no language of the task; {nearest(language, self.languages)}")
+        return self.languages.index(language)
+
+    def collate(self, features: Sequence[Feature]) -> LanguageBatch:
+        rows = [cast(LanguageFeature, feature) for feature in features]
+        return widened(
+            super().collate(features),
+            LanguageBatch,
+            prompt_columns=torch.tensor([row.prompt for row in rows], dtype=torch.long),
+            languages=tuple(row.language for row in rows),
+        )
+
+    def _verbalizer_of(self, language: str) -> Verbalizer:
+        words = (self.config.verbalizers or {}).get(language)
+        if words is None:
+            return self.verbalizer
+        try:
+            return self.make_verbalizer(words)
+        except ConfigError as error:
+            raise ConfigError(f"verbalizers: {language}: {error}") from None
+
+
+def widened(narrow: Any, wide: type[T], **more: Any) -> T:
+    """`narrow` as an instance of its subclass `wide`, whose further fields are `more`."""
+    return wide(**{f.name: getattr(narrow, f.name) for f in dataclasses.fields(narrow)}, **more)
+
+
+def kl_divergence(first: Tensor, second: Tensor) -> Tensor:
+    """KL(first || second) of each row [N], from scores [N, labels] before the softmax."""
+    return nn.functional.kl_div(second.log_softmax(-1), first.log_softmax(-1), reduction="none", log_target=True).sum(
+        -1
+    )

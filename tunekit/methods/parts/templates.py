@@ -1,0 +1,260 @@
+"""The text of a cloze question: a template with slots, and how a tokenizer writes it.
+
+Shapes and sizes are in pieces, the tokenizer's units.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from tunekit.errors import ConfigError, nearest
+from tunekit.methods.parts.pieces import TextPieces
+
+__all__ = ["SLOTS", "Literal", "Rendered", "Slot", "Template", "Writer"]
+
+SLOTS = {
+    "sentence": "the words of the sentence",
+    "word": "the word that is asked about",
+    "premise": "the first text of a pair",
+    "hypothesis": "the second text of a pair",
+    "mask": "the mask, where the answer is read",
+    "prompt": "the run of soft-prompt positions",
+}
+"""What may stand in braces, each at most once, and its meaning."""
+
+
+@dataclass(frozen=True)
+class Literal:
+    """A stretch of the template's own words."""
+
+    text: str
+    """Without white space at its ends."""
+    is_spaced: bool
+    """White space, a border or the row's start stands before it."""
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A place to be filled."""
+
+    name: str
+    is_spaced: bool
+
+
+@dataclass(frozen=True)
+class Template:
+    """A cloze question as a text with slots in braces; ``|`` is the border between the two texts of a pair.
+
+    White space at the ends and around the border means nothing; elsewhere it decides whether what follows is written
+    as a new word (``{word} .``) or goes on directly (``{word}.``).
+
+    >>> Template("{sentence} | {word} is a kind of: {mask} .").slots
+    ('sentence', 'word', 'mask')
+
+    Args:
+        text: the template.
+
+    Raises:
+        ConfigError: no ``{mask}``, an unknown slot, one named twice, a brace that is not closed, or two borders.
+    """
+
+    text: str
+    texts: tuple[tuple[Literal | Slot, ...], ...] = field(init=False, compare=False, repr=False)
+    """The parts of the one text, or of the two."""
+
+    def __post_init__(self) -> None:
+        texts = self.text.split("|")
+        if len(texts) > 2:
+            second = self.text.index("|", self.text.index("|") + 1)
+            raise ConfigError(f"template {self.text!r}: a second '|' at character {second + 1}; one border at most")
+        starts = (0, len(texts[0]) + 1)
+        object.__setattr__(self, "texts", tuple(tuple(self._parts(t, s)) for t, s in zip(texts, starts, strict=False)))
+        if any(not parts for parts in self.texts):
+            raise ConfigError(f"template {self.text!r}: nothing stands on one side of '|'")
+        for name in self.slots:
+            if self.slots.count(name) > 1:
+                raise ConfigError(f"template {self.text!r}: {{{name}}} stands there twice; once is right")
+        if "mask" not in self.slots:
+            raise ConfigError(f"template {self.text!r} has no {{mask}}, the place where the answer is read")
+
+    @cached_property
+    def slots(self) -> tuple[str, ...]:
+        """Names of its slots, in their order."""
+        return tuple(part.name for parts in self.texts for part in parts if isinstance(part, Slot))
+
+    def require(self, needed: Sequence[str], allowed: Sequence[str] = ()) -> None:
+        """Raise a ConfigError unless the slots are all of `needed`, and others only of `allowed`."""
+        for name in needed:
+            if name not in self.slots:
+                raise ConfigError(f"template {self.text!r} lacks {{{name}}}, {SLOTS[name]}")
+        for name in self.slots:
+            if name not in (*needed, *allowed):
+                valid = ", ".join(f"{{{each}}}" for each in (*needed, *allowed))
+                raise ConfigError(f"template {self.text!r}: {{{name}}}, {SLOTS[name]}, has no place here; use {valid}")
+
+    def _parts(self, text: str, start: int) -> list[Literal | Slot]:
+        found: list[Literal | Slot] = []
+        is_spaced = True
+        for match in re.finditer(r"\{[^{}]*\}|[{}]|[^{}]+", text):
+            piece, place = match[0], start + match.start() + 1
+            if piece in "{}":
+                raise ConfigError(f"template {self.text!r}: {piece!r} at character {place} has no counterpart")
+            if piece.startswith("{"):
+                found.append(Slot(self._known(piece[1:-1].strip(), place), is_spaced))
+                is_spaced = False
+                continue
+            if words := piece.strip():
+                found.append(Literal(words, is_spaced or piece[0].isspace()))
+                is_spaced = piece[-1].isspace()
+            else:
+                is_spaced = True
+        return found
+
+    def _known(self, name: str, place: int) -> str:
+        if name not in SLOTS:
+            problem = f"template {self.text!r}: unknown slot {{{name}}} at character {place}"
+            raise ConfigError(f"{problem}; {nearest(name, SLOTS)}")
+        return name
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """One row of pieces."""
+
+    input_ids: tuple[int, ...]
+    token_type_ids: tuple[int, ...] | None
+    """None where all are zero."""
+    mask: int
+    """Column of the mask; on an encoder-decoder the last column."""
+    prompt: tuple[int, ...]
+    """Columns of the soft prompt; any piece stands there."""
+    shared: int
+    """Pieces up to the end of the sentence, a special one that closes it included: equal for all of its questions."""
+
+
+class Writer:
+    """Writes one template with one tokenizer.
+
+    The literal parts are tokenized once, each as it stands inside of a text. What fills a slot comes as pieces
+    (`words` and `texts` make them), so that a sentence is tokenized once for all of its questions.
+
+    Args:
+        template: what to write.
+        tokenizer: fast, with a mask unless `ends_at_mask`; it may be None as long as nothing is written.
+        has_segments: whether the backbone takes ``token_type_ids`` other than zero.
+        prompt_length: positions of ``{prompt}``.
+        ends_at_mask: leave out the mask and what follows it, as for a decoder that writes the answer.
+    """
+
+    def __init__(
+        self,
+        template: Template,
+        tokenizer: Any,
+        *,
+        has_segments: bool,
+        prompt_length: int = 0,
+        ends_at_mask: bool = False,
+    ) -> None:
+        self.template = template
+        self.text = TextPieces(tokenizer)
+        self._tokenizer = tokenizer
+        self._has_segments = has_segments
+        self._prompt_length = prompt_length
+        self._ends_at_mask = ends_at_mask
+
+    @cached_property
+    def overhead(self) -> int:
+        """Pieces of a row whose texts are empty: special ones, literal ones, the mask and the soft prompt."""
+        empty = {name: () for name in self.template.slots if name not in ("mask", "prompt")}
+        return len(self.write(empty).input_ids)
+
+    @cached_property
+    def mask_id(self) -> int:
+        """The piece of the mask.
+
+        Raises:
+            ConfigError: the tokenizer has none.
+        """
+        found = self._tokenizer.mask_token_id
+        if found is None:
+            raise ConfigError("the tokenizer of this backbone has no mask; a masked language model is needed")
+        return int(found)
+
+    def words(self, words: Sequence[str]) -> list[tuple[int, ...]]:
+        """The pieces of each word as it stands inside of a text; at least one each."""
+        space = " " if self.text.needs_space else ""
+        return [tuple(p) or (self.text.unknown,) for p in self.text.pieces([space + word for word in words])]
+
+    def texts(self, texts: Sequence[str], slot: str) -> list[tuple[int, ...]]:
+        """The pieces of each text as it stands in `slot`."""
+        is_inside = any(part.name == slot and part.is_spaced for part in self._slots_inside)
+        space = " " if is_inside and self.text.needs_space else ""
+        return [tuple(pieces) for pieces in self.text.pieces([space + text.strip() for text in texts])]
+
+    def write(self, fillings: Mapping[str, Sequence[int]]) -> Rendered:
+        """The row whose slots hold `fillings`, pieces by the slot's name."""
+        ids, types, marks = list(self._frame.before), list(self._frame.before_types), dict[str, range]()
+        for index, parts in enumerate(self._pieces):
+            if index:
+                ids += self._frame.between
+                types += self._frame.between_types
+            for part in parts:
+                if isinstance(part, str):
+                    pieces = self._filling(part, fillings)
+                    marks[part] = range(len(ids), len(ids) + len(pieces))
+                    ids += pieces
+                else:
+                    ids += part
+            types += [self._frame.text_types[index]] * (len(ids) - len(types))
+        ids += self._frame.after
+        types += self._frame.after_types
+        return Rendered(
+            input_ids=tuple(ids),
+            token_type_ids=tuple(types) if self._has_segments and any(types) else None,
+            mask=len(ids) - 1 if self._ends_at_mask else marks["mask"][0],
+            prompt=tuple(marks.get("prompt", ())),
+            shared=marks["sentence"].stop + self._closes_sentence if "sentence" in marks else 0,
+        )
+
+    @cached_property
+    def _closes_sentence(self) -> bool:
+        """Whether the border of a pair stands right after the sentence; its first piece then closes the sentence."""
+        first = self.template.texts[0]
+        is_last = isinstance(first[-1], Slot) and first[-1].name == "sentence"
+        return is_last and len(self.template.texts) == 2 and bool(self._frame.between)
+
+    def _filling(self, name: str, fillings: Mapping[str, Sequence[int]]) -> Sequence[int]:
+        if name == "mask":
+            return (self.mask_id,)
+        return (self.text.unknown,) * self._prompt_length if name == "prompt" else fillings[name]
+
+    @cached_property
+    def _frame(self) -> Any:
+        return self.text.frame if len(self.template.texts) == 1 else self.text.pair_frame
+
+    @cached_property
+    def _slots_inside(self) -> tuple[Slot, ...]:
+        """The slots that do not begin a text."""
+        return tuple(part for parts in self.template.texts for part in parts[1:] if isinstance(part, Slot))
+
+    @cached_property
+    def _pieces(self) -> tuple[tuple[str | tuple[int, ...], ...], ...]:
+        """The template with the pieces of its literals, and the names of its slots."""
+        texts: list[tuple[str | tuple[int, ...], ...]] = []
+        for parts in self.template.texts:
+            made: list[str | tuple[int, ...]] = []
+            for place, part in enumerate(parts):
+                if isinstance(part, Slot):
+                    if part.name == "mask" and self._ends_at_mask:
+                        return (*texts, tuple(made))
+                    made.append(part.name)
+                elif place == 0:
+                    made.append(tuple(self.text.pieces([part.text])[0]))
+                else:
+                    made.append(self.text.inside(" " * part.is_spaced + part.text))
+            texts.append(tuple(made))
+        return tuple(texts)

@@ -1,0 +1,73 @@
+"""A head method that alters the backbone's modules: on a tree of modules of its own, over the shared weights.
+
+The backbone serves the next trial of the process too, so nothing may be added to it or taken from it. A *twin* is a
+second tree of the same modules that holds the very same weights, not copies of them; layers put into the twin are not
+in the backbone, cost no memory beside their own, and go away with the method.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from typing import Any, Self
+
+from torch import Tensor, nn
+
+from tunekit.backbone import Backbone
+from tunekit.methods.parts.head import HeadMethod
+from tunekit.tasks import Task
+from tunekit.trial import TrainingConfig
+
+
+def twin_of(backbone: Backbone) -> Backbone:
+    """A backbone with modules of its own over the weights, buffers and tokenizer of `backbone`."""
+    shared = [*backbone.parameters(), *backbone.buffers(), backbone.tokenizer]
+    return copy.deepcopy(backbone, {id(one): one for one in shared})
+
+
+class TwinMethod(HeadMethod):
+    """A head method whose trained parameters stand inside a twin of the frozen backbone.
+
+    A subclass says what it puts there (`alter`). These parameters are in fp32 and are the method's own, under
+    ``adapter.`` and their names in the body; the backbone stays as it is, bit for bit and module for module.
+    """
+
+    def __init__(
+        self, config: Any, *, backbone: Backbone, task: Task, training: TrainingConfig, word_piece: str
+    ) -> None:
+        super().__init__(config, backbone=backbone, task=task, training=training, word_piece=word_piece)
+        twin = twin_of(backbone)
+        self.adapter = _tree(self.alter(twin.model))
+        self._twin = (twin,)  # in a tuple, torch does not list the backbone's weights a second time
+
+    def alter(self, model: nn.Module) -> Mapping[str, nn.Parameter]:
+        """Put trainable parameters into `model`, a twin's body; gives them by their names in it."""
+        raise NotImplementedError
+
+    @property
+    def reader(self) -> Backbone:
+        return self._twin[0]
+
+    def train(self, mode: bool = True) -> Self:
+        self.reader.train(mode)
+        return super().train(mode)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        # Weights are moved in place, but buffers are replaced: the twin's need the same done to them.
+        self.reader._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        return self
+
+
+def _tree(parameters: Mapping[str, nn.Parameter]) -> nn.Module:
+    """Modules without a forward that hold each parameter under its dotted name."""
+    root = nn.Module()
+    for name, parameter in parameters.items():
+        *path, leaf = name.split(".")
+        module = root
+        for part in path:
+            if part not in module._modules:
+                module.add_module(part, nn.Module())
+            module = module.get_submodule(part)
+        module.register_parameter(leaf, parameter)
+    return root

@@ -1,0 +1,78 @@
+"""``best_config.<arm>.yaml``: the best configuration of an arm, whole, as ``tunekit trial`` runs it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tunekit.errors import ConfigError
+from tunekit.journal import SweepRecord, TrialRecord
+from tunekit.journal.points import Point
+from tunekit.reports.files import save
+from tunekit.reports.progress import is_finished
+from tunekit.reports.render.formats import metric_name, names, percent, plural, spread
+from tunekit.reports.results import ArmResult, SweepResult, read
+from tunekit.reports.scores import FinalPoint, Spread
+
+KEYS = ("task", "backbone", "method", "options", "training", "seed", "selection")
+
+
+def file_name(arm: str) -> str:
+    """The file of an arm; an arm's name is fit for a folder."""
+    return f"best_config.{arm}.yaml"
+
+
+def write(record: SweepRecord, out: Path) -> list[Path]:
+    """Write a file into `out` for each arm that has a COMPLETE point."""
+    result = read(record)
+    return [
+        save(out / file_name(arm.name), to_yaml(result, arm))
+        for arm in result.arms
+        if arm.best is not None or arm.leader is not None
+    ]
+
+
+def to_yaml(result: SweepResult, arm: ArmResult) -> str:
+    """The best configuration of `arm`, headed by where it comes from.
+
+    It is the finalised point with the best dev score and the first seed of finalising; while nothing is finalised, the
+    point that leads the search.
+
+    Raises:
+        ConfigError: no point of the arm is COMPLETE.
+    """
+    best = arm.best or arm.leader
+    if best is None:
+        raise ConfigError(f"arm {arm.name!r} of sweep {result.definition.name!r} has no COMPLETE point: {_states(arm)}")
+    trial = next(trial for trial in best.trials if trial.value is not None)
+    content: dict[str, Any] = {key: trial.config[key] for key in KEYS if key in trial.config}
+    if arm.definition.locations:
+        content["locations"] = dict(arm.definition.locations)
+    header = "".join(f"# {line}\n" for line in _header(result, arm, best, trial))
+    return header + yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=110)
+
+
+def _header(result: SweepResult, arm: ArmResult, best: FinalPoint | Point, trial: TrialRecord) -> list[str]:
+    seeds = [t.seed for t in best.trials if t.value is not None]
+    is_final = isinstance(best, FinalPoint)
+    rule = "target-language dev" if result.is_target_dev else f"dev in {arm.source}"
+    dev = spread(Spread.of(t.value for t in best.trials))
+    lines = [
+        f"Best configuration of arm {arm.name} in sweep {result.definition.name}: point {best.number}"
+        f" ({'finalised' if is_final else 'the best of the search, not finalised'}).",
+        f"Chosen by {rule}, {metric_name(arm.metric)}: {dev} over {plural(len(seeds), 'seed')} ({names(seeds)});"
+        " test took no part in it.",
+        f"This file is trial {trial.trial_id}: seed {trial.seed}, {percent(trial.value)} on dev.",
+        f"Run it again: tunekit trial {file_name(arm.name)}",
+    ]
+    if not is_final and not is_finished(result):
+        lines.insert(1, "The sweep is unfinished: a better point may still be found.")
+    return lines
+
+
+def _states(arm: ArmResult) -> str:
+    states = ("RUNNING", "PRUNED", "FAILED")
+    found = [f"{number} {state}" for state in states if (number := sum(t.state == state for t in arm.trials))]
+    return f"its trials are {names(found)}" if found else "no trial has been run"

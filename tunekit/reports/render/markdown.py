@@ -1,0 +1,180 @@
+"""``report.md``: what was found, how it was chosen, what it cost, and how to do it again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import yaml
+
+from tunekit.journal import SweepRecord
+from tunekit.reports.caveats import caveats
+from tunekit.reports.files import save
+from tunekit.reports.progress import is_finished
+from tunekit.reports.render import sections
+from tunekit.reports.render.formats import metric_name, names, parameters, plural
+from tunekit.reports.results import Comparison, SweepResult, read
+
+
+def write(record: SweepRecord, out: Path) -> list[Path]:
+    """Write ``report.md`` into `out`."""
+    return [save(out / "report.md", render(read(record)))]
+
+
+def render(result: SweepResult) -> str:
+    """The whole report as Markdown that also reads well as plain text."""
+    parts = [
+        f"# Sweep {result.definition.name}",
+        _opening(result),
+        *_caveats(result),
+        "## How the reported points were chosen",
+        selection(result),
+    ]
+    for comparison in result.comparisons:
+        parts += _comparison(result, comparison)
+    parts += ["## The search, arm by arm", _searched_with(result), *_arms(result)]
+    parts += ["## Trials that did not complete", *_incomplete(result)]
+    parts += ["## Doing it again", *_reproduction(result)]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _opening(result: SweepResult) -> str:
+    record = result.record
+    trials = record.trials.values()
+    state = "Finished" if is_finished(result) else "**Unfinished**"
+    scored = sum(trial.test_scores is not None for trial in trials)
+    return (
+        f"{state}; {plural(len(result.arms), 'arm')}, {plural(len(trials), 'trial')}, {scored} of them scored on test."
+        f" Launched {record.launched_at or 'never'}, last event {record.last_event_at or 'none'} (UTC)."
+        " Scores are × 100, everywhere in this file; `results.csv` holds them as fractions."
+    )
+
+
+def _caveats(result: SweepResult) -> list[str]:
+    found = caveats(result)
+    return ["## Before you quote a number", "\n".join(f"- {text}" for text in found)] if found else []
+
+
+def selection(result: SweepResult) -> str:
+    """The selection rule in words."""
+    definition, finalise = result.definition, result.definition.finalise
+    sources = names(dict.fromkeys(arm.source for arm in result.arms))
+    if result.is_target_dev:
+        objective = "**the mean dev score over the TARGET languages** (`selection: target_dev`)"
+        dev = "Dev of every target language was read during the search; this is not zero-shot model selection."
+    else:
+        objective = f"the dev score in the source language ({sources})"
+        dev = f"Dev in {sources} is the only dev that was read; the target languages were seen on test alone."
+    searched = f"A point's score in the search is its mean over {_seeds(definition.seeds)}."
+    if len(definition.seeds) == 1:
+        searched = f"In the search each point ran on seed {definition.seeds[0]} alone."
+    if any("seed" in {dimension.name for dimension in arm.space} for arm in result.arms):
+        searched = "In the search each point ran on the seed that it drew."
+    last = (
+        f"The best {plural(finalise.top, 'point')} of each arm were then trained on {_seeds(finalise.seeds)};"
+        " the one with the highest mean over these is reported, with the scores of these seeds only. Test was scored"
+        " once a trial, at its best dev epoch, when its point was finalised, and took no part in any choice."
+        if finalise.top
+        else "No point was finalised: `finalise: {top: 0}`."
+    )
+    return (
+        f"Objective: {objective}, each trial at its best epoch. {searched} {last} {dev}"
+        " Being the highest of several, the dev score of a chosen point flatters it; its test score does not."
+    )
+
+
+def _seeds(seeds: tuple[int, ...]) -> str:
+    return f"{'seed' if len(seeds) == 1 else 'seeds'} {names(seeds)}"
+
+
+def _comparison(result: SweepResult, comparison: Comparison) -> Iterator[str]:
+    loud = ", selected on TARGET dev" if result.is_target_dev else ""
+    metric = metric_name(comparison.metric)
+    has_final = any(arm.best is not None for arm in comparison.arms)
+    yield f"## {comparison.task}: " + (f"test {metric}{loud}" if has_final else f"dev {metric}, not test{loud}")
+    if has_final:
+        yield sections.transfer(comparison)
+        yield (
+            "Mean ± sample standard deviation (n - 1) over n seeds. zero_shot: the mean over the target languages,"
+            " taken for each seed, then over seeds. transfer_gap: source minus zero_shot, likewise. majority:"
+            " train's most frequent label everywhere (for entities: none found)."
+        )
+        yield sections.above_majority(comparison)
+        yield "The points in this table:"
+        yield sections.best_points(comparison)
+    if any(arm.best is None for arm in comparison.arms):
+        why = "dev, not test; no point finalised" if is_finished(result) else "dev, not test; sweep unfinished"
+        yield f"Best point of each arm's search ({why}):"
+        yield sections.dev_scores(comparison)
+    yield "### Budget and size"
+    yield sections.budget(comparison)
+    yield (
+        "Trials, time and updates are of the search, stopped and failed trials included; final trials are the"
+        " replicates that only finalising asked for. Time is training and dev evaluation in whole epochs, summed over"
+        " trials. Trainable: of the reported point, head included."
+    )
+    yield "### Data"
+    yield sections.data(comparison)
+
+
+def _searched_with(result: SweepResult) -> str:
+    search, scheduler = result.definition.search, result.definition.scheduler
+    rule = "no early stopping"
+    if scheduler.name == "median":
+        rule = f"early stopping by `median` (from epoch {scheduler.grace_period}, {scheduler.min_trials} trials)"
+    elif scheduler.name != "none":
+        factor = scheduler.reduction_factor
+        rule = f"early stopping by `{scheduler.name}` (from epoch {scheduler.grace_period}, one in {factor} goes on)"
+    return f"Searcher `{search.searcher}` (seed {search.seed}), {search.num_trials} points an arm; {rule}."
+
+
+def _arms(result: SweepResult) -> Iterator[str]:
+    for arm in result.arms:
+        yield f"### {arm.name}"
+        if arm.fixed:
+            yield f"Fixed: {parameters(arm.fixed)}."
+        yield sections.space(arm) if arm.space else "Nothing was searched."
+        if arm.leader is not None:
+            yield f"The {sections.NUM_TOP} best points by dev (←: reported):" if arm.best else "The best points by dev:"
+            yield sections.top(arm)
+        elif not arm.trials:
+            yield "No trial has been run."
+        else:
+            yield "No point is COMPLETE."
+
+
+def _incomplete(result: SweepResult) -> Iterator[str]:
+    lines = list(sections.stopped(result))
+    if lines:
+        yield "\n".join(f"- {line}" for line in lines)
+    failed = sections.failures(result)
+    running = [trial for trial in result.record.trials.values() if trial.state == "RUNNING"]
+    if running:
+        yield f"{plural(len(running), 'trial')} RUNNING, or waiting to go on from the last checkpoint."
+    yield failed or "No trial FAILED."
+
+
+def _reproduction(result: SweepResult) -> Iterator[str]:
+    record, definition = result.record, result.definition
+    interruptions = sum(trial.num_interruptions for trial in record.trials.values())
+    resumed = plural(max(0, record.num_launches - 1), "time")
+    file = f"{definition.name}.yaml"
+    versions = ", ".join(f"{name} {version}" for name, version in record.versions.items()) or "not recorded"
+    yield "\n".join(
+        [
+            f"- The sweep: save the block below as `{file}`, then `tunekit sweep {file}`.",
+            "- The best trial of an arm: `tunekit trial best_config.<arm>.yaml`.",
+            f"- This report: `tunekit report {definition.name}`.",
+            f"- Seeds: search {names(definition.seeds)}; final {names(definition.finalise.seeds)};"
+            f" searcher {definition.search.seed}.",
+            f"- Versions (of the last launch): {versions}.",
+            f"- Resumed {resumed}; {plural(interruptions, 'trial interruption')}"
+            " (an interrupted trial goes on after its last whole epoch).",
+        ]
+    )
+    yield "```yaml\n" + _definition_yaml(result) + "```"
+
+
+def _definition_yaml(result: SweepResult) -> str:
+    content = dict(result.definition.content)
+    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=110, default_flow_style=None)

@@ -1,0 +1,228 @@
+"""The tables of ``report.md``, one function each; :mod:`tunekit.reports.markdown` puts them in order."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+
+from tunekit.journal import TrialRecord
+from tunekit.journal.points import top_points
+from tunekit.reports.render.best_config import file_name
+from tunekit.reports.render.formats import (
+    NOTHING,
+    code,
+    count,
+    duration,
+    markdown_table,
+    names,
+    one_line,
+    parameter,
+    parameters,
+    percent,
+    plural,
+    spread,
+)
+from tunekit.reports.results import ArmResult, Comparison, SweepResult
+from tunekit.reports.scores import Spread
+
+NUM_TOP = 5
+"""Points an arm that the report lists."""
+
+
+def transfer(comparison: Comparison) -> str:
+    """Arms × languages on test: mean ± std over seeds, the zero-shot mean and the transfer gap; majority last."""
+    languages, metric = comparison.languages, comparison.metric
+    header = ["arm", "n", f"{comparison.source} (source)", *languages[1:], "zero_shot", "transfer_gap"]
+    rows = []
+    for arm in comparison.arms:
+        best = arm.best
+        if best is None:
+            rows.append([arm.name, "0", *[NOTHING] * (len(languages) + 2)])
+            continue
+        scores = [spread(best.score(language, metric)) for language in languages]
+        zero_shot = best.zero_shot(arm.targets, metric)
+        gap = best.transfer_gap(comparison.source, arm.targets, metric)
+        rows.append([arm.name, str(len(best.trials)), *scores, spread(zero_shot), spread(gap)])
+    rows += [[label, NOTHING, *map(percent, values)] for label, values in majority_rows(comparison)]
+    return markdown_table(header, rows)
+
+
+def majority_rows(comparison: Comparison) -> list[tuple[str, list[float | None]]]:
+    """The majority baseline in every column; one row for all arms if they were scored on the same test sets."""
+    found: dict[tuple[float | None, ...], list[str]] = {}
+    for arm in comparison.arms:
+        if arm.best is None or not any(trial.baselines for trial in arm.best.trials):
+            continue
+        floors = {language: arm.best.majority(language, comparison.metric) for language in comparison.languages}
+        zero_shot = Spread.of(floors[language] for language in arm.targets)
+        source, mean = floors[comparison.source], zero_shot.mean if zero_shot else None
+        gap = source - mean if source is not None and mean is not None else None
+        found.setdefault((*floors.values(), mean, gap), []).append(arm.name)
+    label = "majority" if len(found) == 1 else "majority ({})"
+    return [(label.format(", ".join(arms)), list(values)) for values, arms in found.items()]
+
+
+def above_majority(comparison: Comparison) -> str:
+    """Which arms beat the majority baseline in every language that they were scored in; empty if none does."""
+    above = [arm.name for arm in comparison.arms if _is_above_majority(arm, comparison.metric)]
+    return f"Above majority in every language: {names(above)}." if above else ""
+
+
+def _is_above_majority(arm: ArmResult, metric: str) -> bool:
+    best = arm.best
+    if best is None:
+        return False
+    pairs = [(best.score(lang, metric), best.majority(lang, metric)) for lang in (arm.source, *arm.targets)]
+    return all(score is not None and floor is not None and score.mean > floor for score, floor in pairs)
+
+
+def dev_scores(comparison: Comparison) -> str:
+    """The best point of the search by dev, for the arms that have no finalised point."""
+    rows = []
+    for arm in (arm for arm in comparison.arms if arm.best is None):
+        leader = arm.leader
+        if leader is None:
+            best = f"; best so far {percent(arm.best_so_far)}" if arm.best_so_far is not None else ""
+            rows.append([arm.name, NOTHING, "0", NOTHING, NOTHING, f"no COMPLETE point{best}"])
+            continue
+        floor = _dev_majority(arm)
+        values = Spread.of(trial.value for trial in leader.trials)
+        seeds = str(values.n) if values else "0"
+        rows.append([arm.name, str(leader.number), seeds, spread(values), percent(floor), parameters(leader.params)])
+    return markdown_table(["arm", "point", "n", "dev", "majority", "params"], rows, texts=["params"])
+
+
+def _dev_majority(arm: ArmResult) -> float | None:
+    trial = arm.measured_trial
+    facts = trial.outcome.facts if trial and trial.outcome else {}
+    floor: float | None = facts.get("majority", {}).get(f"dev/{arm.source}/{arm.metric}")
+    return floor
+
+
+def budget(comparison: Comparison) -> str:
+    """What each arm spent, and how much it trains."""
+    header = [
+        "arm", "points", "trials", "COMPLETE", "PRUNED", "FAILED", "RUNNING", "time", "updates", "final trials",
+        "final time", "trainable", "of backbone",
+    ]  # fmt: skip
+    rows = []
+    for arm in comparison.arms:
+        finals = [trial for trial in arm.trials if trial.phase == "finalise"]
+        states = [arm.num_searched(state) for state in ("COMPLETE", "PRUNED", "FAILED", "RUNNING")]
+        rows.append(
+            [
+                arm.name,
+                f"{len({t.number for t in arm.searched})} of {arm.num_points_asked}",
+                count(len(arm.searched)),
+                *map(count, states),
+                duration(arm.duration_s("search")),
+                count(arm.num_updates("search")),
+                count(len(finals)),
+                duration(arm.duration_s("finalise")),
+                *trainable(arm),
+            ]
+        )
+    return markdown_table(header, rows)
+
+
+def trainable(arm: ArmResult) -> tuple[str, str]:
+    """Trained parameters of the reported point, and their share of the backbone's."""
+    trial = arm.measured_trial
+    if trial is None or trial.outcome is None:
+        return NOTHING, NOTHING
+    number, whole = trial.outcome.num_trainable_parameters, trial.outcome.num_backbone_parameters
+    return count(number), f"{100 * number / whole:.4g} %"
+
+
+def best_points(comparison: Comparison) -> str:
+    """Which point each arm's row shows, how it was trained, and where it came from."""
+    rows = []
+    for arm in comparison.arms:
+        if arm.best is not None:
+            trials = ", ".join(f"{trial.seed}: {code(trial.trial_id)}" for trial in arm.best.trials)
+            best_epochs = ", ".join(str(trial.outcome.best_epoch) for trial in arm.best.trials if trial.outcome)
+            epochs = f"{best_epochs} of {arm.best.trials[0].config['training']['epochs']}"
+            row = [arm.name, str(arm.best.number), spread(arm.best.dev), parameters(arm.best.params), epochs, trials]
+            rows.append([*row, code(file_name(arm.name))])
+    header = ["arm", "point", "dev", "params", "best epochs", "seed: trial", "file"]
+    return markdown_table(header, rows, texts=["params", "best epochs", "seed: trial", "file"])
+
+
+def data(comparison: Comparison) -> str:
+    """What each arm read."""
+    header = ["arm", "method", "backbone", "train examples", "rows", "cut", "shots", "samples", "data"]
+    rows = []
+    for arm in comparison.arms:
+        trial = arm.measured_trial
+        facts = trial.outcome.facts if trial and trial.outcome else {}
+        task = arm.task
+        limits = [f"{split} ≤ {n:,}" for split in ("train", "dev", "test") if (n := task.get(f"max_{split}_examples"))]
+        seeded = [f"sample_seed {task.get('sample_seed', 0)}"] if limits or task.get("shots") else []
+        numbers = [count(facts.get(f"num_train_{key}")) for key in ("examples", "rows", "truncated")]
+        read = [count(task.get("shots")), ", ".join(limits + seeded) or "whole splits"]
+        prints = sorted({str(facts["data_fingerprint"]) for facts in arm.facts if "data_fingerprint" in facts})
+        what = [arm.name, code(arm.definition.method), code(arm.definition.backbone)]
+        rows.append([*what, *numbers, *read, names(map(code, prints)) or NOTHING])
+    return markdown_table(header, rows, texts=["method", "backbone", "samples", "data"])
+
+
+def space(arm: ArmResult) -> str:
+    """What was searched and what the reported point has."""
+    chosen = arm.best or arm.leader
+    rows = []
+    for dimension in arm.space:
+        value = NOTHING
+        if chosen is not None and dimension.name in chosen.params:
+            value = parameter(chosen.params[dimension.name])
+        rows.append([code(dimension.name), str(dimension), value])
+    return markdown_table(["parameter", "searched", "best"], rows, texts=["searched", "best"])
+
+
+def top(arm: ArmResult) -> str:
+    """The best points of the search by dev, and what finalising made of them."""
+    finals = {final.number: final for final in arm.tested}
+    rows = []
+    for point in top_points(arm.trials, NUM_TOP):
+        values = Spread.of(trial.value for trial in point.trials)
+        final = finals.get(point.number)
+        final_dev = f"{spread(final.dev)} (n = {final.dev.n})" if final else NOTHING
+        number = f"{point.number} ←" if final is not None and final is arm.best else str(point.number)
+        search_dev = [spread(values), str(values.n if values else 0)]
+        rows.append([number, *search_dev, final_dev, parameters(point.params)])
+    return markdown_table(["point", "search dev", "n", "final dev", "params"], rows, texts=["params"])
+
+
+def stopped(result: SweepResult) -> Iterator[str]:
+    """A line for each arm with PRUNED trials: how many, after which epoch."""
+    for arm in result.arms:
+        pruned = [trial for trial in arm.trials if trial.state == "PRUNED"]
+        if pruned:
+            epochs = Counter(len(trial.reports) for trial in pruned)
+            after = ", ".join(f"{number} after epoch {epoch}" for epoch, number in sorted(epochs.items()))
+            by = code(result.definition.scheduler.name)
+            yield f"{arm.name}: {plural(len(pruned), 'trial')} PRUNED by {by} ({after})."
+
+
+def failures(result: SweepResult) -> str | None:
+    """Failed trials grouped by reason; None if there are none. Reasons that differ only in numbers are one."""
+    groups: dict[tuple[str, str], list[TrialRecord]] = {}
+    for arm in result.arms:
+        for trial in arm.trials:
+            if trial.state == "FAILED":
+                groups.setdefault((arm.name, re.sub(r"\d[\d.e+-]*", "#", _reason(trial))), []).append(trial)
+    rows = []
+    for (arm_name, _), trials in sorted(groups.items(), key=lambda item: -len(item[1])):
+        first = trials[0]
+        shown = [one_line(_reason(first)), _phases(trials), code(first.trial_id), parameters(first.params)]
+        rows.append([arm_name, str(len(trials)), *shown])
+    header = ["arm", "trials", "reason (of the first)", "phase", "first", "its params"]
+    return markdown_table(header, rows, texts=header[2:]) if rows else None
+
+
+def _reason(trial: TrialRecord) -> str:
+    return (trial.outcome.reason if trial.outcome else None) or "no reason given"
+
+
+def _phases(trials: list[TrialRecord]) -> str:
+    return names(f"{number} {phase}" for phase, number in Counter(trial.phase for trial in trials).items())

@@ -1,0 +1,178 @@
+"""What the terminal shows: the result of a sweep in a screenful, and how far sweeps are."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+from datetime import UTC, datetime
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from tunekit.journal import SweepRecord
+from tunekit.reports.caveats import caveats
+from tunekit.reports.progress import is_finished, progress
+from tunekit.reports.render.formats import NOTHING, duration, metric_name, parameters, percent, plural, spread
+from tunekit.reports.render.sections import majority_rows, trainable
+from tunekit.reports.results import ArmResult, Comparison, SweepResult, read
+from tunekit.reports.scores import Spread
+
+MAX_COLUMNS = 4
+"""More arms than these would not fit beside each other."""
+
+
+def summary(record: SweepRecord) -> RenderableType:
+    """The transfer table of each task, each arm's best parameters and cost, and what to know before quoting them."""
+    result = read(record)
+    parts: list[RenderableType] = []
+    for comparison in result.comparisons:
+        parts += [*_scores(result, comparison), _best(comparison), Text()]
+    notes = caveats(result)
+    if notes:
+        grid = Table.grid(padding=(0, 1))
+        for note in notes:
+            grid.add_row("•", Text.from_markup(_plain(note)))
+        parts += [Text("Before you quote a number", style="bold"), grid]
+    return Group(*parts)
+
+
+def _plain(markdown: str) -> str:
+    """Markdown's bold as rich's; backticks go."""
+    pieces = escape(markdown).replace("`", "").split("**")
+    return "".join(f"[bold]{piece}[/bold]" if index % 2 else piece for index, piece in enumerate(pieces))
+
+
+def _scores(result: SweepResult, comparison: Comparison) -> list[RenderableType]:
+    loud = ", selected on TARGET dev" if result.is_target_dev else ""
+    metric = metric_name(comparison.metric)
+    if all(arm.best is None for arm in comparison.arms):
+        state = "no point finalised" if is_finished(result) else "sweep unfinished"
+        title, table = f"dev {metric} (dev, not test; {state})", _dev_table(comparison)
+    else:
+        fits = len(comparison.arms) <= MAX_COLUMNS
+        title, table = f"test {metric}", _languages_table(comparison) if fits else _arms_table(comparison)
+    return [Text(f"{comparison.task}: {title}{loud}", style="bold"), table]
+
+
+def _table(*header: str) -> Table:
+    table = Table(box=box.SIMPLE, pad_edge=False, padding=(0, 0, 0, 1))
+    for index, name in enumerate(header):
+        table.add_column(Text(name), justify="right" if index and name != "next" else "left", no_wrap=name != "next")
+    return table
+
+
+def _dev_table(comparison: Comparison) -> Table:
+    table = _table("arm", "point", "dev", "n")
+    for arm in comparison.arms:
+        values = Spread.of(trial.value for trial in arm.leader.trials) if arm.leader else None
+        point = str(arm.leader.number) if arm.leader else "none COMPLETE"
+        table.add_row(Text(arm.name), point, spread(values), str(values.n if values else 0))
+    return table
+
+
+def _languages_table(comparison: Comparison) -> Table:
+    """Languages × arms, which fits a terminal whatever the number of languages."""
+    floors = majority_rows(comparison)
+    table = _table("", *(arm.name for arm in comparison.arms), *(label for label, _ in floors))
+    metric = comparison.metric
+    for index, language in enumerate(comparison.languages):
+        values = [spread(arm.best.score(language, metric)) if arm.best else NOTHING for arm in comparison.arms]
+        label = f"{language} (source)" if language == comparison.source else language
+        table.add_row(Text(label), *values, *(percent(row[index]) for _, row in floors))
+    table.add_section()
+    zero_shot = [spread(arm.best.zero_shot(arm.targets, metric)) if arm.best else NOTHING for arm in comparison.arms]
+    table.add_row("zero_shot", *zero_shot, *(percent(row[-2]) for _, row in floors), style="bold")
+    table.add_row(
+        "transfer_gap", *(_gap(comparison, arm) for arm in comparison.arms), *(percent(r[-1]) for _, r in floors)
+    )
+    table.add_row("n (seeds)", *(str(len(arm.best.trials)) if arm.best else "0" for arm in comparison.arms))
+    return table
+
+
+def _gap(comparison: Comparison, arm: ArmResult) -> str:
+    return spread(arm.best.transfer_gap(comparison.source, arm.targets, comparison.metric)) if arm.best else NOTHING
+
+
+def _arms_table(comparison: Comparison) -> Table:
+    """Arms × (source, zero-shot mean, gap), for many arms; the report has every language."""
+    table = _table("arm", "n", f"{comparison.source} (source)", "zero_shot", "transfer_gap")
+    for arm in comparison.arms:
+        if arm.best is None:
+            table.add_row(Text(arm.name), "0", NOTHING, NOTHING, NOTHING)
+            continue
+        source = spread(arm.best.score(comparison.source, comparison.metric))
+        zero_shot = spread(arm.best.zero_shot(arm.targets, comparison.metric))
+        table.add_row(Text(arm.name), str(len(arm.best.trials)), source, zero_shot, _gap(comparison, arm))
+    for label, row in majority_rows(comparison):
+        table.add_row(Text(label), NOTHING, percent(row[0]), percent(row[-2]), percent(row[-1]))
+    return table
+
+
+def _best(comparison: Comparison) -> Table:
+    table = Table.grid(padding=(0, 2))
+    for arm in comparison.arms:
+        chosen = arm.best or arm.leader
+        params = parameters(chosen.params) if chosen else "no COMPLETE point"
+        states = (("COMPLETE", "complete"), ("PRUNED", "pruned"), ("FAILED", "failed"), ("RUNNING", "running"))
+        counts = ", ".join(f"{n} {word}" for state, word in states if (n := arm.num_searched(state)))
+        number, share = trainable(arm)
+        cost = f"{plural(len(arm.searched), 'search trial')} ({counts or 'none'}), {duration(arm.duration_s('search'))}"
+        table.add_row(
+            Text(arm.name, style="bold"), Text(f"{params}\n{cost}; trains {number} ({share} of the backbone)")
+        )
+    return table
+
+
+def status_table(
+    records: Sequence[tuple[str, SweepRecord]], *, running: Collection[str] = frozenset(), options: str = ""
+) -> RenderableType:
+    """How far sweeps are: one row a sweep, or for a single one, a row an arm.
+
+    Args:
+        records: name and record of each sweep.
+        running: names of those that a process is running now, which a journal cannot tell.
+        options: what a command needs beside the name to find the sweep, such as ``--root elsewhere``.
+    """
+    if len(records) == 1:
+        name, record = records[0]
+        return _one_sweep(name, record, next_step=_next(name, read(record), name in running, options))
+    table = _table("sweep", "done", "running", "pruned", "failed", "last event", "next")
+    for name, record in records:
+        next_step = _next(name, read(record), name in running, options)
+        counts = Counter(trial.state for trial in record.trials.values())
+        states = [str(counts[state]) for state in ("COMPLETE", "RUNNING", "PRUNED", "FAILED")]
+        table.add_row(Text(name), *states, _age(record), Text(next_step))
+    return table
+
+
+def _one_sweep(name: str, record: SweepRecord, *, next_step: str) -> RenderableType:
+    result = read(record)
+    table = _table("arm", "points", "done", "running", "pruned", "failed", "final", "best dev", "time")
+    for arm in result.arms:
+        state = progress(result, arm)
+        counts = [str(arm.num_searched(s)) for s in ("COMPLETE", "RUNNING", "PRUNED", "FAILED")]
+        final = f"{state.num_final}/{state.num_final_asked}" if state.num_final_asked else NOTHING
+        spent = duration(arm.duration_s("search") + arm.duration_s("finalise"))
+        points = f"{state.num_points}/{state.num_points_asked}"
+        table.add_row(Text(arm.name), points, *counts, final, percent(arm.best_so_far), spent)
+    lines = [f"last event: {record.last_event_at or 'none'} ({_age(record)})"]
+    lines.append(f"next:       {next_step}")
+    return Group(Text(name, style="bold"), table, Text("\n".join(lines)))
+
+
+def _next(name: str, result: SweepResult, is_running: bool, options: str) -> str:
+    if is_running:
+        return "running now"
+    command = "report" if is_finished(result) else "resume"
+    return " ".join(["tunekit", command, name, *([options] if options else [])])
+
+
+def _age(record: SweepRecord) -> str:
+    if not record.last_event_at:
+        return NOTHING
+    then = datetime.fromisoformat(record.last_event_at)
+    seconds = max(0.0, (datetime.now(UTC) - then).total_seconds())
+    return f"{duration(seconds)} ago" if seconds < 48 * 3600 else f"{seconds / 86400:.0f} days ago"

@@ -1,0 +1,80 @@
+"""``results.csv``: every score of the reported points, one row an arm, point, language, seed and metric."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tunekit.journal import SweepRecord, TrialRecord
+from tunekit.reports.files import save
+from tunekit.reports.results import ArmResult, SweepResult, read
+
+if TYPE_CHECKING:
+    import pandas
+
+COLUMNS = (
+    "sweep", "selection", "arm", "method", "backbone", "task", "shots", "point", "is_best_point", "trial_id", "seed",
+    "split", "language", "role", "metric", "is_main_metric", "value", "majority",
+)  # fmt: skip
+"""Values are fractions. `role` is source or target; `majority` is the same score of the most frequent label."""
+
+
+def write(record: SweepRecord, out: Path) -> list[Path]:
+    """Write ``results.csv`` into `out`.
+
+    All finalised points are in it (dev at the best epoch, and test), the reported one of each arm marked
+    ``is_best_point``. An arm without a finalised point has the dev scores of the best point of its search.
+    """
+    return [save(out / "results.csv", frame(read(record)).to_csv(index=False, lineterminator="\n"))]
+
+
+def frame(result: SweepResult) -> pandas.DataFrame:
+    """The rows of ``results.csv``, sorted as the tables are; columns are `COLUMNS`."""
+    import pandas as pd
+
+    rows = [row for arm in result.arms for row in _arm_rows(result, arm)]
+    return pd.DataFrame(rows, columns=list(COLUMNS)).astype({"shots": "Int64"})
+
+
+def _arm_rows(result: SweepResult, arm: ArmResult) -> Iterator[dict[str, Any]]:
+    common = {
+        "sweep": result.definition.name,
+        "selection": result.definition.selection,
+        "arm": arm.name,
+        "method": arm.definition.method,
+        "backbone": arm.definition.backbone,
+        "task": arm.task.get("name"),
+        "shots": arm.task.get("shots"),
+    }
+    for final in arm.tested:
+        point = {**common, "point": final.number, "is_best_point": final is arm.best}
+        for trial in final.trials:
+            yield from ({**point, **row} for row in _trial_rows(arm, trial))
+    if arm.best is None and arm.leader is not None:
+        point = {**common, "point": arm.leader.number, "is_best_point": True}
+        for trial in arm.leader.trials:
+            yield from ({**point, **row} for row in _trial_rows(arm, trial) if row["split"] == "dev")
+
+
+def _trial_rows(arm: ArmResult, trial: TrialRecord) -> Iterator[dict[str, Any]]:
+    assert trial.outcome is not None
+    scores = {**trial.outcome.metrics, **(trial.test_scores or {})}
+    dev_majority = trial.outcome.facts.get("majority", {})
+    for key, value in scores.items():
+        split, _, rest = key.partition("/")
+        language, _, metric = rest.rpartition("/")
+        if split not in ("dev", "test") or not language:
+            continue
+        floor = trial.baselines.get(f"majority/{rest}") if split == "test" else dev_majority.get(key)
+        yield {
+            "trial_id": trial.trial_id,
+            "seed": trial.seed,
+            "split": split,
+            "language": language,
+            "role": "source" if language == arm.source else "target",
+            "metric": metric,
+            "is_main_metric": metric == arm.metric,
+            "value": value,
+            "majority": floor,
+        }

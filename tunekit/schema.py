@@ -1,0 +1,123 @@
+"""Strict building of dataclasses from parsed YAML or JSON, and one spelling of a value as JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any, Literal, TypeVar
+
+from tunekit.errors import ConfigError, nearest
+
+T = TypeVar("T")
+
+
+def to_json(value: Any) -> Any:
+    """Dataclasses, mappings and tuples as plain JSON values."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: to_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): to_json(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [to_json(item) for item in value]
+    return value
+
+
+def canonical_json(value: Any) -> str:
+    """One spelling for one value: sorted keys, no spaces, UTF-8, no NaN."""
+    return json.dumps(to_json(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def build(cls: type[T], values: Mapping[str, Any], where: str) -> T:
+    """Make the dataclass `cls` from parsed YAML or JSON, strictly.
+
+    Args:
+        cls: a dataclass whose fields are scalars, Literals, optionals, tuples of scalars, mappings or dataclasses.
+        values: its fields by name.
+        where: how messages name the place, such as ``sweep.yaml: task``.
+
+    Raises:
+        ConfigError: an unknown or missing key, a value of the wrong type, or a range that the class refuses.
+    """
+    hints = typing.get_type_hints(cls)
+    fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"{where}: expected keys and values, got {values!r}")
+    for key in values:
+        if key not in fields:
+            raise ConfigError(f"{where}: unknown key {key!r}; {nearest(str(key), fields)}")
+    for name, f in fields.items():
+        if name not in values and f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING:
+            raise ConfigError(f"{where}: missing key {name!r}")
+    try:
+        return cls(**{key: coerce(hints[key], value, f"{where}: {key}") for key, value in values.items()})
+    except ConfigError as error:
+        text = str(error)
+        raise ConfigError(text if text.startswith(where) else f"{where}: {text}") from None
+
+
+def coerce(hint: Any, value: Any, where: str) -> Any:
+    """`value` as the type `hint`, or a ConfigError that explains YAML's traps (``1e-4`` is text, ``no`` is False)."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        if value is None and type(None) in arguments:
+            return None
+        rest = [a for a in arguments if a is not type(None)]
+        return coerce(rest[0], value, where) if len(rest) == 1 else value
+    if origin is Literal:
+        if value not in arguments or isinstance(value, bool) != any(isinstance(a, bool) for a in arguments):
+            raise ConfigError(f"{where}: {value!r} is not a valid choice; {nearest(str(value), map(str, arguments))}")
+        return value
+    if origin is tuple:
+        if not isinstance(value, (list, tuple)):
+            raise ConfigError(f"{where}: expected a list, got {value!r}")
+        return tuple(coerce(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(value))
+    if origin is Mapping:
+        if not isinstance(value, Mapping):
+            raise ConfigError(f"{where}: expected keys and values, got {value!r}")
+        keys = {coerce(arguments[0], key, f"{where}: key {key!r}"): key for key in value}
+        return {key: coerce(arguments[1], value[found], f"{where}: {key}") for key, found in keys.items()}
+    if dataclasses.is_dataclass(hint):
+        return value if isinstance(value, typing.cast(type, hint)) else build(typing.cast(type, hint), value, where)
+    if hint in _SCALARS:
+        return _scalar(hint, value, where)
+    return value
+
+
+_SCALARS = {float: "a number", int: "a whole number", bool: "true or false", str: "text"}
+
+
+def _scalar(kind: type, value: Any, where: str) -> Any:
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if kind is float and isinstance(value, float) and not math.isfinite(value):
+        raise ConfigError(f"{where}: {value!r} is not a finite number")
+    if type(value) is kind:
+        return value
+    message = f"{where}: expected {_SCALARS[kind]}, got {value!r} ({type(value).__name__})"
+    if isinstance(value, str) and kind in (float, int) and _is_number(value):
+        right = _as_yaml_number(value, kind)
+        wrong = f"YAML reads {value} as text: write {right}" if right != value else "drop the quotes"
+        raise ConfigError(f"{message}; {wrong}")
+    if kind is str and isinstance(value, bool):
+        raise ConfigError(f"{message}; YAML reads no, off, yes and on as true or false: put the word in quotes")
+    raise ConfigError(message)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
+
+
+def _as_yaml_number(text: str, kind: type) -> str:
+    number = float(text)
+    if kind is int:
+        return str(int(number)) if number.is_integer() else "a whole number"
+    mantissa, _, exponent = f"{number:.15e}".partition("e")
+    mantissa = mantissa.rstrip("0")
+    return f"{mantissa + '0' if mantissa.endswith('.') else mantissa}e{int(exponent):+d}"

@@ -1,0 +1,357 @@
+"""What to search: arms, their spaces, one budget; and params -> TrialConfig.
+
+A :class:`Sweep` is a checked sweep file (:mod:`tunekit.sweep.reader` reads one). Every name in it has been held against
+the fields of the method, of training and of the backbone, so a TrialConfig made from it is sound.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, Literal
+
+from tunekit.errors import ConfigError, require
+from tunekit.registry import lookup
+from tunekit.schema import build, canonical_json, to_json
+from tunekit.sweep.source import Source
+from tunekit.trial import EVALUATION_FIELDS, BackboneConfig, Locations, TaskConfig, TrainingConfig, TrialConfig
+
+BACKBONE_PARAMETERS = ("dtype", "word_piece")
+"""Fields of BackboneConfig that may stand in `fixed` and `space` like any parameter."""
+
+
+SEED_RANGE = f"whole numbers from 0 to {2**32 - 1}"
+
+
+def is_seed(value: float) -> bool:
+    """Whether every random generator takes `value` as its seed (numpy's takes the least)."""
+    return 0 <= value < 2**32
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dimension:
+    """One searched parameter."""
+
+    name: str
+    kind: Literal["float", "int", "choice"]
+    low: float | None = None
+    high: float | None = None
+    log: bool = False
+    step: float | None = None
+    choices: tuple[Any, ...] = ()
+    when: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    """Only searched where each named parameter has one of the listed values."""
+
+    def is_active(self, params: Mapping[str, Any]) -> bool:
+        """Whether this dimension is searched, given the params drawn before it."""
+        return all(name in params and params[name] in values for name, values in self.when.items())
+
+    def contains(self, value: Any) -> bool:
+        """Whether `value` lies in the range or among the choices."""
+        if self.kind == "choice":
+            # True == 1 in Python, and not in a sweep file.
+            return any(
+                value == choice and isinstance(value, bool) == isinstance(choice, bool) for choice in self.choices
+            )
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or self.low is None or self.high is None:
+            return False
+        steps = (value - self.low) / (self.step or 1)
+        on_grid = (self.kind == "float" and self.step is None) or abs(steps - round(steps)) < 1e-8
+        return self.low <= value <= self.high and on_grid
+
+    def corners(self) -> tuple[Any, ...]:
+        """The extreme values (or all choices), for checking that a method accepts them."""
+        return self.choices if self.kind == "choice" else (self.low, self.high)
+
+    def grid(self) -> tuple[Any, ...]:
+        """Every value, for the grid searcher.
+
+        Raises:
+            ConfigError: a float without `step` has no finite grid.
+        """
+        if self.kind == "choice":
+            return self.choices
+        assert self.low is not None and self.high is not None
+        if self.kind == "float" and self.step is None:
+            raise ConfigError(f"space.{self.name}: the grid searcher needs `choices` or a `step` for a float")
+        # In decimal, as written: 0.1 + 2 * 0.1 would be 0.30000000000000004, outside of 0.1 to 0.3.
+        low, high, step = (Decimal(repr(number)) for number in (self.low, self.high, self.step or 1))
+        values = (low + i * step for i in range(math.floor((high - low) / step) + 1))
+        return tuple(int(v) if self.kind == "int" else float(v) for v in values)
+
+    def __str__(self) -> str:
+        condition = " when " + ", ".join(f"{k} in {list(v)}" for k, v in self.when.items()) if self.when else ""
+        if self.kind == "choice":
+            return f"one of {', '.join(map(str, self.choices))}{condition}"
+        marks = [self.kind, *(["log"] if self.log else []), *([f"step {self.step:g}"] if self.step else [])]
+        return f"{self.low:g} to {self.high:g} ({', '.join(marks)}){condition}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arm:
+    """One method on one backbone and one task; its own study."""
+
+    name: str
+    method: str
+    task: TaskConfig
+    backbone: BackboneConfig
+    locations: Locations
+    fixed: Mapping[str, Any]
+    space: tuple[Dimension, ...]
+    """In an order in which every `when` refers back."""
+    enqueue: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def searches_seed(self) -> bool:
+        """Whether the seed is drawn like any parameter."""
+        return any(dimension.name == "seed" for dimension in self.space)
+
+    def grid(self) -> Iterator[dict[str, Any]]:
+        """Every combination, in a fixed order; inactive conditional parameters are left out."""
+        seen: set[str] = set()
+        for values in itertools.product(*(dimension.grid() for dimension in self.space)):
+            params: dict[str, Any] = {}
+            for dimension, value in zip(self.space, values, strict=True):
+                if dimension.is_active(params):
+                    params[dimension.name] = value
+            key = canonical_json(params)
+            if key not in seen:
+                seen.add(key)
+                yield params
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchConfig:
+    """How points are drawn, for each arm alike."""
+
+    searcher: Literal["tpe", "random", "grid", "qmc", "cmaes", "gp", "nsga2"] = "tpe"
+    num_trials: int = 20
+    """Points an arm."""
+    seed: int = 0
+    """Of the searcher; the same seed and history draw the same point."""
+
+    def __post_init__(self) -> None:
+        require(self.num_trials >= 1, "num_trials", self.num_trials, "at least 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SchedulerConfig:
+    """When a trial is stopped early. All counts in epochs."""
+
+    name: Literal["asha", "hyperband", "median", "none"] = "none"
+    grace_period: int = 1
+    """No trial is stopped before this epoch."""
+    reduction_factor: int = 3
+    """asha, hyperband: one in this many goes on at each rung."""
+    min_trials: int = 3
+    """median: how many other trials must have reported the epoch."""
+
+    def __post_init__(self) -> None:
+        require(self.grace_period >= 1, "grace_period", self.grace_period, "at least 1 epoch")
+        require(self.reduction_factor >= 2, "reduction_factor", self.reduction_factor, "at least 2")
+        require(self.min_trials >= 1, "min_trials", self.min_trials, "at least 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinaliseConfig:
+    """The last act: the best points of each arm on all seeds, then test, once."""
+
+    top: int = 1
+    """Points an arm, chosen by dev score."""
+    seeds: tuple[int, ...] = (10, 42, 421)
+
+    def __post_init__(self) -> None:
+        require(self.top >= 0, "top", self.top, "0 (no finalising) or more")
+        require(len(self.seeds) >= 1, "seeds", self.seeds, "at least one seed")
+        require(len(set(self.seeds)) == len(self.seeds), "seeds", self.seeds, "seeds without repetition")
+        require(all(map(is_seed, self.seeds)), "seeds", self.seeds, SEED_RANGE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResourcesConfig:
+    """What one trial takes. Never part of a trial's identity."""
+
+    cpu: float = 1
+    """Cores, and the number of torch threads (rounded up)."""
+    gpu: float = 0
+    """GPUs; a fraction shares one."""
+    memory: int | None = None
+    """Bytes of main memory that Ray reserves."""
+    retries: int = 3
+    """How often a trial whose worker died is taken up again from its last checkpoint."""
+
+    def __post_init__(self) -> None:
+        require(self.cpu > 0, "cpu", self.cpu, "greater than 0")
+        whole = self.gpu <= 1 or float(self.gpu).is_integer()  # Ray shares one GPU, not several
+        require(self.gpu >= 0 and whole, "gpu", self.gpu, "0 or more, and a whole number if more than 1")
+        require(self.memory is None or self.memory > 0, "memory", self.memory, "greater than 0 bytes")
+        require(self.retries >= 0, "retries", self.retries, "0 or more")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BudgetConfig:
+    """A ceiling over all arms, divided equally; None is no ceiling. Finalising is not cut."""
+
+    trials: int | None = None
+    """Search trials, replicates counted."""
+    hours: float | None = None
+    """Hours of training and dev evaluation, summed over trials."""
+
+    def __post_init__(self) -> None:
+        require(self.trials is None or self.trials >= 1, "trials", self.trials, "at least 1")
+        require(self.hours is None or self.hours > 0, "hours", self.hours, "greater than 0")
+
+    def allows(self, *, num_trials: int, duration_s: float, num_arms: int) -> bool:
+        """Whether an arm's share has room for another search trial.
+
+        Args:
+            num_trials: search trials of the arm so far.
+            duration_s: what they have spent.
+            num_arms: arms that share the budget.
+        """
+        if self.trials is not None and (num_trials + 1) * num_arms > self.trials:
+            return False
+        return self.hours is None or duration_s * num_arms < self.hours * 3600
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sweep:
+    """One sweep file, checked."""
+
+    name: str
+    arms: tuple[Arm, ...]
+    search: SearchConfig
+    scheduler: SchedulerConfig
+    seeds: tuple[int, ...]
+    finalise: FinaliseConfig
+    resources: ResourcesConfig
+    budget: BudgetConfig
+    selection: Literal["source_dev", "target_dev"]
+    definition: Mapping[str, Any]
+    """The file's content with overrides applied and paths made absolute; parsing it again gives this Sweep."""
+    source: Source = field(default=Source("sweep"), compare=False, repr=False)
+    """Where it was read from, for messages."""
+
+    def arm(self, name: str) -> Arm:
+        """The arm called `name`.
+
+        Raises:
+            ConfigError: there is none.
+        """
+        from tunekit.errors import nearest
+
+        for arm in self.arms:
+            if arm.name == name:
+                return arm
+        raise ConfigError(f"sweep {self.name!r} has no arm {name!r}; {nearest(name, [arm.name for arm in self.arms])}")
+
+    def num_points(self, arm: Arm) -> int:
+        """Points that the search draws for `arm`: `num_trials`, or the whole grid if that is smaller."""
+        wanted = self.search.num_trials
+        return sum(1 for _ in itertools.islice(arm.grid(), wanted)) if self.search.searcher == "grid" else wanted
+
+    def trial_config(self, arm: Arm, params: Mapping[str, Any], seed: int) -> TrialConfig:
+        """Everything resolved for one trial of `arm`; `params` must not hold the seed."""
+        return resolve(arm, {**arm.fixed, **params}, seed=seed, selection=self.selection)
+
+    def identity(self) -> dict[str, Any]:
+        """What may not change between launches: everything that decides which trials are run and how they score."""
+        arms = {
+            arm.name: {**to_json(dataclasses.replace(arm, locations=Locations())), "locations": None}
+            for arm in self.arms
+        }
+        search = {"searcher": self.search.searcher, "seed": self.search.seed}
+        return {
+            "arms": arms,
+            "search": search,
+            "scheduler": to_json(self.scheduler),
+            "seeds": list(self.seeds),
+            "selection": self.selection,
+        }
+
+
+def resolve(arm: Arm, values: Mapping[str, Any], *, seed: int, selection: Any) -> TrialConfig:
+    """The TrialConfig of `arm` with flat parameter `values` sorted to method, training and backbone.
+
+    Raises:
+        ConfigError: a value that the method or training refuses.
+    """
+    method_fields = field_names(method_config_class(arm.method))
+    training_fields = training_parameters(arm.method)
+    options = {name: value for name, value in values.items() if name in method_fields}
+    training = {name: value for name, value in values.items() if name in training_fields}
+    backbone = {name: value for name, value in values.items() if name in BACKBONE_PARAMETERS}
+    where = f"arm {arm.name}"
+    return TrialConfig(
+        task=arm.task,
+        backbone=build(BackboneConfig, {**to_json(arm.backbone), **backbone}, where),
+        method=arm.method,
+        options=to_json(build(method_config_class(arm.method), options, where)),
+        training=build(TrainingConfig, training if is_trained(arm.method) else {**training, "epochs": 1}, where),
+        seed=seed,
+        selection=selection,
+    )
+
+
+def method_config_class(method: str) -> Any:
+    """The ``Config`` dataclass of a method, found by name.
+
+    Raises:
+        ConfigError: there is no such method, or what is found is none.
+    """
+    found = lookup("method", method)
+    if not all(hasattr(found, attribute) for attribute in ("Config", "kinds", "trains_backbone")):
+        raise ConfigError(
+            f"method {method!r} is {found!r}, which is no Method: it lacks Config, kinds or trains_backbone"
+        )
+    return found.Config
+
+
+def is_trained(method: str) -> bool:
+    """Whether a method has anything to train.
+
+    Raises:
+        ConfigError: there is no such method.
+    """
+    return bool(getattr(lookup("method", method), "is_trained", True))
+
+
+def training_parameters(method: str) -> tuple[str, ...]:
+    """The fields of TrainingConfig that have an effect on a method; its `epochs` is 1 where nothing is trained.
+
+    Raises:
+        ConfigError: there is no such method.
+    """
+    return field_names(TrainingConfig) if is_trained(method) else EVALUATION_FIELDS
+
+
+def field_names(cls: Any) -> tuple[str, ...]:
+    """Names of a dataclass's fields, in order."""
+    return tuple(f.name for f in dataclasses.fields(cls))
+
+
+def parameter_hints(method: str) -> dict[str, Any]:
+    """Type of every flat parameter that has an effect on an arm of `method`, by name.
+
+    Raises:
+        ConfigError: the method has a field that training has too.
+    """
+    import typing
+
+    config_class = method_config_class(method)
+    backbone_hints = typing.get_type_hints(BackboneConfig)
+    hints = {name: backbone_hints[name] for name in BACKBONE_PARAMETERS}
+    for cls in (TrainingConfig, config_class):
+        for name, hint in typing.get_type_hints(cls).items():
+            if name in hints:
+                raise ConfigError(
+                    f"method {method!r}: its field {name!r} is already a parameter of every method; rename it"
+                )
+            if name in field_names(cls):
+                hints[name] = hint
+    without_effect = set(field_names(TrainingConfig)) - set(training_parameters(method))
+    return {name: hint for name, hint in hints.items() if name not in without_effect}

@@ -1,0 +1,1 @@
+"""Where examples are read from: files by split and language, and the Hugging Face hub."""

@@ -1,0 +1,82 @@
+"""Reader of JSON lines: one object an example."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tunekit.errors import DataError, nearest
+from tunekit.tasks.examples import Example, Kind, PairExample, TokenExample
+from tunekit.tasks.readers.files import ROLES, Parsed, rows_of
+
+
+def jsonl(path: Path, kind: Kind, columns: Sequence[str] = ()) -> Parsed:
+    """Pairs as ``{"sentence1": .., "sentence2": .., "label": ..}``, sentences as ``{"words": [..], "labels": [..]}``.
+
+    Args:
+        path: the file; blank lines are skipped, and so is a sentence of no words.
+        kind: what an object holds.
+        columns: the keys read (words, labels / first text, second text, label); default their usual names. A label
+            may be text or a whole number, which becomes text.
+
+    Raises:
+        DataError: a line is not an object, lacks a key, or a value has the wrong type.
+    """
+    parsed = Parsed()
+    for number, row in enumerate(rows_of(path), 1):
+        if not row.strip():
+            continue
+        place = f"{path}:{number}"
+        example = _example(place, kind, _values(place, row, kind, columns))
+        if example is not None:
+            parsed.examples.append(example)
+            parsed.lines.append((number,) * (len(example.words) if isinstance(example, TokenExample) else 1))
+    return parsed
+
+
+def _values(place: str, row: str, kind: Kind, columns: Sequence[str]) -> list[Any]:
+    try:
+        content = json.loads(row)
+        json.dumps(content, ensure_ascii=False).encode()  # no tokenizer takes half of a surrogate pair
+    except UnicodeEncodeError:
+        raise DataError(
+            f"{place}: half of a surrogate pair (such as \\ud83d) stands alone; it is no character"
+        ) from None
+    except ValueError as error:
+        raise DataError(f"{place}: not JSON: {error}") from None
+    if not isinstance(content, dict):
+        raise DataError(f"{place}: expected an object such as {{...}}, got {row[:60]!r}")
+    choices = [(name,) for name in columns] if columns else list(ROLES[kind].values())
+    values = []
+    for names in choices:
+        name = next((name for name in names if name in content), None)
+        if name is None:
+            raise DataError(f"{place}: no key {names[0]!r}; {nearest(names[0], content)}")
+        values.append(content[name])
+    return values
+
+
+def _example(place: str, kind: Kind, values: list[Any]) -> Example | None:
+    if kind == "pair":
+        for text in values[:2]:
+            if not isinstance(text, str):
+                raise DataError(f"{place}: expected a text, got {text!r}")
+        return PairExample(values[0], values[1], _label(place, values[2]))
+    words, labels = values
+    for given in (words, labels):
+        if not isinstance(given, list):
+            raise DataError(f"{place}: expected a list, one entry a word, got {str(given)[:60]!r}")
+    if len(words) != len(labels):
+        raise DataError(f"{place}: {len(words)} words but {len(labels)} labels; one label a word is right")
+    for word in words:
+        if not isinstance(word, str) or not word:
+            raise DataError(f"{place}: expected a word, got {word!r}")
+    return TokenExample(tuple(words), tuple(_label(place, label) for label in labels)) if words else None
+
+
+def _label(place: str, value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, (str, int)) or value == "":
+        raise DataError(f"{place}: label is {value!r}, must be text or a whole number")
+    return str(value)

@@ -1,0 +1,75 @@
+"""A task of the user's own files: ``kind: token | pair``, ``files`` and, where the defaults do not fit, ``columns``.
+
+| suffix | kind token | kind pair |
+|---|---|---|
+| .conllu | FORM and UPOS | - |
+| .conll .bio .iob .iob2 .txt .tsv | first and last column, by tabs or spaces | by tabs (.txt, .tsv) |
+| .csv | as above by commas, an empty row between sentences | two texts and a label |
+| .jsonl .ndjson | ``words`` and ``labels``, lists | ``sentence1``, ``sentence2``, ``label`` |
+
+The label inventory is what train in the source language shows, sorted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from tunekit.errors import ConfigError, DataError, nearest
+from tunekit.registry import TASKS
+from tunekit.tasks.examples import Kind
+from tunekit.tasks.readers import files, jsonl
+from tunekit.tasks.readers.files import Parsed
+from tunekit.tasks.readers.sources import Files, by_mapping, by_pattern
+from tunekit.tasks.task import Task
+from tunekit.trial import Locations, TaskConfig
+
+METRICS: dict[Kind, tuple[str, ...]] = {"token": ("accuracy", "f1"), "pair": ("accuracy",)}
+
+Reader = Callable[[Path, Sequence[str]], Parsed]
+READERS: dict[Kind, dict[str, Reader]] = {
+    "token": {
+        ".conllu": files.conllu,
+        **dict.fromkeys((".conll", ".bio", ".iob", ".iob2", ".txt", ".tsv"), files.conll),
+        ".csv": files.csv_tokens,
+        **dict.fromkeys((".jsonl", ".ndjson"), lambda path, columns: jsonl.jsonl(path, "token", columns)),
+    },
+    "pair": {
+        **dict.fromkeys((".txt", ".tsv"), files.tsv_pairs),
+        ".csv": files.csv_pairs,
+        **dict.fromkeys((".jsonl", ".ndjson"), lambda path, columns: jsonl.jsonl(path, "pair", columns)),
+    },
+}
+
+
+def load(config: TaskConfig, locations: Locations) -> Task:
+    """The task of `locations.files`.
+
+    Raises:
+        ConfigError: a name that is taken, no files, or columns or a metric that do not fit the kind.
+        DataError: no file is there.
+    """
+    kind = config.kind
+    if kind is None or config.name in TASKS:
+        raise ConfigError(
+            f"task: kind is {kind!r}, which is only for files of your own, but {config.name!r} is built in"
+        )
+    if locations.files is None:
+        raise ConfigError(f"task {config.name!r}: kind is {kind!r}, so files must say where its files are")
+    if config.draw == "files":
+        raise ConfigError(
+            f"task {config.name!r}: draw is 'files', which only xnli and pawsx read; 'sampled' draws here"
+        )
+    if config.metric is not None and config.metric not in METRICS[kind]:
+        raise ConfigError(f"task: metric is {config.metric!r} for kind {kind}; {nearest(config.metric, METRICS[kind])}")
+    roles = ", ".join(files.ROLES[kind])
+    if config.columns and len(config.columns) != len(files.ROLES[kind]):
+        raise ConfigError(f"task: columns is {list(config.columns)!r}, must name {len(files.ROLES[kind])}: {roles}")
+    given = locations.files
+    paths = by_pattern(given) if isinstance(given, str) else by_mapping(given)
+    readers = READERS[kind]
+    for path in (path for by_language in paths.values() for path in by_language.values()):
+        if path.suffix.lower() not in readers:
+            raise DataError(f"{path}: no reader of kind {kind} for {path.suffix!r}; {nearest(path.suffix, readers)}")
+    source = Files(paths, lambda path, language: readers[path.suffix.lower()](path, config.columns))
+    return Task.of(config, source, kind=kind, metric=config.metric)

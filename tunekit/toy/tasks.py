@@ -1,0 +1,88 @@
+"""Tasks of the toy world: ``toy_tagging`` (a tag a word), ``toy_pair`` (does a text follow from another?), and text.
+
+Nothing is downloaded or read: examples are generated, always the same ones. A split holds the same meanings in every
+language, as XNLI does, and no meaning is in two splits or in the text that backbones are pretrained on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from tunekit.errors import ConfigError, nearest
+from tunekit.tasks.examples import Example, PairExample, Split, TokenExample
+from tunekit.tasks.task import Task, refuse_own_keys
+from tunekit.toy import world as toy_world
+from tunekit.trial import Locations, TaskConfig
+
+NUM_SENTENCES: dict[Split, int] = {"train": 600, "dev": 200, "test": 300}
+"""Sentences of ``toy_tagging`` in every language."""
+NUM_PAIRS: dict[Split, int] = {"train": 600, "dev": 210, "test": 300}
+"""Pairs of ``toy_pair`` in every language, a third for each label."""
+
+Draw = Callable[[Split, str], Iterator[Example]]
+"""``(split, language) -> examples`` without end."""
+
+
+def load_tagging(config: TaskConfig, locations: Locations) -> Task:
+    """Toy world: one of 12 parts of speech for each word of a generated language; accuracy over words."""
+    source = _generated(config, locations, _Generated(_sentences, NUM_SENTENCES))
+    return Task.of(config, source, kind="token", labels=sorted(toy_world.TAGS), metric="accuracy")
+
+
+def load_pair(config: TaskConfig, locations: Locations) -> Task:
+    """Toy world: do two sentences of a generated language entail, contradict or neither? Accuracy over pairs."""
+    source = _generated(config, locations, _Generated(_pairs, NUM_PAIRS))
+    return Task.of(config, source, kind="pair", labels=sorted(toy_world.RELATIONS), metric="accuracy")
+
+
+def parallel_text(languages: Sequence[str], num_texts: int) -> tuple[tuple[str, ...], ...]:
+    """Unlabelled sentences that no split holds, each in all of `languages`: ``num_texts`` rows of one text a language.
+
+    Raises:
+        ConfigError: a language that the toy world does not have.
+    """
+    for language in languages:
+        if language not in toy_world.LANGUAGES:
+            raise ConfigError(f"unknown toy language {language!r}; {nearest(language, toy_world.LANGUAGES)}")
+    meanings = islice(toy_world.meanings("text"), num_texts)
+    return tuple(tuple(toy_world.text(meaning, language) for language in languages) for meaning in meanings)
+
+
+@dataclass(frozen=True)
+class _Generated:
+    """A source of examples that are made when they are asked for."""
+
+    draw: Draw
+    sizes: dict[Split, int]
+
+    def read(self, split: Split, language: str) -> Sequence[Example]:
+        return tuple(islice(self.draw(split, language), self.sizes[split]))
+
+    def languages(self, split: Split) -> Sequence[str]:
+        return tuple(toy_world.LANGUAGES)
+
+    def locate(self, split: Split, language: str, index: int, word: int) -> str:
+        return f"toy world: {split} of {language!r}, example {index}"
+
+
+def _generated(config: TaskConfig, locations: Locations, source: _Generated) -> _Generated:
+    refuse_own_keys(config)
+    if config.draw == "files":
+        raise ConfigError(f"task: draw is 'files', but {config.name!r} is generated; draw: sampled is right")
+    for key in ("data_dir", "fewshot_dir"):
+        if getattr(locations, key) is not None:
+            raise ConfigError(f"task: {key} has no effect on {config.name!r}, which is generated; drop it")
+    return source
+
+
+def _sentences(split: Split, language: str) -> Iterator[Example]:
+    for meaning in toy_world.meanings(split):
+        words = toy_world.render(meaning, language)
+        yield TokenExample(tuple(word.form for word in words), tuple(word.tag for word in words))
+
+
+def _pairs(split: Split, language: str) -> Iterator[Example]:
+    for premise, hypothesis, relation in toy_world.pairs(split):
+        yield PairExample(toy_world.text(premise, language), toy_world.text(hypothesis, language), relation)

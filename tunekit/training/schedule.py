@@ -1,0 +1,107 @@
+"""Which rows an update takes, how it is cut into steps, and its learning rate.
+
+Pure functions of the configuration, the seed and the position, and of nothing else: no global random state, no
+state to save. That is why a trial that goes on after an interruption sees exactly what it would have seen.
+An **update** is one step of the optimiser over ``batch_size`` rows; a **step** is the part of an update that is
+computed at once; a **pass** takes every row of train once.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Iterable, Iterator, Sequence
+
+from tunekit.trial import TrainingConfig
+
+LARGEST_POOL = 50
+"""Batches sorted by length together; larger pools waste less padding and mix less."""
+LEAST_POOLS = 4
+"""Pools a pass has at least; in small data, one pool would make the same batches in every pass."""
+
+
+def updates_per_epoch(num_rows: int, training: TrainingConfig) -> int:
+    """Updates in one epoch: `training.updates_per_epoch`, or as many as one pass needs."""
+    return training.updates_per_epoch or math.ceil(num_rows / training.batch_size)
+
+
+def planned_updates(num_rows: int, training: TrainingConfig) -> int:
+    """Updates of a whole trial on `num_rows` rows of train.
+
+    >>> planned_updates(100, TrainingConfig(batch_size=16, epochs=5))
+    35
+    """
+    return training.epochs * updates_per_epoch(num_rows, training)
+
+
+def learning_rate(update: int, num_updates: int, training: TrainingConfig) -> float:
+    """The rate of `update` (0-based) among `num_updates`.
+
+    It rises linearly over the warm-up, whose first update already learns, is `training.learning_rate` just after it,
+    and then stays or falls linearly so as to be zero where the update after the last would be.
+    """
+    warmup = round(training.warmup_fraction * num_updates)
+    if update < warmup:
+        return training.learning_rate * (update + 1) / (warmup + 1)
+    if training.schedule == "constant":
+        return training.learning_rate
+    return training.learning_rate * (num_updates - update) / (num_updates - warmup)
+
+
+def epoch_updates(
+    lengths: Sequence[int], training: TrainingConfig, *, seed: int, epoch: int
+) -> Iterator[tuple[int, ...]]:
+    """The rows of each update of `epoch` (1-based); a pass goes on from one epoch into the next.
+
+    Args:
+        lengths: pieces of each row of train.
+        training: `batch_size` and `updates_per_epoch` are used.
+        seed: the trial's.
+        epoch: which epoch.
+    """
+    per_pass = math.ceil(len(lengths) / training.batch_size)
+    wanted = updates_per_epoch(len(lengths), training)
+    position = (epoch - 1) * wanted
+    while wanted:
+        number, start = divmod(position, per_pass)
+        found = pass_updates(lengths, training.batch_size, seed=seed, number=number)[start : start + wanted]
+        yield from found
+        position += len(found)
+        wanted -= len(found)
+
+
+def pass_updates(lengths: Sequence[int], batch_size: int, *, seed: int, number: int) -> list[tuple[int, ...]]:
+    """The updates of pass `number` (0-based): every row once, rows of similar length together, in random order.
+
+    Rows left over when `batch_size` does not divide their number make one smaller update; they are drawn at random,
+    not by length, since a row counts for more there.
+    """
+    generator = random.Random(f"pass {number} of seed {seed}")
+    order = list(range(len(lengths)))
+    generator.shuffle(order)
+    num_full = len(order) // batch_size
+    pool = batch_size * max(1, min(LARGEST_POOL, num_full // LEAST_POOLS))
+    batches = []
+    for start in range(0, num_full * batch_size, pool):
+        alike = sorted(order[start : min(start + pool, num_full * batch_size)], key=lengths.__getitem__)
+        batches += [tuple(alike[i : i + batch_size]) for i in range(0, len(alike), batch_size)]
+    if len(order) % batch_size:
+        batches.append(tuple(order[num_full * batch_size :]))
+    generator.shuffle(batches)
+    return batches
+
+
+def steps(rows: Iterable[int], lengths: Sequence[int], *, max_pieces: int) -> list[tuple[int, ...]]:
+    """Cut `rows` into groups of similar length, longest first, each at most `max_pieces` when padded.
+
+    A row that alone exceeds `max_pieces` is a group of its own.
+    """
+    groups: list[list[int]] = []
+    width = 0
+    for row in sorted(rows, key=lambda r: (-lengths[r], r)):
+        if groups and (len(groups[-1]) + 1) * width <= max_pieces:
+            groups[-1].append(row)
+        else:
+            groups.append([row])
+            width = lengths[row]
+    return [tuple(group) for group in groups]

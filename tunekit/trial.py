@@ -1,0 +1,206 @@
+"""What one trial is: frozen dataclasses, their canonical JSON and their names.
+
+A :class:`TrialConfig` holds everything that can change a result and nothing that cannot. Paths, devices,
+workers and logging live in :class:`Locations` and in the sweep; they never change a trial's name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from tunekit.errors import require
+from tunekit.schema import canonical_json, to_json
+
+SCHEMA_VERSION = 1
+"""Version of the identity of a trial; part of every ``trial_id``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskConfig:
+    """What is learnt and scored: a task, its languages and how much of it is read."""
+
+    name: str
+    """XTREME's key (xnli, pawsx, panx, udpos), a toy task, or a name of your own together with `kind`."""
+    kind: Literal["token", "pair"] | None = None
+    """Only for a task of your own files: one label a word (token) or one label a pair of texts (pair)."""
+    source_language: str = "en"
+    """Language of train, and of the dev score that selects."""
+    target_languages: tuple[str, ...] = ()
+    """Languages scored zero-shot on test."""
+    max_train_examples: int | None = None
+    """Seeded sample of the train split, in sentences or pairs; None reads all."""
+    max_dev_examples: int | None = None
+    """The same for each dev split."""
+    max_test_examples: int | None = None
+    """The same for each test split."""
+    sample_seed: int = 0
+    """Seed of the samples above and of few-shot draws, apart from the trial's own seed."""
+    shots: int | None = None
+    """Few-shot: train (and dev) examples a class; None trains on the whole split."""
+    draw: Literal["sampled", "files"] = "sampled"
+    """Few-shot: drawn here by `sample_seed`, nested across `shots`, or a fixed draw read from `fewshot_dir`."""
+    metric: str | None = None
+    """Only for a task of your own: ``f1`` (entities) or ``accuracy``. None: f1 where labels are BIO, else accuracy."""
+    columns: tuple[str, ...] = ()
+    """Only for a task of your own: the names or 0-based numbers of the columns read (word, tag / text, text, label)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackboneConfig:
+    """The pretrained model that methods build on."""
+
+    name: str
+    """Hub id, or the name of a local folder (its last component)."""
+    revision: str | None = None
+    """Hub revision (commit, tag or branch); None is the hub's default."""
+    dtype: Literal["fp32", "bf16"] = "fp32"
+    """Number format of the frozen weights and of the arithmetic; trained parameters are always kept in fp32."""
+    word_piece: Literal["first_text", "first", "last", "mean"] = "first_text"
+    """Which piece of a word an encoder's tagging head reads. A causal model always reads the last."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """The optimiser and its schedule, alike for every method."""
+
+    learning_rate: float = 1e-4
+    """Peak rate of AdamW, > 0."""
+    epochs: int = 5
+    """Rounds of training, each followed by a dev evaluation and a checkpoint, >= 1; where nothing is trained, 1."""
+    updates_per_epoch: int | None = None
+    """Optimiser updates a round; None is one pass over train. Equal values give arms equal budgets."""
+    batch_size: int = 16
+    """Rows (sentences, pairs, windows or prompts) an update, >= 1."""
+    max_length: int = 128
+    """Pieces a row, special tokens included and the prompt not; longer sentences are windowed, >= 8."""
+    tokens_per_step: int = 8192
+    """Ceiling of padded pieces computed at once; a larger batch is accumulated over several steps."""
+    warmup_fraction: float = 0.0
+    """Share of the updates with a linearly rising rate, 0 to 1."""
+    schedule: Literal["linear", "constant"] = "linear"
+    """Fall of the rate after warm-up: to zero at the last update, or none."""
+    weight_decay: float = 0.0
+    """AdamW's decoupled decay, on matrices only, >= 0."""
+    adam_epsilon: float = 1e-8
+    """AdamW's epsilon, > 0."""
+    max_grad_norm: float = 1.0
+    """Gradients are clipped to this norm; 0 clips nothing."""
+
+    def __post_init__(self) -> None:
+        require(self.learning_rate > 0, "learning_rate", self.learning_rate, "greater than 0")
+        require(self.epochs >= 1, "epochs", self.epochs, "at least 1")
+        require(
+            self.updates_per_epoch is None or self.updates_per_epoch >= 1,
+            "updates_per_epoch",
+            self.updates_per_epoch,
+            "at least 1",
+        )
+        require(self.batch_size >= 1, "batch_size", self.batch_size, "at least 1")
+        require(self.max_length >= 8, "max_length", self.max_length, "at least 8 pieces")
+        require(
+            self.tokens_per_step >= self.max_length,
+            "tokens_per_step",
+            self.tokens_per_step,
+            f"at least max_length ({self.max_length})",
+        )
+        require(0 <= self.warmup_fraction <= 1, "warmup_fraction", self.warmup_fraction, "between 0 and 1")
+        require(self.weight_decay >= 0, "weight_decay", self.weight_decay, "0 or more")
+        require(self.adam_epsilon > 0, "adam_epsilon", self.adam_epsilon, "greater than 0")
+        require(self.max_grad_norm >= 0, "max_grad_norm", self.max_grad_norm, "0 (no clipping) or more")
+
+    def without_updates(self) -> TrainingConfig:
+        """What a method that trains nothing uses of it: one round, which only evaluates; all else at its default."""
+        return TrainingConfig(epochs=1, **{name: getattr(self, name) for name in EVALUATION_FIELDS})
+
+
+EVALUATION_FIELDS = ("max_length", "tokens_per_step")
+"""Fields of TrainingConfig that have an effect where nothing is trained."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Locations:
+    """Where things are on this machine. Never part of a trial's identity."""
+
+    data_dir: str | None = None
+    """Folder in XTREME's layout: ``<task>/<split>-<language>.tsv``. None loads from the Hugging Face hub."""
+    files: Mapping[str, Any] | str | None = None
+    """A task of your own: a pattern with ``{split}`` and ``{language}``, or ``{split: {language: path}}``."""
+    fewshot_dir: str | None = None
+    """Fixed few-shot draws: ``<language>/<split>-<shots>.jsonl``."""
+    parallel_dir: str | None = None
+    """Parallel text aligned by line: ``<language>.txt``, a text a line, or ``<language>.tsv``, a pair of texts."""
+    backbone_path: str | None = None
+    """Local folder of the backbone; None loads `BackboneConfig.name` from the hub (or builds it, if it is ours)."""
+    cache_dir: str | None = None
+    """Where toy backbones are kept; None is ``$TUNEKIT_CACHE`` or ``~/.cache/tunekit``."""
+    device: str | None = None
+    """torch device; None is cuda if there is one, else cpu."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialConfig:
+    """Everything that decides a trial's result, resolved, defaults included."""
+
+    task: TaskConfig
+    backbone: BackboneConfig
+    method: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """The fields of the method's own ``Config``, all of them."""
+    training: TrainingConfig
+    seed: int
+    selection: Literal["source_dev", "target_dev"] = "source_dev"
+    """What the search maximises: the source language's dev score, or the mean over the target languages'."""
+
+    @property
+    def trial_id(self) -> str:
+        """First 12 hex digits of SHA-256 over the canonical JSON and the schema version."""
+        return _digest({"schema": SCHEMA_VERSION, **to_json(self)})
+
+    @property
+    def point_id(self) -> str:
+        """The same without the seed: what replicates share."""
+        content = to_json(self)
+        del content["seed"]
+        return _digest({"schema": SCHEMA_VERSION, **content})
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochReport:
+    """What a trial says after each round."""
+
+    epoch: int
+    """1-based."""
+    value: float
+    """The objective at this epoch, in [0, 1]."""
+    metrics: Mapping[str, float]
+    """``dev/<language>/<metric>`` and ``train/loss``."""
+    duration_s: float
+    """Wall seconds of this round's training and evaluation."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What a finished trial leaves behind."""
+
+    state: Literal["COMPLETE", "PRUNED", "FAILED"]
+    value: float | None
+    """Best dev objective; None when FAILED."""
+    best_epoch: int | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    """``dev/...`` at the best epoch and, once the point is finalised, ``test/<language>/<metric>``."""
+    num_updates: int = 0
+    duration_s: float = 0.0
+    num_trainable_parameters: int = 0
+    num_backbone_parameters: int = 0
+    peak_memory_bytes: int = 0
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """Data fingerprint, rows and words a split, truncated pairs, majority scores, versions, device."""
+    reason: str | None = None
+    """Why it FAILED or was PRUNED."""
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:12]
