@@ -57,13 +57,14 @@ def _room(ours: str = "", heavy: str = "", heavy_inside: str = "") -> Room:
     return Room(frozenset(ours.split()), frozenset(heavy.split()), frozenset(heavy_inside.split()))
 
 
-GROUND = "errors schema registry trial"
+GROUND = "errors schema registry trial storage"
 LEARNING = f"{GROUND} tasks backbone methods"
 ROOMS = {
     "errors": _room(),
     "schema": _room("errors"),
     "registry": _room("errors"),
     "trial": _room("errors schema"),
+    "storage": _room("errors schema"),
     "sweep": _room(GROUND),
     "journal": _room(GROUND),
     "tasks": _room(f"{GROUND} toy", heavy_inside="datasets seqeval"),
@@ -85,7 +86,7 @@ SECOND_MODULES = {"__main__": "cli"}
 USED_BY_LIBRARIES = {"cmaes", "scipy", "sentencepiece"}
 """Dependencies that Optuna's searchers and transformers' tokenizers import, and tunekit itself does not."""
 
-LIGHT_AT_THE_TOP = {"cli": frozenset({"errors", "schema", "registry", "trial"})}
+LIGHT_AT_THE_TOP = {"cli": frozenset({"errors", "schema", "registry", "trial", "storage"})}
 """Rooms that import ours inside their functions, and what they may have at the top all the same."""
 
 

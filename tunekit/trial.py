@@ -168,6 +168,28 @@ class TrialConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TrialFacts:
+    """What a trial says when it starts: what it reads, and how large it is. The journal keeps it with ``started``."""
+
+    fingerprints: Mapping[str, str] = field(default_factory=dict)
+    """Digests of what the trial reads: ``backbone``, ``train/en``, ``test/fr``, ``parallel/files/de``, ..."""
+    num_trainable_parameters: int = 0
+    num_backbone_parameters: int = 0
+    num_train_examples: int = 0
+    num_train_rows: int = 0
+    num_train_tokens: int = 0
+    num_train_truncated: int = 0
+    """Rows of train whose text was cut."""
+    num_updates_per_epoch: int = 0
+    majority: Mapping[str, float] = field(default_factory=dict)
+    """``dev/<language>/<metric>`` of always predicting train's most frequent label."""
+    device: str = ""
+    num_threads: int = 0
+    versions: Mapping[str, str] = field(default_factory=dict)
+    """Of Python and of the libraries that train."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class EpochReport:
     """What a trial says after each round."""
 

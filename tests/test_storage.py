@@ -1,0 +1,116 @@
+"""Files of a sweep: whole or not at all, one writer at a time, and digests that are computed once."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tunekit import storage
+from tunekit.errors import ConfigError, StorageError
+from tunekit.storage import AppendFile, Lock, digests, holder_of
+
+
+def test_a_write_that_fails_leaves_the_old_content_and_nothing_else(tmp_path: Path) -> None:
+    path = storage.write_text(tmp_path / "deep" / "file", "old")
+
+    def fail(file: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(StorageError, match=r"cannot write .*file: No space left on device; free or repair"):
+        storage.write_with(path, fail)  # type: ignore[arg-type]
+    assert path.read_text() == "old"
+    assert os.listdir(path.parent) == ["file"]
+
+
+def test_a_torn_json_file_is_passed_over_with_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = storage.write_json(tmp_path / "a.json", {"b": (1, 2)})
+    assert storage.read_json(path) == {"b": [1, 2]}
+    path.write_bytes(path.read_bytes()[:5])
+    assert storage.read_json(path) is None
+    assert "is torn and is ignored" in caplog.text
+    assert storage.read_json(tmp_path / "none.json") is None
+
+
+def test_a_link_is_a_second_name_and_survives_the_first(tmp_path: Path) -> None:
+    first = storage.write_text(tmp_path / "first", "text")
+    storage.copy_or_link(first, tmp_path / "second")
+    storage.remove(first, tmp_path / "not there")
+    assert (tmp_path / "second").read_text() == "text"
+
+
+def test_a_lock_is_taken_once_and_can_be_asked_for_without_being_taken(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    assert holder_of(path) is None
+    lock = Lock(path)
+    lock.write("process 7")
+    for _ in range(3):  # neither asking nor closing the file elsewhere in this process releases it
+        assert holder_of(path) == "process 7"
+        path.read_text()
+    with pytest.raises(BlockingIOError):
+        Lock(path)
+    lock.close()
+    assert holder_of(path) is None
+    Lock(path).close()
+
+
+def test_a_lock_falls_with_its_process(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from tunekit.storage import Lock\n"
+        "Lock(Path(sys.argv[1])).write('the other'); print('held', flush=True); sys.stdin.read()\n"
+    )
+    command = [sys.executable, "-c", code.replace("Lock(Path(sys.argv[1]))", "lock = Lock(Path(sys.argv[1])); lock")]
+    with subprocess.Popen([*command, str(tmp_path / "lock")], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stdout.readline() == b"held\n"
+        assert holder_of(tmp_path / "lock") == "the other"
+        process.kill()
+        process.wait()
+    assert holder_of(tmp_path / "lock") is None
+
+
+def test_what_cannot_be_appended_whole_is_not_there_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = AppendFile(tmp_path / "log")
+    file.append(b"one\n")
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StorageError, match="free some space"):
+        file.append(b"two\n")
+    with pytest.raises(StorageError, match="it is closed"):
+        file.append(b"three\n")
+    assert (tmp_path / "log").read_bytes() == b"one\n"
+
+
+def test_a_digest_follows_the_bytes_and_is_computed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TUNEKIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(digests, "KEPT_BYTES", 0)
+    path = tmp_path / "weights"
+    path.write_bytes(b"a" * 1000)
+    first = storage.file_digest(path)
+    times = path.stat()
+    path.write_bytes(b"b" * 1000)
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))  # same size, same time of modification
+    assert storage.file_digest(path) != first
+    path.write_bytes(b"a" * 1000)
+    assert storage.file_digest(path) == first
+
+    def never(path: Path) -> str:
+        raise AssertionError("read again")
+
+    monkeypatch.setattr(digests, "_computed", never)
+    assert storage.file_digest(path) == first
+    digests._known.clear()  # as in another process on this machine
+    assert storage.file_digest(path) == first
+
+
+def test_a_sweep_is_found_by_name_or_path(tmp_path: Path) -> None:
+    storage.write_text(tmp_path / "mine" / "journal.jsonl", "")
+    assert storage.sweep_folder("mine", tmp_path).path == tmp_path / "mine"
+    assert storage.sweep_folder(str(tmp_path / "mine"), tmp_path / "elsewhere").name == "mine"
+    with pytest.raises(ConfigError, match="did you mean 'mine'"):
+        storage.sweep_folder("mime", tmp_path)

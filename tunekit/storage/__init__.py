@@ -1,0 +1,48 @@
+"""Files of a sweep: where each one is, and how it is written so that a kill at any moment loses nothing.
+
+The only room that opens, locks, renames or deletes the files of a sweep or of a trial.
+"""
+
+from tunekit.storage.digests import cache_folder, file_digest
+from tunekit.storage.layout import SweepFolder, TrialFolder, sweep_folder, sweep_folders
+from tunekit.storage.local import (
+    copy_or_link,
+    free_bytes,
+    make_folder,
+    partial_files,
+    read_json,
+    read_text,
+    remove,
+    remove_folder,
+    storage_errors,
+    write_bytes,
+    write_json,
+    write_text,
+    write_with,
+)
+from tunekit.storage.locks import AppendFile, Lock, holder_of
+
+__all__ = [
+    "AppendFile",
+    "Lock",
+    "SweepFolder",
+    "TrialFolder",
+    "cache_folder",
+    "copy_or_link",
+    "file_digest",
+    "free_bytes",
+    "holder_of",
+    "make_folder",
+    "partial_files",
+    "read_json",
+    "read_text",
+    "remove",
+    "remove_folder",
+    "storage_errors",
+    "sweep_folder",
+    "sweep_folders",
+    "write_bytes",
+    "write_json",
+    "write_text",
+    "write_with",
+]

@@ -1,0 +1,142 @@
+"""Where everything of a sweep is: each path by name.
+
+======================  ===============================================================================
+``journal.jsonl``       what happened; the only truth
+``lock``                held by the driver
+``sweep.yaml``          the sweep file as it is run, paths absolute
+``logs/driver.log``     what the driver and its libraries print
+``report/``             tables and configurations
+``trials/TRIAL_ID/``    a trial's checkpoints, outcome, test scores and predictions
+======================  ===============================================================================
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tunekit.errors import ConfigError, nearest
+
+JOURNAL = "journal.jsonl"
+
+
+@dataclass(frozen=True)
+class TrialFolder:
+    """The files of one trial."""
+
+    path: Path
+
+    @property
+    def last(self) -> Path:
+        """After each epoch: all that is needed to go on; deleted when the trial has finished."""
+        return self.path / "last.pt"
+
+    @property
+    def best(self) -> Path:
+        """Trained parameters at the best epoch on dev."""
+        return self.path / "best.pt"
+
+    @property
+    def outcome(self) -> Path:
+        """Once finished: the outcome, the reports of all epochs and the configuration."""
+        return self.path / "outcome.json"
+
+    @property
+    def test(self) -> Path:
+        """Once scored on test: the scores."""
+        return self.path / "test.json"
+
+    @property
+    def predictions(self) -> Path:
+        """Beside the scores: what was predicted for each test example."""
+        return self.path / "test_predictions.json.gz"
+
+    @property
+    def locations(self) -> Path:
+        """Where data and backbone were, for a trial outside any sweep."""
+        return self.path / "locations.json"
+
+    @property
+    def log(self) -> Path:
+        """What the trial and its libraries print, for a trial outside any sweep."""
+        return self.path / "trial.log"
+
+    @property
+    def sweep(self) -> SweepFolder:
+        """The sweep that the trial belongs to, if it belongs to one."""
+        return SweepFolder(self.path.resolve().parents[1])
+
+
+@dataclass(frozen=True)
+class SweepFolder:
+    """The files of one sweep."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """The sweep's name: the last part of its path."""
+        return self.path.name if self.path.name not in ("", "..") else self.path.resolve().name
+
+    @property
+    def journal(self) -> Path:
+        """What happened."""
+        return self.path / JOURNAL
+
+    @property
+    def lock(self) -> Path:
+        """Held by the driver."""
+        return self.path / "lock"
+
+    @property
+    def sweep_file(self) -> Path:
+        """The sweep file as it is run."""
+        return self.path / "sweep.yaml"
+
+    @property
+    def driver_log(self) -> Path:
+        """What the driver and its libraries print."""
+        return self.path / "logs" / "driver.log"
+
+    @property
+    def report(self) -> Path:
+        """The folder of tables and configurations."""
+        return self.path / "report"
+
+    @property
+    def optuna(self) -> Path:
+        """A copy of the searches as an Optuna storage."""
+        return self.path / "optuna.db"
+
+    def export(self, arm: str | None) -> Path:
+        """The folder of an exported adapter."""
+        return self.path / "export" / (arm or "")
+
+    def trial(self, trial_id: str) -> TrialFolder:
+        """The folder of a trial."""
+        return TrialFolder(self.path / "trials" / trial_id)
+
+    @property
+    def exists(self) -> bool:
+        """Whether a sweep was launched here."""
+        return self.journal.is_file()
+
+
+def sweep_folders(root: Path) -> list[SweepFolder]:
+    """The folders of the sweeps under `root`, by name."""
+    return [SweepFolder(path.parent) for path in sorted(root.glob(f"*/{JOURNAL}"))]
+
+
+def sweep_folder(name: str, root: Path) -> SweepFolder:
+    """The folder of a sweep given by name or path.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    for folder in (SweepFolder(root / name), SweepFolder(Path(name))):
+        if folder.exists:
+            return folder
+    known = [folder.name for folder in sweep_folders(root)]
+    if not known:
+        raise ConfigError(f"no sweep {name!r}; there are none under {root}; start one with: tunekit sweep FILE")
+    raise ConfigError(f"no sweep {name!r} under {root}; {nearest(name, known)}")

@@ -1,0 +1,177 @@
+"""Reading and writing whole files of a local or shared file system.
+
+A file is written beside its place, flushed to the disk and renamed, so that a kill at any moment leaves the old
+content or the new one, never a part of it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO
+
+from tunekit.errors import StorageError
+from tunekit.schema import to_json
+
+logger = logging.getLogger(__name__)
+
+
+@contextlib.contextmanager
+def storage_errors(action: str, cure: str = "free or repair the disk, then run the same command") -> Iterator[None]:
+    """Turn the operating system's errors inside into a StorageError.
+
+    Args:
+        action: what was being done, after "cannot", such as ``write runs/a/sweep.yaml``.
+        cure: what helps.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(f"cannot {action}: {error.strerror or error}; {cure}") from error
+
+
+def write_with(path: Path, write: Callable[[IO[bytes]], None]) -> Path:
+    """Write a file atomically; its folder is made. Gives `path`.
+
+    Args:
+        path: of the file.
+        write: gets the open file. It may raise OSError, and nothing is left of the file then.
+
+    Raises:
+        StorageError: the file cannot be written.
+    """
+
+    def fill(temporary: Path) -> None:
+        with temporary.open("wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())  # or a machine that stops now could keep the name and lose the bytes
+
+    return _replace(path, fill)
+
+
+def write_bytes(path: Path, content: bytes) -> Path:
+    """Write `content` atomically; see :func:`write_with`."""
+
+    def write(file: IO[bytes]) -> None:
+        file.write(content)
+
+    return write_with(path, write)
+
+
+def write_text(path: Path, text: str) -> Path:
+    """Write `text` as UTF-8, atomically; what UTF-8 cannot express is written as ``\\xNN``. See :func:`write_with`."""
+    return write_bytes(path, text.encode("utf-8", "backslashreplace"))
+
+
+def write_json(path: Path, value: object) -> Path:
+    """Write `value` as indented JSON with sorted keys, atomically; see :func:`write_with`."""
+    text = json.dumps(to_json(value), indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    return write_text(path, f"{text}\n")
+
+
+def copy_or_link(source: Path, target: Path) -> Path:
+    """Give the file `source` the second name `target`, atomically; copy it where the file system has no links.
+
+    Raises:
+        StorageError: neither can be done.
+    """
+
+    def fill(temporary: Path) -> None:
+        temporary.unlink(missing_ok=True)
+        try:
+            os.link(source, temporary)
+        except OSError:
+            shutil.copyfile(source, temporary)
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
+
+    return _replace(target, fill)
+
+
+def read_text(path: Path) -> str:
+    """The text of a file.
+
+    Raises:
+        StorageError: it cannot be read.
+    """
+    with storage_errors(f"read {path}"):
+        return path.read_text(encoding="utf-8")
+
+
+def read_json(path: Path) -> dict[str, object] | None:
+    """What `write_json` wrote; None if there is no such file or it is torn (with a warning).
+
+    Raises:
+        StorageError: the file is there and cannot be read.
+    """
+    if not path.exists():
+        return None
+    try:
+        with storage_errors(f"read {path}"):
+            content = json.loads(path.read_bytes())
+    except ValueError as error:
+        logger.warning("%s is torn and is ignored (%s)", path, error)
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def remove(*paths: Path) -> None:
+    """Delete files; those that are not there are no error.
+
+    Raises:
+        StorageError: one cannot be deleted.
+    """
+    for path in paths:
+        with storage_errors(f"delete {path}"):
+            path.unlink(missing_ok=True)
+
+
+def remove_folder(folder: Path) -> None:
+    """Delete a folder with all that is in it, as far as that is possible."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def make_folder(folder: Path) -> Path:
+    """Make a folder and those above it, if need be. Gives `folder`.
+
+    Raises:
+        StorageError: it cannot be made.
+    """
+    with storage_errors(f"make the folder {folder}"):
+        folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def partial_files(folder: Path) -> list[Path]:
+    """What killed processes were still writing in `folder`."""
+    with storage_errors(f"read {folder}"):
+        return [path for path in folder.iterdir() if path.name.startswith(".") and path.name.endswith(".tmp")]
+
+
+def free_bytes(folder: Path) -> int:
+    """Bytes that are free where `folder` lies.
+
+    Raises:
+        StorageError: the file system does not answer.
+    """
+    with storage_errors(f"read {folder}"):
+        return shutil.disk_usage(folder).free
+
+
+def _replace(path: Path, fill: Callable[[Path], None]) -> Path:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with storage_errors(f"write {path}"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            fill(temporary)
+            os.replace(temporary, path)
+        finally:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+    return path

@@ -1,0 +1,128 @@
+"""One writer at a time: a lock that falls with its process, and a file that only grows."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import struct
+from pathlib import Path
+
+from tunekit.errors import StorageError
+from tunekit.storage.local import storage_errors
+
+_WHOLE_FILE = struct.pack("hhqqi", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+"""The operating system's ``struct flock`` for an exclusive lock on all of a file."""
+
+
+class Lock:
+    """An exclusive lock on a file, held until `close` or the end of the process, however it ends.
+
+    It belongs to this object and not to the process, so that reading the file elsewhere in the process does not
+    release it, and :func:`holder_of` can ask for it without taking it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Make the file and take the lock.
+
+        Raises:
+            BlockingIOError: another process, or another object, holds it.
+            StorageError: the file cannot be made.
+        """
+        self.path = path
+        with storage_errors(f"write {path}"):
+            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.fcntl(self._descriptor, fcntl.F_OFD_SETLK, _WHOLE_FILE)
+        except OSError as error:
+            os.close(self._descriptor)
+            if error.errno in (errno.EAGAIN, errno.EACCES):
+                raise BlockingIOError(error.errno, "locked", str(path)) from None
+            raise StorageError(f"cannot lock {path}: {error.strerror or error}") from error
+
+    def write(self, text: str) -> None:
+        """Replace the file's content, which tells others who holds the lock.
+
+        Raises:
+            StorageError: the disk is full.
+        """
+        with storage_errors(f"write {self.path}"):
+            os.ftruncate(self._descriptor, 0)
+            os.pwrite(self._descriptor, text.encode(), 0)
+
+    def close(self) -> None:
+        """Release the lock; a second time has no effect."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+def holder_of(path: Path) -> str | None:
+    """What the holder of the lock on `path` says of itself, or None if nobody holds it. Takes no lock.
+
+    Raises:
+        StorageError: the file is there and cannot be read.
+    """
+    with storage_errors(f"read {path}"):
+        try:
+            descriptor = os.open(path, os.O_RDONLY)
+        except FileNotFoundError:
+            return None
+        try:
+            state = fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, _WHOLE_FILE)
+            if struct.unpack_from("h", state)[0] == fcntl.F_UNLCK:
+                return None
+            return os.read(descriptor, 1000).decode("utf-8", "replace").strip() or "another process"
+        finally:
+            os.close(descriptor)
+
+
+class AppendFile:
+    """A file that grows by whole pieces: each is on the disk, or the file is as it was.
+
+    Args:
+        path: made if it does not exist.
+        durable: flush each piece to the disk; without it a machine that stops can lose the last ones.
+    """
+
+    def __init__(self, path: Path, *, durable: bool = True) -> None:
+        self.path = path
+        self._durable = durable
+        with storage_errors(f"write {path}"):
+            self._stream = path.open("ab", buffering=0)
+
+    def append(self, content: bytes) -> None:
+        """Add `content` at the end.
+
+        Raises:
+            StorageError: the disk is full or gone. Nothing of `content` is kept, and this object takes no more.
+        """
+        if self._stream.closed:
+            raise StorageError(f"cannot write {self.path}: it is closed, after an earlier failure or at the end")
+        end = os.fstat(self._stream.fileno()).st_size
+        with storage_errors(f"write {self.path}", "free some space and run the same command again"):
+            try:
+                written = self._stream.write(content)
+                if written != len(content):
+                    raise OSError(errno.ENOSPC, f"only {written} of {len(content)} bytes were written")
+                if self._durable:
+                    os.fsync(self._stream.fileno())
+            except OSError:
+                with contextlib.suppress(OSError):  # else the next process drops what is torn
+                    os.truncate(self.path, end)
+                self._stream.close()  # a second piece after a torn one would make the file unreadable
+                raise
+
+    def truncate(self, size: int) -> None:
+        """Keep the first `size` bytes.
+
+        Raises:
+            StorageError: that cannot be done.
+        """
+        with storage_errors(f"write {self.path}"):
+            self._stream.truncate(size)
+
+    def close(self) -> None:
+        """Close the file; a second time has no effect."""
+        self._stream.close()
