@@ -33,7 +33,7 @@ from typing import Any
 
 import tunekit
 from tunekit.schema import build, canonical_json
-from tunekit.sweep import Source, Sweep, parse_sweep
+from tunekit.sweep import Source, Sweep, parse_sweep, trial_config
 from tunekit.trial import Locations, TrialConfig
 
 RUNNERS = ("tunekit", "class, reused", "function, reused", "class, stock", "function, stock")
@@ -142,7 +142,7 @@ def _run_stock(runner: str, sweep: Sweep, folder: Path) -> tuple[list[float], fl
     clock = _clock()
     arm = sweep.arms[0]
     job = {
-        "config": canonical_json(sweep.trial_config(arm, {"learning_rate": 1e-3}, seed=0)),
+        "config": canonical_json(trial_config(sweep, arm, {"learning_rate": 1e-3}, seed=0)),
         "locations": canonical_json(arm.locations),
         "folder": str(folder / "trials"),
     }

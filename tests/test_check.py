@@ -19,7 +19,7 @@ from tunekit.check import ArmCheck, Span, SweepCheck, check, render
 from tunekit.check.cost import multiplied_weights
 from tunekit.check.text import measure, tokenizer_of
 from tunekit.errors import ConfigError, DataError
-from tunekit.sweep import Sweep, load_sweep
+from tunekit.sweep import Sweep, load_sweep, trial_config
 from tunekit.tasks.examples import labels_of
 from tunekit.training import Worker, run_trial
 from tunekit.trial import BackboneConfig, Locations, TaskConfig, TrialConfig
@@ -117,7 +117,7 @@ def test_updates_are_those_that_training_makes(read: Reader, tmp_path: Path) -> 
     plain, deep = check(sweep, flops_per_s=RATE).arms
     assert plain.num_updates == Span(low=3 * 6, high=3 * 11), "44 sentences in batches of 8 or 4"
     assert deep.num_updates == Span(low=3 * 3, high=3 * 3)
-    config = sweep.trial_config(sweep.arms[0], {"batch_size": 4}, 1)
+    config = trial_config(sweep, sweep.arms[0], {"batch_size": 4}, 1)
     outcome = run_trial(config, folder=tmp_path / "trial", locations=sweep.arms[0].locations, worker=Worker())
     assert outcome.num_updates == plain.num_updates.high
     assert outcome.num_trainable_parameters == plain.num_trainable.low
@@ -150,7 +150,7 @@ def pieces(config: TrialConfig, sweep: Sweep, split: Any) -> int:
 @pytest.mark.parametrize(("method", "training"), [("finetune", 6), ("ptuning_v2", 4)])
 def test_operations_follow_the_formula(read: Reader, method: str, training: int, backbone: Path) -> None:
     sweep = read(arms={"only": {"method": method}}, fixed={"epochs": 3, "max_length": 32})
-    config = sweep.trial_config(sweep.arms[0], {}, 0)
+    config = trial_config(sweep, sweep.arms[0], {}, 0)
     weights = multiplied_weights(describe(config.backbone, Locations(backbone_path=str(backbone))))
     expected = 3 * weights * (training * pieces(config, sweep, "train") + 2 * pieces(config, sweep, "dev"))
     assert checked(sweep).trial_flops == Span(low=expected, high=expected)

@@ -12,7 +12,7 @@ from tunekit.journal import FILE_NAME, Journal, read_events, replay
 from tunekit.journal.points import points_of, top_points
 from tunekit.search import Search
 from tunekit.search.schedulers import Curve, decide
-from tunekit.sweep import Sweep
+from tunekit.sweep import Sweep, trial_config
 
 SEARCHERS = ["tpe", "random", "grid", "qmc", "cmaes", "gp", "nsga2"]
 
@@ -122,7 +122,7 @@ def test_only_the_best_points_see_test_and_each_trial_once(tmp_path: Path) -> No
     record = run(sweep, tmp_path)
     for arm in sweep.arms:
         wanted = {
-            sweep.trial_config(arm, point.params, seed).trial_id
+            trial_config(sweep, arm, point.params, seed).trial_id
             for point in top_points(record.arm(arm.name), 2)
             for seed in (10, 42)
         }

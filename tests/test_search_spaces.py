@@ -13,7 +13,7 @@ from rich.console import Console
 from tunekit.check import ArmCheck, SweepCheck, check, render
 from tunekit.registry import METHODS, lookup
 from tunekit.search.study import ArmStudy
-from tunekit.sweep import Sweep, load_sweep
+from tunekit.sweep import Sweep, load_sweep, trial_config
 from tunekit.tasks.classification import PAWSX_LANGUAGES, XNLI_LANGUAGES
 from tunekit.tasks.tagging import PANX_LANGUAGES, UDPOS_LANGUAGES
 
@@ -69,7 +69,7 @@ def test_every_sweep_file_gives_whole_trials_at_what_its_searcher_draws(file: st
         study = ArmStudy(sweep, arm)
         for number in range(2):
             params, _ = study.ask(number)
-            config = sweep.trial_config(arm, params, seed=10)
+            config = trial_config(sweep, arm, params, seed=10)
             assert {d.name for d in arm.space if d.is_active(params)} == set(params)
             assert len(config.trial_id) == 12
 

@@ -13,7 +13,7 @@ import yaml
 from tunekit.errors import ConfigError
 from tunekit.registry import METHODS
 from tunekit.schema import to_json
-from tunekit.sweep import Dimension, Source, Sweep, load_sweep, parse_sweep
+from tunekit.sweep import Dimension, Source, Sweep, load_sweep, parse_sweep, trial_config
 
 EXAMPLE = """\
 task: {name: udpos, source_language: en, target_languages: [de, fr, fi, tr, zh], data_dir: data/xtreme, max_train_examples: 1000}
@@ -108,8 +108,8 @@ def test_the_reader_does_not_look_at_the_data(read: Callable[..., Sweep]) -> Non
 
 def test_params_and_a_seed_become_a_whole_trial(read: Callable[..., Sweep]) -> None:
     sweep = read(EXAMPLE)
-    config = sweep.trial_config(
-        sweep.arm("ptuning_v2"), {"learning_rate": 0.01, "prompt_length": 16, "batch_size": 64}, 42
+    config = trial_config(
+        sweep, sweep.arm("ptuning_v2"), {"learning_rate": 0.01, "prompt_length": 16, "batch_size": 64}, 42
     )
     assert (config.seed, config.method, config.backbone.name) == (42, "ptuning_v2", "xlm-roberta-base")
     assert config.options["prompt_length"] == 16
@@ -149,7 +149,7 @@ def test_a_list_of_shots_makes_an_arm_of_each(read: Callable[..., Sweep]) -> Non
 
 def test_backbone_parameters_are_searched_like_any_other(read: Callable[..., Sweep]) -> None:
     sweep = read(of_space(word_piece=["first", "first_text"], dtype=["fp32", "bf16"]))
-    config = sweep.trial_config(sweep.arms[0], {"word_piece": "first", "dtype": "bf16"}, 1)
+    config = trial_config(sweep, sweep.arms[0], {"word_piece": "first", "dtype": "bf16"}, 1)
     assert (config.backbone.word_piece, config.backbone.dtype) == ("first", "bf16")
 
 
@@ -607,7 +607,7 @@ def test_paths_and_resources_do_not_change_the_name_of_a_trial(read: Callable[..
     params = {"learning_rate": 0.01, "projection": False}
     plain = read(SMALL)
     moved = read(SMALL, "task.data_dir=/elsewhere", "resources.cpu=4", "search.num_trials=3", "name=other")
-    ids = {sweep.trial_config(sweep.arms[0], params, 1).trial_id for sweep in (plain, moved)}
+    ids = {trial_config(sweep, sweep.arms[0], params, 1).trial_id for sweep in (plain, moved)}
     assert len(ids) == 1
 
 

@@ -17,6 +17,7 @@ from tunekit.methods import Batch, Feature
 from tunekit.methods.topro import ENTITIES, PARTS_OF_SPEECH, Config, ToPro
 from tunekit.schema import build, to_json
 from tunekit.search.study import ArmStudy
+from tunekit.sweep import trial_config
 from tunekit.sweep.reader import parse_sweep
 from tunekit.sweep.source import Source
 from tunekit.tasks import Task, TokenExample
@@ -339,9 +340,9 @@ def test_a_verbalizer_is_part_of_a_trials_identity_whatever_the_order_of_its_lab
     made = sweep(tmp_path, verbalizer=[WORDS, OTHERS])
     (arm,) = made.arms
     backwards = dict(reversed(WORDS.items()))
-    ids = [made.trial_config(arm, {"verbalizer": words}, 1).trial_id for words in (WORDS, backwards, OTHERS)]
+    ids = [trial_config(made, arm, {"verbalizer": words}, 1).trial_id for words in (WORDS, backwards, OTHERS)]
     assert ids[0] == ids[1] != ids[2]
-    again = build(Config, made.trial_config(arm, {"verbalizer": WORDS}, 1).options, "topro")
+    again = build(Config, trial_config(made, arm, {"verbalizer": WORDS}, 1).options, "topro")
     assert again.verbalizer == WORDS
 
 

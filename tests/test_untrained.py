@@ -23,7 +23,7 @@ from tunekit.errors import ConfigError
 from tunekit.execution import Execution, run_sweep
 from tunekit.journal import replay
 from tunekit.schema import to_json
-from tunekit.sweep import Source, Sweep, parse_sweep
+from tunekit.sweep import Source, Sweep, parse_sweep, trial_config
 from tunekit.toy.world import TAGS
 from tunekit.training import TrialRun, Worker, run_trial
 from tunekit.training.learner import Learner
@@ -84,7 +84,7 @@ def sweep_of(model: Path, **changes: Any) -> Sweep:
 def trial_of(sweep: Sweep, arm: str, **params: Any) -> tuple[TrialConfig, Locations]:
     found = sweep.arm(arm)
     values = {dimension.name: dimension.corners()[0] for dimension in found.space}
-    return sweep.trial_config(found, {**values, **params}, 10), found.locations
+    return trial_config(sweep, found, {**values, **params}, 10), found.locations
 
 
 def test_a_sweep_over_templates_and_demonstrations_is_searched_and_finalised(model: Path, tmp_path: Path) -> None:
@@ -165,9 +165,9 @@ def test_a_training_parameter_of_an_arm_that_trains_nothing_is_refused(
 def test_training_parameters_that_arms_share_are_for_those_that_train(tmp_path: Path) -> None:
     fixed, arms = {"max_length": 300, "epochs": 7, "learning_rate": 1e-3}, {"asked": ASKED}
     sweep = sweep_of(tmp_path, arms={**arms, "tuned": {"method": "finetune"}}, fixed=fixed)
-    idle = sweep.trial_config(sweep.arm("asked"), {}, 10).training
+    idle = trial_config(sweep, sweep.arm("asked"), {}, 10).training
     assert idle == TrainingConfig(epochs=1, max_length=300)
-    assert sweep.trial_config(sweep.arm("tuned"), {}, 10).training.epochs == 7
+    assert trial_config(sweep, sweep.arm("tuned"), {}, 10).training.epochs == 7
     with pytest.raises(ConfigError, match="no arm has a parameter 'epochs'"):
         sweep_of(tmp_path, arms=arms, fixed=fixed)
 

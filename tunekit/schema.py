@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import math
 import types
@@ -42,7 +43,7 @@ def build(cls: type[T], values: Mapping[str, Any], where: str) -> T:
     Raises:
         ConfigError: an unknown or missing key, a value of the wrong type, or a range that the class refuses.
     """
-    hints = typing.get_type_hints(cls)
+    hints = type_hints(cls)  # type: ignore[arg-type]
     fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
     if not isinstance(values, Mapping):
         raise ConfigError(f"{where}: expected keys and values, got {values!r}")
@@ -57,6 +58,12 @@ def build(cls: type[T], values: Mapping[str, Any], where: str) -> T:
     except ConfigError as error:
         text = str(error)
         raise ConfigError(text if text.startswith(where) else f"{where}: {text}") from None
+
+
+@functools.cache
+def type_hints(cls: type) -> Mapping[str, object]:
+    """Types of a dataclass's fields by name, those that stand as text resolved."""
+    return typing.get_type_hints(cls)
 
 
 def coerce(hint: Any, value: Any, where: str) -> Any:

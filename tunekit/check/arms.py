@@ -20,7 +20,7 @@ from tunekit.check.text import Text, measure, tokenizer_of
 from tunekit.errors import ConfigError
 from tunekit.registry import BACKBONES, lookup
 from tunekit.schema import build, canonical_json
-from tunekit.sweep import Arm, Dimension, Sweep
+from tunekit.sweep import Arm, Dimension, Sweep, trial_config
 from tunekit.tasks import Split, Task
 from tunekit.tasks.readers.sources import DataAbsent
 from tunekit.trial import TrialConfig
@@ -95,7 +95,7 @@ class _Inspector:
 
     def arm(self, arm: Arm, task: Task) -> ArmCheck:
         """Everything about one arm; raises what is wrong with it."""
-        backbone = self._backbone(arm, self._sweep.trial_config(arm, next(_corners(arm)), 0))
+        backbone = self._backbone(arm, trial_config(self._sweep, arm, next(_corners(arm)), 0))
         _require_served(arm, backbone, task)
         corners = [self._corner(arm, task, params) for params in _corners(arm)]
         rate = self._rate(backbone)
@@ -174,7 +174,7 @@ class _Inspector:
         from tunekit.methods import count_parameters
 
         try:
-            config = self._sweep.trial_config(arm, params, 0)
+            config = trial_config(self._sweep, arm, params, 0)
             method = self._method(arm, task, config)
             count = count_parameters(method)
             train, dev, test = (self._text(task, method, split) for split in ("train", "dev", "test"))

@@ -23,7 +23,7 @@ def load_trial(path: Path) -> tuple[TrialConfig, Locations]:
         ConfigError: anything is wrong with it; names file and key.
     """
     from tunekit.sweep import read_yaml
-    from tunekit.sweep.types import field_names, is_trained, method_config_class
+    from tunekit.sweep.parameters import field_names, is_trained, method_config_class
 
     content, _ = read_yaml(path)
     if "arms" in content:

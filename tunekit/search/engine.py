@@ -17,7 +17,7 @@ from tunekit.journal.points import Point, missing_seed, points_of, search_seeds,
 from tunekit.schema import to_json
 from tunekit.search.schedulers import Curve, Decision, decide
 from tunekit.search.study import ArmStudy
-from tunekit.sweep import Arm, Sweep
+from tunekit.sweep import Arm, Sweep, trial_config
 from tunekit.trial import EpochReport, Outcome
 
 
@@ -155,7 +155,7 @@ class Search:
         number = len(self.points(arm))
         params, remembered = self._studies[arm.name].ask(number)
         seed = int(params.get("seed", self.sweep.seeds[0]))
-        config = self.sweep.trial_config(arm, _without_seed(params), seed)
+        config = trial_config(self.sweep, arm, _without_seed(params), seed)
         if config.trial_id in self.record.trials:
             seed = self._unused_seed(config.point_id)
         return self._create(arm, number, params, seed=seed, phase="search", sampler=remembered)
@@ -184,7 +184,7 @@ class Search:
         phase: str,
         sampler: Mapping[str, Any] | None = None,
     ) -> Assignment:
-        config = self.sweep.trial_config(arm, _without_seed(params), seed)
+        config = trial_config(self.sweep, arm, _without_seed(params), seed)
         self._write(
             "created",
             trial_id=config.trial_id,
@@ -218,7 +218,7 @@ class Search:
         return top_points(self.record.arm(arm.name), self.sweep.finalise.top)
 
     def _trial_of(self, arm: Arm, point: Point, seed: int) -> TrialRecord | None:
-        return self.record.trials.get(self.sweep.trial_config(arm, point.params, seed).trial_id)
+        return self.record.trials.get(trial_config(self.sweep, arm, point.params, seed).trial_id)
 
     def _next_final(self) -> Assignment | None:
         if self._search_is_open():

@@ -1,6 +1,8 @@
 """What to search: YAML -> Sweep (arms, space, budget) with strict keys; params -> TrialConfig."""
 
+from tunekit.sweep.parameters import parameter_hints, resolve, trial_config
 from tunekit.sweep.reader import load_sweep, parse_sweep
+from tunekit.sweep.resolved import from_resolved, resolved
 from tunekit.sweep.source import Source, read_yaml
 from tunekit.sweep.types import (
     Arm,
@@ -11,8 +13,6 @@ from tunekit.sweep.types import (
     SchedulerConfig,
     SearchConfig,
     Sweep,
-    parameter_hints,
-    resolve,
 )
 
 __all__ = [
@@ -25,9 +25,12 @@ __all__ = [
     "SearchConfig",
     "Source",
     "Sweep",
+    "from_resolved",
     "load_sweep",
     "parameter_hints",
     "parse_sweep",
     "read_yaml",
     "resolve",
+    "resolved",
+    "trial_config",
 ]

@@ -11,9 +11,10 @@ from typing import Any
 from tunekit.errors import ConfigError, nearest, require
 from tunekit.registry import BACKBONES, METHODS, TASKS
 from tunekit.schema import build, coerce
+from tunekit.sweep.parameters import field_names, is_trained, parameter_hints
 from tunekit.sweep.source import Source, known_keys
 from tunekit.sweep.space import Blocks, enqueued, parameters
-from tunekit.sweep.types import Arm, field_names, is_trained, parameter_hints
+from tunekit.sweep.types import Arm
 from tunekit.trial import BackboneConfig, Locations, TaskConfig, TrainingConfig
 
 ARM_KEYS = ("method", "task", "backbone", "shots", "fixed", "space", "enqueue")

@@ -16,6 +16,7 @@ from tunekit.registry import lookup
 from tunekit.schema import coerce
 from tunekit.sweep.arms import ARM_KEYS, NAME, ArmReader, is_folder
 from tunekit.sweep.arms import PATH_KEYS as _PATH_KEYS
+from tunekit.sweep.parameters import resolve
 from tunekit.sweep.source import Source, known_keys, read_yaml, yaml_problem
 from tunekit.sweep.types import (
     SEED_RANGE,
@@ -27,7 +28,6 @@ from tunekit.sweep.types import (
     SearchConfig,
     Sweep,
     is_seed,
-    resolve,
 )
 
 __all__ = ["ARM_KEYS", "TOP_KEYS", "load_sweep", "parse_sweep"]

@@ -1,7 +1,7 @@
-"""What to search: arms, their spaces, one budget; and params -> TrialConfig.
+"""What to search: arms, their spaces, one budget. Plain data, which a journal keeps and a report reads.
 
-A :class:`Sweep` is a checked sweep file (:mod:`tunekit.sweep.reader` reads one). Every name in it has been held against
-the fields of the method, of training and of the backbone, so a TrialConfig made from it is sound.
+A :class:`Sweep` is a checked sweep file (:mod:`tunekit.sweep.reader` reads one, :mod:`tunekit.sweep.parameters` makes
+trials of it). No method's code is needed here, and so neither torch nor Ray.
 """
 
 from __future__ import annotations
@@ -14,15 +14,10 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Literal
 
-from tunekit.errors import ConfigError, require
-from tunekit.registry import lookup
-from tunekit.schema import build, canonical_json, to_json
+from tunekit.errors import ConfigError, nearest, require
+from tunekit.schema import canonical_json, to_json
 from tunekit.sweep.source import Source
-from tunekit.trial import EVALUATION_FIELDS, BackboneConfig, Locations, TaskConfig, TrainingConfig, TrialConfig
-
-BACKBONE_PARAMETERS = ("dtype", "word_piece")
-"""Fields of BackboneConfig that may stand in `fixed` and `space` like any parameter."""
-
+from tunekit.trial import BackboneConfig, Locations, TaskConfig
 
 SEED_RANGE = f"whole numbers from 0 to {2**32 - 1}"
 
@@ -104,6 +99,8 @@ class Arm:
     space: tuple[Dimension, ...]
     """In an order in which every `when` refers back."""
     enqueue: tuple[Mapping[str, Any], ...] = ()
+    metric: str | None = None
+    """The task's main metric; None until the task has been loaded, which a launch does."""
 
     @property
     def searches_seed(self) -> bool:
@@ -242,8 +239,6 @@ class Sweep:
         Raises:
             ConfigError: there is none.
         """
-        from tunekit.errors import nearest
-
         for arm in self.arms:
             if arm.name == name:
                 return arm
@@ -254,14 +249,10 @@ class Sweep:
         wanted = self.search.num_trials
         return sum(1 for _ in itertools.islice(arm.grid(), wanted)) if self.search.searcher == "grid" else wanted
 
-    def trial_config(self, arm: Arm, params: Mapping[str, Any], seed: int) -> TrialConfig:
-        """Everything resolved for one trial of `arm`; `params` must not hold the seed."""
-        return resolve(arm, {**arm.fixed, **params}, seed=seed, selection=self.selection)
-
     def identity(self) -> dict[str, Any]:
         """What may not change between launches: everything that decides which trials are run and how they score."""
         arms = {
-            arm.name: {**to_json(dataclasses.replace(arm, locations=Locations())), "locations": None}
+            arm.name: {**to_json(dataclasses.replace(arm, locations=Locations(), metric=None)), "locations": None}
             for arm in self.arms
         }
         search = {"searcher": self.search.searcher, "seed": self.search.seed}
@@ -272,86 +263,3 @@ class Sweep:
             "seeds": list(self.seeds),
             "selection": self.selection,
         }
-
-
-def resolve(arm: Arm, values: Mapping[str, Any], *, seed: int, selection: Any) -> TrialConfig:
-    """The TrialConfig of `arm` with flat parameter `values` sorted to method, training and backbone.
-
-    Raises:
-        ConfigError: a value that the method or training refuses.
-    """
-    method_fields = field_names(method_config_class(arm.method))
-    training_fields = training_parameters(arm.method)
-    options = {name: value for name, value in values.items() if name in method_fields}
-    training = {name: value for name, value in values.items() if name in training_fields}
-    backbone = {name: value for name, value in values.items() if name in BACKBONE_PARAMETERS}
-    where = f"arm {arm.name}"
-    return TrialConfig(
-        task=arm.task,
-        backbone=build(BackboneConfig, {**to_json(arm.backbone), **backbone}, where),
-        method=arm.method,
-        options=to_json(build(method_config_class(arm.method), options, where)),
-        training=build(TrainingConfig, training if is_trained(arm.method) else {**training, "epochs": 1}, where),
-        seed=seed,
-        selection=selection,
-    )
-
-
-def method_config_class(method: str) -> Any:
-    """The ``Config`` dataclass of a method, found by name.
-
-    Raises:
-        ConfigError: there is no such method, or what is found is none.
-    """
-    found = lookup("method", method)
-    if not all(hasattr(found, attribute) for attribute in ("Config", "kinds", "trains_backbone")):
-        raise ConfigError(
-            f"method {method!r} is {found!r}, which is no Method: it lacks Config, kinds or trains_backbone"
-        )
-    return found.Config
-
-
-def is_trained(method: str) -> bool:
-    """Whether a method has anything to train.
-
-    Raises:
-        ConfigError: there is no such method.
-    """
-    return bool(getattr(lookup("method", method), "is_trained", True))
-
-
-def training_parameters(method: str) -> tuple[str, ...]:
-    """The fields of TrainingConfig that have an effect on a method; its `epochs` is 1 where nothing is trained.
-
-    Raises:
-        ConfigError: there is no such method.
-    """
-    return field_names(TrainingConfig) if is_trained(method) else EVALUATION_FIELDS
-
-
-def field_names(cls: Any) -> tuple[str, ...]:
-    """Names of a dataclass's fields, in order."""
-    return tuple(f.name for f in dataclasses.fields(cls))
-
-
-def parameter_hints(method: str) -> dict[str, Any]:
-    """Type of every flat parameter that has an effect on an arm of `method`, by name.
-
-    Raises:
-        ConfigError: the method has a field that training has too.
-    """
-    import typing
-
-    config_class = method_config_class(method)
-    backbone_hints = typing.get_type_hints(BackboneConfig)
-    hints = {name: backbone_hints[name] for name in BACKBONE_PARAMETERS}
-    for cls in (TrainingConfig, config_class):
-        for name, hint in typing.get_type_hints(cls).items():
-            if name in hints:
-                raise ConfigError(
-                    f"method {method!r}: its field {name!r} is already a parameter of every method; rename it"
-                )
-            if name in field_names(cls):
-                hints[name] = hint
-    without_effect = set(field_names(TrainingConfig)) - set(training_parameters(method))
-    return {name: hint for name, hint in hints.items() if name not in without_effect}
