@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tunekit.journal import Journal, SweepRecord
+from tunekit.journal import SCHEMA, Event, Journal, SweepRecord
 from tunekit.schema import build, to_json
-from tunekit.trial import SCHEMA_VERSION, BackboneConfig, EpochReport, Outcome, TaskConfig, TrainingConfig, TrialConfig
+from tunekit.sweep import Source, parse_sweep, resolved
+from tunekit.trial import (
+    BackboneConfig,
+    EpochReport,
+    Outcome,
+    TaskConfig,
+    TrainingConfig,
+    TrialConfig,
+    TrialFacts,
+)
 
 VERSIONS = {"tunekit": "0.1.0", "python": "3.12.1", "torch": "2.13.0"}
 TASK = {"name": "udpos", "source_language": "en", "target_languages": ["de", "zh"], "data_dir": "/data/xtreme"}
@@ -30,6 +40,16 @@ def definition(**changes: Any) -> dict[str, Any]:
     return {**content, **changes}
 
 
+class WrittenAtOnce(Journal):
+    """A journal whose events are on the disk as soon as they are appended."""
+
+    def append(self, kind: str, **content: object) -> Event:
+        """Append the event and flush it."""
+        event = super().append(kind, **content)
+        self.flush()
+        return event
+
+
 class JournalBuilder:
     """Writes the events of a sweep into `folder`, as a driver does.
 
@@ -40,8 +60,12 @@ class JournalBuilder:
 
     def __init__(self, folder: Path, content: Mapping[str, Any]) -> None:
         self.content = dict(content)
-        self.journal = Journal(folder)
-        self.journal.append("launched", definition=self.content, versions=VERSIONS, schema=SCHEMA_VERSION)
+        self.journal = WrittenAtOnce(folder)
+        sweep = parse_sweep(self.content, Source("test"), folders_must_exist=False)
+        metrics = {"panx": "f1"}
+        arms = (replace(arm, metric=arm.task.metric or metrics.get(arm.task.name, "accuracy")) for arm in sweep.arms)
+        described = resolved(replace(sweep, arms=tuple(arms)))
+        self.journal.append("launched", definition=self.content, sweep=described, versions=VERSIONS, schema=SCHEMA)
         self._numbers: dict[str, int] = {}
 
     @property
@@ -89,8 +113,27 @@ class JournalBuilder:
             phase=phase,
             sampler={},
         )
-        self.journal.append("started", trial_id=config.trial_id, attempt=1, worker="worker-0")
+        self.start(config.trial_id)
         return config.trial_id
+
+    def start(self, trial_id: str, **facts: Any) -> None:
+        """A worker takes the trial up and says what it found; `facts` are fields of TrialFacts."""
+        config = self.record.trials[trial_id].config
+        language = config["task"]["source_language"]
+        known: dict[str, Any] = {
+            "fingerprints": {"backbone": "b0", f"train/{language}": "0123", f"dev/{language}": "4567"},
+            "num_trainable_parameters": 41_600_000 if config["method"] == "finetune" else 154_000,
+            "num_backbone_parameters": 41_594_112,
+            "num_train_examples": 600,
+            "num_train_rows": 640,
+            "num_updates_per_epoch": 40,
+            "majority": {f"dev/{language}/accuracy": 0.25},
+            "device": "cpu (x86_64)",
+            "versions": {"torch": "2.13.0"},
+        }
+        found = TrialFacts(**{**known, **facts})
+        attempt = self.record.trials[trial_id].num_attempts + 1
+        self.journal.append("started", trial_id=trial_id, attempt=attempt, worker="worker-0", facts=found)
 
     def report(
         self, trial_id: str, values: Sequence[float], *, metric: str = "accuracy", duration_s: float = 60.0
@@ -106,27 +149,21 @@ class JournalBuilder:
                 own = value if source or language != task["source_language"] else value + 0.05
                 metrics |= {f"dev/{language}/{metric}": own, f"dev/{language}/other": own / 2}
             report = EpochReport(epoch=epoch, value=value, metrics=metrics, duration_s=duration_s)
-            self.journal.append("reported", trial_id=trial_id, report=report)
+            self.journal.append("reported", trial_id=trial_id, report=report, decision={"stop": False})
 
     def finish(self, trial_id: str, state: Any = "COMPLETE", *, reason: str | None = None, **facts: Any) -> None:
-        """End a trial with what it has reported; a stopped one leaves no counts, as the driver knows none."""
+        """End a trial with what it has reported; `facts` are what it found when it started, if not the usual."""
+        if facts:
+            self.start(trial_id, **facts)
         trial = self.record.trials[trial_id]
         best = max(trial.reports.values(), key=lambda report: report.value, default=None)
-        is_tuned = trial.config["method"] == "finetune"
-        known: dict[str, Any] = {"data_fingerprint": "0123456789ab", "num_train_examples": 600, "num_train_rows": 640}
-        known["majority"] = {f"dev/{trial.config['task']['source_language']}/accuracy": 0.25}
-        known |= {"num_train_truncated": 0, "device": "cpu (x86_64)", "torch_version": "2.13.0"}
-        counted = state != "PRUNED"
         outcome = Outcome(
             state=state,
             value=best.value if best and state != "FAILED" else None,
             best_epoch=best.epoch if best and state != "FAILED" else None,
             metrics=best.metrics if best and state != "FAILED" else {},
-            num_updates=40 * len(trial.reports) if counted else 0,
+            num_updates=40 * len(trial.reports) if state != "PRUNED" else 0,
             duration_s=trial.duration_s,
-            num_trainable_parameters=(41_600_000 if is_tuned else 154_000) if counted else 0,
-            num_backbone_parameters=41_594_112 if counted else 0,
-            facts={**known, **facts} if counted else {},
             reason=reason,
         )
         self.journal.append("finished", trial_id=trial_id, outcome=outcome)

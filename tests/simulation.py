@@ -9,14 +9,30 @@ import math
 from pathlib import Path
 from typing import Any
 
-from tunekit.journal import Journal, SweepRecord, TrialRecord
+from tunekit.journal import SCHEMA, Event, Journal, SweepRecord, TrialRecord
 from tunekit.search import Search
-from tunekit.sweep import Source, Sweep, parse_sweep
-from tunekit.trial import EpochReport, Outcome
+from tunekit.sweep import Source, Sweep, parse_sweep, resolved
+from tunekit.trial import EpochReport, FinalScores, Outcome, TrialFacts
 
 
 class Killed(BaseException):
     """Stands for kill -9: nothing after it runs."""
+
+
+class DyingJournal(Journal):
+    """A journal whose driver is killed after some more events, none of which may have waited for the others."""
+
+    events_left: int | None = None
+
+    def append(self, kind: str, **content: object) -> Event:
+        """Write the event to the disk, then maybe die."""
+        event = super().append(kind, **content)
+        self.flush()
+        if self.events_left is not None:
+            self.events_left -= 1
+            if self.events_left <= 0:
+                raise Killed
+        return event
 
 
 def simulated_sweep(**changes: Any) -> Sweep:
@@ -63,7 +79,7 @@ def drive(search: Search, *, num_workers: int = 1) -> None:
     while True:
         while len(running) < num_workers and (assignment := search.next_trial()) is not None:
             if assignment.trial.state == "RUNNING":
-                search.started(assignment.trial, "worker")
+                search.started(assignment.trial, "worker", TrialFacts())
             running.append((assignment, 0))
         if not running:
             return
@@ -77,6 +93,7 @@ def _advance(search: Search, assignment: Any, epoch: int) -> bool:
     num_epochs = trial.config["training"]["epochs"]
     if trial.state == "RUNNING":
         decision = search.report(trial, _report(trial, epoch))
+        search.flush()
         if decision.stop:
             search.stop(trial, decision)
         if not decision.stop and epoch < num_epochs:
@@ -86,8 +103,10 @@ def _advance(search: Search, assignment: Any, epoch: int) -> bool:
             search.finish(trial, Outcome(state="COMPLETE", value=best, best_epoch=num_epochs))
     if assignment.test and trial.state == "COMPLETE":
         scores = {"test/de/accuracy": curve_value(trial, 3)}
-        search.tested(trial, scores=scores, baselines={"majority/de/accuracy": 0.2}, num_examples={"de": 100})
+        majority = {"majority/de/accuracy": 0.2}
+        search.tested(trial, FinalScores(epoch=3, scores=scores, majority=majority, num_examples={"de": 100}))
     search.release(trial)
+    search.flush()
     return False
 
 
@@ -96,20 +115,20 @@ def _report(trial: TrialRecord, epoch: int) -> EpochReport:
     return EpochReport(epoch=epoch, value=value, metrics={"dev/en/accuracy": value}, duration_s=1.0)
 
 
+def launch(sweep: Sweep, journal: Journal) -> None:
+    """Write the first line of a new journal."""
+    if not journal.num_events:
+        described = {"sweep": resolved(sweep), "definition": dict(sweep.definition)}
+        journal.append("launched", **described, versions={}, schema=SCHEMA)
+        journal.flush()
+
+
 def run(sweep: Sweep, folder: Path, *, num_workers: int = 1, kill_after: int | None = None) -> SweepRecord:
     """One process's life: launch or resume, drive, and maybe die after `kill_after` new events."""
-    with Journal(folder) as journal:
-        if not journal.events:
-            journal.append("launched", definition=dict(sweep.definition), versions={}, schema=1)
-        count = 0
-
-        def on_event(event: dict[str, Any]) -> None:
-            nonlocal count
-            count += 1
-            if kill_after is not None and count >= kill_after:
-                raise Killed
-
-        drive(Search(sweep, journal, on_event=on_event), num_workers=num_workers)
+    with DyingJournal(folder) as journal:
+        launch(sweep, journal)
+        journal.events_left = kill_after
+        drive(Search(sweep, journal), num_workers=num_workers)
         return journal.record
 
 

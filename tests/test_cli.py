@@ -28,7 +28,7 @@ from tunekit import __version__, registry
 from tunekit.cli import app, listing
 from tunekit.cli.pages import flowing
 from tunekit.execution import Execution
-from tunekit.journal import FILE_NAME, Journal, is_being_run, read_events, replay
+from tunekit.journal import FILE_NAME, SCHEMA, Journal, is_being_run, read_events, replay
 from tunekit.methods import Batch
 from tunekit.methods.finetune import Finetune
 
@@ -234,7 +234,7 @@ def test_a_sweep_is_launched_extended_and_never_run_twice(tunekit: CommandLine) 
     assert more.code == 0, more
     record = replay(Path("runs/words"))
     assert trials < set(record.trials)
-    assert [len({t.number for t in record.arm(arm)}) for arm in ("finetune", "ptuning_v2")] == [3, 3]
+    assert [len({t.number for t in record.arm(arm).trials}) for arm in ("finetune", "ptuning_v2")] == [3, 3]
     finished = [
         event["trial_id"] for event in read_events(Path("runs/words") / FILE_NAME) if event["event"] == "finished"
     ]
@@ -246,9 +246,10 @@ def test_a_changed_file_is_refused_and_the_key_is_named(after: CommandLine) -> N
     before = (Path("runs/words") / FILE_NAME).read_bytes()
     refused = after("sweep", "other.yaml", "--name", "words", "--in-process")
     assert refused.code == 2
-    assert "runs/words holds another sweep of this name: arms.finetune.fixed.epochs was 2, now 3" in refused.err
+    assert "runs/words holds another sweep of this name. What differs:\n" in refused.err
+    assert "\n  arms.finetune.fixed.epochs: was 2, is now 3\n" in refused.err
     assert "another --name" in refused.err
-    assert "search.seed was 1, now 2" in after("sweep", "words.yaml", "--in-process", "--set", "search.seed=2").err
+    assert "search.seed: was 1, is now 2" in after("sweep", "words.yaml", "--in-process", "--set", "search.seed=2").err
     assert (Path("runs/words") / FILE_NAME).read_bytes() == before
 
 
@@ -498,7 +499,7 @@ def test_resume_runs_where_it_ran_unless_told_otherwise(
 ) -> None:
     from tunekit.execution import SweepInterrupted
     from tunekit.schema import to_json
-    from tunekit.sweep import load_sweep
+    from tunekit.sweep import load_sweep, resolved
 
     found = []
 
@@ -507,8 +508,9 @@ def test_resume_runs_where_it_ran_unless_told_otherwise(
         raise SweepInterrupted("enough")
 
     with Journal(Path("runs/words")) as journal:
-        definition = dict(load_sweep("words.yaml").definition)
-        journal.append("launched", definition=definition, versions={}, schema=1, execution=to_json(last))
+        loaded = load_sweep("words.yaml")
+        content = {"sweep": resolved(loaded), "definition": dict(loaded.definition), "versions": {}}
+        journal.append("launched", schema=SCHEMA, execution=to_json(last), **content)
     monkeypatch.setattr("tunekit.execution.run_sweep", run_sweep)
     told = tunekit("resume", "words", *options.split())
     assert found == [expected]
@@ -557,7 +559,7 @@ def test_the_studies_load_with_optuna(after: CommandLine, tmp_path: Path) -> Non
     for arm in ("finetune", "ptuning_v2"):
         assert f"words/{arm}  in sqlite:///{tmp_path / 'studies.db'}" in told.out
         study = optuna.load_study(study_name=f"words/{arm}", storage=f"sqlite:///{tmp_path / 'studies.db'}")
-        searched = [trial for trial in record.arm(arm) if trial.phase == "search"]
+        searched = [trial for trial in record.arm(arm).trials if trial.phase == "search"]
         assert [trial.value for trial in study.trials] == [trial.value for trial in searched]
         assert [trial.params for trial in study.trials] == [trial.params for trial in searched]
         assert study.best_value == max(trial.value or 0 for trial in searched)

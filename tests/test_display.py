@@ -13,15 +13,15 @@ from typing import Any
 
 import pytest
 from rich.console import Console
-from simulation import curve_value, drive, simulated_sweep
+from simulation import curve_value, drive, launch, simulated_sweep
 
 from tunekit.cli import display, pace
 from tunekit.cli.display import Progress, clock
 from tunekit.cli.pace import Pace
-from tunekit.journal import Journal
+from tunekit.journal import Event, Journal, SweepProgress, SweepRecord
 from tunekit.search import Search
 from tunekit.sweep import Sweep
-from tunekit.trial import Outcome
+from tunekit.trial import Outcome, TrialFacts
 
 SMALL = {"search": {"searcher": "random", "num_trials": 3, "seed": 3}, "fixed": {"epochs": 3}}
 
@@ -29,8 +29,7 @@ SMALL = {"search": {"searcher": "random", "num_trials": 3, "seed": 3}, "fixed": 
 def watched(sweep: Sweep, folder: Path, console: Console, run: Callable[[Search], None] = drive, **options: Any) -> str:
     """Run a simulated sweep under a Progress; what it printed."""
     with Journal(folder) as journal:
-        if not journal.events:
-            journal.append("launched", definition=dict(sweep.definition), versions={}, schema=1)
+        launch(sweep, journal)
         with Progress(console) as progress:
             search = Search(sweep, journal, on_event=lambda event: progress.watch(search, event))
             progress.watch(search, None)
@@ -72,6 +71,7 @@ def test_a_failed_trial_says_why_in_a_terminal_too(tmp_path: Path) -> None:
         assignment = search.next_trial()
         assert assignment is not None
         search.finish(assignment.trial, Outcome(state="FAILED", value=None, reason="loss became nan [at update 3]"))
+        search.flush()
 
     for name, console in (("plain", plain()), ("terminal", terminal())):
         assert "FAILED: loss became nan [at update 3]" in watched(simulated_sweep(), tmp_path / name, console, fail)
@@ -82,6 +82,7 @@ def test_an_interrupted_trial_is_told_of(tmp_path: Path) -> None:
         assignment = search.next_trial()
         assert assignment is not None
         search.interrupted(assignment.trial, "its worker died")
+        search.flush()
 
     said = watched(simulated_sweep(), tmp_path, plain(), interrupt)
     assert "interrupted: its worker died; it goes on from its last epoch" in said
@@ -116,7 +117,8 @@ def test_the_table_shows_epochs_of_what_runs_and_counts_what_does_not_fit(tmp_pa
         for _ in range(10):
             assignment = search.next_trial()
             assert assignment is not None
-            search.started(assignment.trial, "worker")
+            search.started(assignment.trial, "worker", TrialFacts())
+        search.flush()
 
     said = watched(simulated_sweep(), tmp_path, terminal(), start)
     assert "epoch 1/9, 1/9, 1/9 +2" in said
@@ -130,7 +132,7 @@ def test_the_best_so_far_is_of_whole_points(tmp_path: Path) -> None:
         best = max(
             sum(max(curve_value(trial, epoch) for epoch in (1, 2, 3)) for trial in trials) / 2
             for number in range(3)
-            if (trials := [t for t in journal.record.arm("finetune") if t.number == number and t.phase == "search"])
+            if (trials := journal.record.arm("finetune").points[number].trials)
         )
     assert re.search(rf"finetune +6/6 +0 +0 +0 +{100 * best:.2f} ", said)
 
@@ -154,9 +156,9 @@ def test_the_time_left_follows_what_trials_take_and_how_many_run_at_once(
     sweep = simulated_sweep(**{**SMALL, **off})
     estimates: dict[int, float | None] = {}
     with Journal(tmp_path) as journal:
-        journal.append("launched", definition=dict(sweep.definition), versions={}, schema=1)
+        launch(sweep, journal)
 
-        def on_event(event: dict[str, Any]) -> None:
+        def on_event(event: Event) -> None:
             nonlocal now
             if event["event"] == "reported":  # a second of training each, told of at once by all workers
                 now += 1 / num_workers
@@ -164,7 +166,7 @@ def test_the_time_left_follows_what_trials_take_and_how_many_run_at_once(
                 estimates[sum(t.state != "RUNNING" for t in journal.record.trials.values())] = measured.seconds_left()
 
         search = Search(sweep, journal, on_event=on_event)
-        measured = Pace(search)
+        measured = Pace(search.progress)
         assert measured.seconds_left() is None, "nothing is known at the start"
         drive(search, num_workers=num_workers)
     # 6 search trials and 2 to finalise on another seed, 3 epochs each; another worker has its own epochs behind it.
@@ -178,9 +180,11 @@ def test_the_time_left_stops_at_the_budget(tmp_path: Path) -> None:
     off = {"scheduler": {"name": "none"}, "finalise": {"top": 0}}
     free = simulated_sweep(**{**SMALL, **off})
     arm = free.arms[0]
-    assert pace.num_planned(free, arm) == 3
-    assert pace.num_planned(simulated_sweep(**{**SMALL, **off, "budget": {"trials": 5}}), arm) == 2
-    assert pace.num_final(free, arm) == 0
+    progress = SweepProgress(SweepRecord(), free)
+    assert progress.num_trials_planned(arm) == 3
+    short = simulated_sweep(**{**SMALL, **off, "budget": {"trials": 5}})
+    assert SweepProgress(SweepRecord(), short).num_trials_planned(arm) == 2
+    assert progress.num_finals_planned(arm) == 0
 
 
 def test_a_clock_shows_hours_only_where_there_are_some() -> None:

@@ -109,11 +109,11 @@ def test_weights_of_trials_that_finalising_will_not_need_are_deleted(backbone: P
 
 def test_a_diverging_trial_fails_with_its_reason_and_the_sweep_goes_on(backbone: Path, tmp_path: Path) -> None:
     record = _finish(tmp_path / "diverging", backbone, "--method", "fakes:Diverging")
-    states = [trial.state for trial in record.arm("finetune")]
+    states = [trial.state for trial in record.arm("finetune").trials]
     assert set(states) == {"FAILED"}
-    reasons = {trial.outcome.reason for trial in record.arm("finetune") if trial.outcome}
+    reasons = {trial.outcome.reason for trial in record.arm("finetune").trials if trial.outcome}
     assert all(reason and "nan" in reason.lower() for reason in reasons)
-    assert any(trial.test_scores for trial in record.arm("ptuning_v2"))
+    assert any(trial.test_scores for trial in record.arm("ptuning_v2").trials)
 
 
 @pytest.mark.ray

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -14,14 +15,29 @@ from typing import Any
 import pytest
 
 from tunekit.errors import ConfigError, StorageError
-from tunekit.journal import FILE_NAME, Journal, JournalError, SweepBusy, SweepRecord, read_events, replay
-from tunekit.trial import EpochReport, Outcome
+from tunekit.journal import (
+    FILE_NAME,
+    SCHEMA,
+    Journal,
+    JournalError,
+    SweepBusy,
+    SweepRecord,
+    events,
+    read_events,
+    replay,
+)
+from tunekit.trial import EpochReport, Outcome, TrialFacts
 
 DEFINITION = {"name": "demo", "arms": {"größe": {"method": "finetune"}}}
 
 
+RESOLVED = {"name": "demo", "seeds": [10]}
+FACTS = TrialFacts(fingerprints={"backbone": "0a"}, num_updates_per_epoch=7)
+GO_ON = {"stop": False, "rung": 1, "cutoff": None, "num_compared": 0}
+
+
 def launched(**changes: Any) -> dict[str, Any]:
-    return {"definition": DEFINITION, "versions": {"torch": "2.13"}, "schema": 1, **changes}
+    return {"definition": DEFINITION, "sweep": RESOLVED, "versions": {"torch": "2.13"}, "schema": SCHEMA, **changes}
 
 
 def created(trial_id: str = "t1", **changes: Any) -> dict[str, Any]:
@@ -48,14 +64,13 @@ def write_story(folder: Path) -> SweepRecord:
     with Journal(folder) as journal:
         journal.append("launched", **launched())
         journal.append("created", **created())
-        journal.append("started", trial_id="t1", attempt=1, worker="w1")
-        journal.append("reported", trial_id="t1", report=report(1))
-        journal.append("decided", trial_id="t1", epoch=1, decision={"stop": False, "rung": 1, "cutoff": None})
+        journal.append("started", trial_id="t1", attempt=1, worker="w1", facts=FACTS)
+        journal.append("reported", trial_id="t1", report=report(1), decision=GO_ON)
         journal.append("interrupted", trial_id="t1", reason="worker died")
-        journal.append("amended", definition={**DEFINITION, "budget": {"hours": 8}})
+        journal.append("amended", definition={**DEFINITION, "budget": {"hours": 8}}, sweep=RESOLVED)
         journal.append("resumed", host="h", pid=1, versions={"torch": "2.14"})
-        journal.append("started", trial_id="t1", attempt=2, worker="w2")
-        journal.append("reported", trial_id="t1", report=report(2, 0.75))
+        journal.append("started", trial_id="t1", attempt=2, worker="w2", facts=FACTS)
+        journal.append("reported", trial_id="t1", report=report(2, 0.75), decision=GO_ON)
         outcome = Outcome(state="COMPLETE", value=0.75, best_epoch=2, metrics={"dev/en/accuracy": 0.75})
         journal.append("finished", trial_id="t1", outcome=outcome)
         journal.append(
@@ -66,8 +81,14 @@ def write_story(folder: Path) -> SweepRecord:
             num_examples={"de": 200},
         )
         journal.append("created", **created("t2", number=1))
+        journal.append("finished", trial_id="t2", outcome=Outcome(state="FAILED", value=None, reason="disk is gone"))
+        journal.append("reopened", trial_id="t2", reason="disk is gone")
         journal.append("finished", trial_id="t2", outcome=Outcome(state="FAILED", value=None, reason="loss became nan"))
         return journal.record
+
+
+NUM_EVENTS = 15
+"""Of the story."""
 
 
 @pytest.fixture
@@ -95,21 +116,36 @@ def test_a_record_adds_its_events_up(folder: Path) -> None:
     assert (record.num_launches, record.versions) == (2, {"torch": "2.14"})
     assert (first.state, first.value, first.best_so_far, first.duration_s) == ("COMPLETE", 0.75, 0.75, 3.0)
     assert (first.num_attempts, first.num_interruptions) == (2, 1)
-    assert first.decisions == {1: {"stop": False, "rung": 1, "cutoff": None}}
+    assert first.decisions == {1: GO_ON, 2: GO_ON}
+    assert first.facts == FACTS
     assert (first.test_scores, first.baselines) == ({"test/de/accuracy": 0.6}, {"majority/de/accuracy": 0.3})
     assert first.num_test_examples == {"de": 200}
     assert first.params["words"] == "猫\n\u2028 dog"
     assert (second.state, second.value, second.best_so_far) == ("FAILED", None, None)
     assert second.outcome is not None and second.outcome.reason == "loss became nan"
-    assert [trial.trial_id for trial in record.arm("größe")] == ["t1", "t2"]
-    assert record.arm("other") == []
+    assert second.earlier_failures == ["disk is gone"]
+    assert [trial.trial_id for trial in record.arm("größe").trials] == ["t1", "t2"]
+    assert [point.value for point in record.arm("größe").points] == [0.75, None]
+    assert record.arm("other").trials == []
 
 
 def test_the_events_in_memory_are_those_on_the_disk(tmp_path: Path) -> None:
     with Journal(tmp_path) as journal:
-        journal.append("launched", **launched(definition={"seeds": (1, 2), "arms": {}}))
-        journal.append("created", **created(params={"learning_rate": 0.1 + 0.2, "tiny": 5e-324}))
-        assert journal.events == list(read_events(tmp_path / FILE_NAME))
+        made = [
+            journal.append("launched", **launched(definition={"seeds": (1, 2), "arms": {}})),
+            journal.append("created", **created(params={"learning_rate": 0.1 + 0.2, "tiny": 5e-324})),
+        ]
+        assert list(read_events(tmp_path / FILE_NAME)) == [], "nothing is written before it is flushed"
+        journal.flush()
+        assert list(read_events(tmp_path / FILE_NAME)) == made
+
+
+def test_events_that_were_not_flushed_are_not_kept_when_the_driver_dies(folder: Path) -> None:
+    before = (folder / FILE_NAME).read_bytes()
+    with pytest.raises(KeyboardInterrupt), Journal(folder) as journal:
+        journal.append("resumed", host="h", pid=2, versions={})
+        raise KeyboardInterrupt
+    assert (folder / FILE_NAME).read_bytes() == before
 
 
 def test_a_message_with_bytes_that_are_no_text_is_kept(tmp_path: Path) -> None:
@@ -118,6 +154,7 @@ def test_a_message_with_bytes_that_are_no_text_is_kept(tmp_path: Path) -> None:
         journal.append("launched", **launched())
         journal.append("created", **created())
         journal.append("interrupted", trial_id="t1", reason=f"{name} is gone")
+        journal.flush()
     *_, last = read_events(tmp_path / FILE_NAME)
     assert last["reason"] == f"{name} is gone"
 
@@ -133,10 +170,10 @@ def test_reading_a_sweep_that_is_not_there_is_one_clear_message(tmp_path: Path) 
 def test_a_journal_torn_at_any_byte_of_its_last_lines_tells_every_whole_event(folder: Path) -> None:
     path = folder / FILE_NAME
     content = path.read_bytes()
-    events = list(read_events(path))
-    for size in range(content.rindex(b'{"event":"created"'), len(content)):
+    whole = list(read_events(path))
+    for size in range(content.rindex(b'{"n":12,"event":"created"'), len(content)):
         path.write_bytes(content[:size])
-        assert list(read_events(path)) == events[: content[:size].count(b"\n")], size
+        assert list(read_events(path)) == whole[: content[:size].count(b"\n")], size
 
 
 @pytest.mark.parametrize("line", [0, 1, 6, -1])
@@ -147,7 +184,7 @@ def test_a_torn_line_is_dropped_and_the_next_event_stands_alone(folder: Path, li
     for size in {1, 2, len(torn) // 2, len(torn) - 2, len(torn) - 1}:
         path.write_bytes(b"".join(before) + torn[:size])
         with Journal(folder) as journal:
-            assert len(journal.events) == len(before)
+            assert journal.num_events == len(before)
             assert path.read_bytes() == b"".join(before)
             journal.append("resumed", host="h", pid=2, versions={})
         assert [event["event"] for event in read_events(path)][-1] == "resumed"
@@ -160,45 +197,87 @@ def test_a_reader_beside_a_driver_at_work_sees_whole_events_only(folder: Path) -
         assert next(reading)["event"] == "launched"
         stream.write(b'{"event": "resu')
         stream.flush()
-        assert len(list(reading)) == 13
+        assert len(list(reading)) == NUM_EVENTS - 1
+
+
+def _signed(event: dict[str, Any], number: int) -> bytes:
+    """A line with a right checksum, whatever it says."""
+    return events.encoded({"time": "", **event}, number)[:-1]
 
 
 @pytest.mark.parametrize(
-    ("damage", "message"),
+    "damage", [b"", b"garbage", b"\x00\x00\x00\x00", b"\xff\xfe", b"[1, 2]", b'{"event": "started"}']
+)
+@pytest.mark.parametrize("line", [2, 12])
+def test_a_line_that_no_driver_wrote_is_refused_by_its_number(folder: Path, damage: bytes, line: int) -> None:
+    _refused(folder, line, damage, "the line is damaged")
+
+
+@pytest.mark.parametrize(
+    ("event", "message"),
     [
-        (b"", "not a journal event"),
-        (b"garbage", "not a journal event"),
-        (b"\x00\x00\x00\x00", "not a journal event"),
-        (b"\xff\xfe", "not a journal event"),
-        (b"[1, 2]", "not a journal event"),
-        (b'{"event": "started"}', "not a journal event"),
-        (b'{"event": ["started"], "time": ""}', "not a journal event"),
-        (b'{"event": "startled", "time": ""}', "unknown event 'startled'; did you mean 'started'?"),
-        (b'{"event": "started", "time": "", "trial_id": "t1"}', "event 'started' lacks attempt, worker"),
-        (b'{"event": "launched", "time": "", "schema": 99}', "written by schema 99, this tunekit reads 1"),
+        ({"event": ["started"]}, "not a journal event"),
+        ({"event": "startled"}, "unknown event 'startled'; did you mean 'started'?"),
+        ({"event": "started", "trial_id": "t1"}, "event 'started' lacks attempt, worker, facts"),
+        ({"event": "launched", **launched(schema=99)}, "written by schema 99, this tunekit reads 2"),
+        ({"event": "launched", **launched()}, "event 'launched' does not fit: the sweep was launched before"),
         (
-            b'{"event": "started", "time": "", "trial_id": "t9", "attempt": 1, "worker": ""}',
+            {"event": "started", "trial_id": "t9", "attempt": 1, "worker": "", "facts": None},
             "event 'started' does not fit: no trial 't9' was created before",
         ),
         (
-            b'{"event": "reported", "time": "", "trial_id": "t1", "report": {"epoch": "x"}}',
-            "event 'reported' does not fit: journal: missing key 'value'",
+            {"event": "reported", "trial_id": "t1", "report": {"epoch": "x"}, "decision": None},
+            "event 'reported' does not fit: ",
+        ),
+        ({"event": "created", **created()}, "event 'created' does not fit: trial t1 was created before"),
+        (
+            {"event": "created", **created("t7", number=4)},
+            "event 'created' does not fit: point 4 of größe",
         ),
     ],
 )
-@pytest.mark.parametrize("line", [2, 13])
-def test_a_line_that_no_driver_wrote_is_refused_by_its_number(
-    folder: Path, damage: bytes, message: str, line: int
+@pytest.mark.parametrize("line", [2, 12])
+def test_an_event_that_does_not_fit_is_refused_by_its_number(
+    folder: Path, event: dict[str, Any], message: str, line: int
 ) -> None:
+    _refused(folder, line, _signed(event, line + 1), message)
+
+
+def _refused(folder: Path, line: int, damage: bytes, message: str) -> None:
     path = folder / FILE_NAME
     lines = path.read_bytes().splitlines(keepends=True)
-    damaged = [*lines[:line], damage + b"\n", *lines[line + 1 :]]
-    path.write_bytes(b"".join(damaged))
+    damaged = b"".join([*lines[:line], damage + b"\n", *lines[line + 1 :]])
+    path.write_bytes(damaged)
     for read in (replay, Journal):
         with pytest.raises(JournalError) as caught:
             read(folder)
         assert f"{FILE_NAME}:{line + 1}: {message}" in str(caught.value)
-    assert path.read_bytes() == b"".join(damaged), "what cannot be read is left as it is"
+    assert path.read_bytes() == damaged, "what cannot be read is left as it is"
+
+
+def test_a_line_that_is_missing_repeated_or_moved_is_noticed(folder: Path) -> None:
+    path = folder / FILE_NAME
+    lines = path.read_bytes().splitlines(keepends=True)
+    for line in range(len(lines) - 1):
+        without = [*lines[:line], *lines[line + 1 :]]
+        twice = [*lines[: line + 1], *lines[line:]]
+        swapped = [*lines[:line], lines[line + 1], lines[line], *lines[line + 2 :]]
+        for changed in (without, twice, swapped):
+            path.write_bytes(b"".join(changed))
+            with pytest.raises(JournalError, match="a line is missing or stands twice"):
+                replay(folder)
+
+
+def test_a_byte_that_changed_is_noticed(folder: Path) -> None:
+    path = folder / FILE_NAME
+    content = path.read_bytes()
+    generator = random.Random(0)
+    for place in generator.sample(range(len(content) - 1), 200):
+        damaged = bytearray(content)
+        damaged[place] ^= generator.randint(1, 255)
+        path.write_bytes(damaged)
+        with pytest.raises(JournalError):
+            replay(folder)
 
 
 def test_a_journal_that_cannot_be_read_is_not_held(folder: Path) -> None:
@@ -209,7 +288,7 @@ def test_a_journal_that_cannot_be_read_is_not_held(folder: Path) -> None:
         Journal(folder)
     path.write_bytes(content)
     with Journal(folder) as journal:
-        assert len(journal.events) == 14
+        assert journal.num_events == NUM_EVENTS
     assert caught.value.__traceback__ is not None, "the failed attempt was still alive"
 
 
@@ -217,22 +296,29 @@ def test_what_could_not_be_replayed_is_not_written(tmp_path: Path) -> None:
     with Journal(tmp_path) as journal:
         journal.append("launched", **launched())
         journal.append("created", **created())
+        journal.flush()
         before = journal.path.read_bytes()
         with pytest.raises(ValueError, match="lacks worker"):
-            journal.append("started", trial_id="t1", attempt=1)
+            journal.append("started", trial_id="t1", attempt=1, facts=None)
         with pytest.raises(ValueError, match="trial t2, which was never created"):
-            journal.append("started", trial_id="t2", attempt=1, worker="w")
+            journal.append("started", trial_id="t2", attempt=1, worker="w", facts=None)
         with pytest.raises(ValueError, match="trial t1, which was created before"):
             journal.append("created", **created())
         with pytest.raises(ValueError, match="not JSON compliant"):
-            journal.append("reported", trial_id="t1", report=report(1, float("nan")))
+            journal.append("reported", trial_id="t1", report=report(1, float("nan")), decision=GO_ON)
         with pytest.raises(TypeError, match="not JSON serializable"):
             journal.append("interrupted", trial_id="t1", reason=object())
+        journal.flush()
         assert journal.path.read_bytes() == before
-        assert len(journal.events) == 2
+        assert journal.num_events == 2
 
 
 # -- a full disk -----------------------------------------------------------------------------------------------------
+
+
+def _append_and_flush(journal: Journal) -> None:
+    journal.append("resumed", host="h", pid=2, versions={})
+    journal.flush()
 
 
 class FailingStream:
@@ -262,18 +348,18 @@ def test_a_full_disk_leaves_the_journal_as_it_was(folder: Path, room: int) -> No
     path = folder / FILE_NAME
     before, record = path.read_bytes(), replay(folder)
     journal = Journal(folder)
-    journal._stream = FailingStream(journal._stream, room)  # type: ignore[assignment]
+    journal._file._stream = FailingStream(journal._file._stream, room)  # type: ignore[assignment]
     with pytest.raises(StorageError, match=r"cannot write .*journal\.jsonl: .*; free some space and run the same") as e:
-        journal.append("resumed", host="h", pid=2, versions={})
+        _append_and_flush(journal)
     assert "No space left" in str(e.value) or f"only {room} of" in str(e.value)
     assert path.read_bytes() == before
-    assert journal.record == record, "an event that is not on the disk has not happened"
+    assert replay(folder) == record, "an event that is not on the disk has not happened"
     with pytest.raises(StorageError, match="it is closed"):
-        journal.append("resumed", host="h", pid=2, versions={})
+        _append_and_flush(journal)
     journal.close()
     with Journal(folder) as again:
         again.append("resumed", host="h", pid=2, versions={})
-    assert len(list(read_events(path))) == 15
+    assert len(list(read_events(path))) == NUM_EVENTS + 1
 
 
 def test_an_event_that_may_not_have_reached_the_disk_is_taken_back(
@@ -286,7 +372,7 @@ def test_an_event_that_may_not_have_reached_the_disk_is_taken_back(
     with Journal(folder) as journal:
         monkeypatch.setattr(os, "fsync", fail)
         with pytest.raises(StorageError, match="Input/output error"):
-            journal.append("resumed", host="h", pid=2, versions={})
+            _append_and_flush(journal)
     assert (folder / FILE_NAME).read_bytes() == before
 
 
@@ -298,10 +384,10 @@ def test_a_torn_line_that_could_not_be_taken_back_is_dropped_at_the_next_launch(
 
     before = (folder / FILE_NAME).read_bytes()
     with Journal(folder) as journal:
-        journal._stream = FailingStream(journal._stream, 30)  # type: ignore[assignment]
+        journal._file._stream = FailingStream(journal._file._stream, 30)  # type: ignore[assignment]
         monkeypatch.setattr(os, "truncate", fail)
         with pytest.raises(StorageError, match="only 30 of"):
-            journal.append("resumed", host="h", pid=2, versions={})
+            _append_and_flush(journal)
     assert len((folder / FILE_NAME).read_bytes()) == len(before) + 30
     with Journal(folder):
         assert (folder / FILE_NAME).read_bytes() == before
@@ -309,7 +395,7 @@ def test_a_torn_line_that_could_not_be_taken_back_is_dropped_at_the_next_launch(
 
 def test_a_folder_that_cannot_be_made_is_one_clear_message(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(StorageError, match=r"cannot write in .*file"):
+    with pytest.raises(StorageError, match=r"cannot make the folder .*file"):
         Journal(tmp_path / "file" / "demo")
 
 
@@ -341,7 +427,7 @@ def test_a_second_process_is_refused_until_the_first_is_gone_even_by_kill_9(fold
         assert "wait for it, stop it, or give this one another --name" in second.stderr
         with pytest.raises(SweepBusy):
             Journal(folder)
-        assert len(list(read_events(folder / FILE_NAME))) == 14, "reading needs no lock"
+        assert len(list(read_events(folder / FILE_NAME))) == NUM_EVENTS, "reading needs no lock"
     finally:
         holder.send_signal(signal.SIGKILL)
         holder.wait()

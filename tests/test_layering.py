@@ -66,7 +66,7 @@ ROOMS = {
     "trial": _room("errors schema"),
     "storage": _room("errors schema"),
     "sweep": _room(GROUND),
-    "journal": _room(GROUND),
+    "journal": _room(f"{GROUND} sweep"),
     "tasks": _room(f"{GROUND} toy", heavy_inside="datasets seqeval"),
     "backbone": _room(GROUND, heavy="torch transformers"),
     "toy": _room(f"{GROUND} tasks", heavy_inside="torch transformers tokenizers"),

@@ -6,6 +6,7 @@ import csv
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
@@ -17,12 +18,11 @@ from rich.console import Console
 
 from tunekit import reports
 from tunekit.errors import ConfigError, StorageError
-from tunekit.journal import Journal, replay
-from tunekit.reports.definition import dimensions, num_points_asked, read_definition
-from tunekit.reports.progress import is_finished
+from tunekit.journal import SCHEMA, Journal, replay
 from tunekit.reports.results import read
 from tunekit.schema import build
-from tunekit.trial import SCHEMA_VERSION, EpochReport, Locations, Outcome, TrialConfig
+from tunekit.sweep import SearchConfig, resolved
+from tunekit.trial import EpochReport, FinalScores, Locations, Outcome, TrialConfig
 
 A, B = {"learning_rate": 1e-3}, {"learning_rate": 2e-4}
 TABLE = ("n", "zero_shot")
@@ -31,7 +31,7 @@ TABLE = ("n", "zero_shot")
 @pytest.fixture(autouse=True)
 def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     """A journal made by hand need not survive a power cut."""
-    monkeypatch.setattr("tunekit.journal.log.os.fsync", lambda descriptor: None)
+    monkeypatch.setattr("tunekit.storage.locks.os.fsync", lambda descriptor: None)
 
 
 def _scores(en: float, de: float, zh: float) -> dict[str, float]:
@@ -47,13 +47,13 @@ def _finished(folder: Path, **changes: Any) -> JournalBuilder:
 
 
 def _report(sweep: JournalBuilder) -> str:
-    out = sweep.journal.folder / "report"
+    out = sweep.journal.folder.report
     reports.write(sweep.record, out)
     return (out / "report.md").read_text(encoding="utf-8")
 
 
 def _csv(sweep: JournalBuilder) -> list[dict[str, str]]:
-    out = sweep.journal.folder / "report"
+    out = sweep.journal.folder.report
     reports.write(sweep.record, out)
     with (out / "results.csv").open(encoding="utf-8", newline="") as stream:
         return list(csv.DictReader(stream))
@@ -169,9 +169,9 @@ def test_updates_of_a_stopped_trial_are_counted_from_its_epochs(tmp_path: Path) 
     pruned = sweep.create("finetune", B)
     sweep.report(pruned, [0.2])
     sweep.finish(pruned, "PRUNED")
-    assert read(sweep.record).arm("finetune").num_updates("search") is None
+    assert read(sweep.record).arm("finetune").num_updates("search") == 40
     sweep.complete("finetune", A, 0.9)
-    # 640 rows in batches of 16: 40 updates an epoch, one epoch of the stopped trial and two of the other.
+    # 40 updates per epoch: one epoch of the stopped trial and two of the other.
     assert read(sweep.record).arm("finetune").num_updates("search") == 120
 
 
@@ -193,7 +193,7 @@ def test_a_sweep_that_finalises_nothing_is_finished_and_says_that_test_was_never
     sweep = JournalBuilder(tmp_path, definition(finalise={"top": 0}, search={"num_trials": 1}))
     sweep.complete("finetune", A, 0.9)
     markdown = _report(sweep)
-    assert is_finished(read(sweep.record))
+    assert read(sweep.record).is_finished
     assert "test was never scored" in markdown and "sweep unfinished" not in markdown
 
 
@@ -305,19 +305,21 @@ def test_changed_data_cut_pairs_and_samples_are_flagged(tmp_path: Path) -> None:
     sweep.finish(first, num_train_truncated=12)
     second = sweep.create("finetune", B)
     sweep.report(second, [0.8, 0.8])
-    sweep.finish(second, data_fingerprint="ffffffffffff")
+    sweep.finish(second, fingerprints={"train/en": "ffff"})
     markdown = _report(sweep)
-    assert "**The data changed** while finetune ran" in markdown and "`ffffffffffff`" in markdown
+    assert "**The data changed** while finetune ran: of train/en its trials saw `0123` and `ffff`" in markdown
     assert "12 of 600 training pairs were cut at 128 pieces" in markdown
     assert "test 200" in markdown
 
 
 def test_a_search_extended_after_test_was_scored_is_flagged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter(range(1000))
-    monkeypatch.setattr("tunekit.journal.log.now", lambda: f"2026-01-01T00:{next(clock):05}Z")
+    monkeypatch.setattr("tunekit.journal.events.now", lambda: f"2026-01-01T00:{next(clock):05}Z")
     sweep = _finished(tmp_path)
     assert "extended" not in _report(sweep)
-    sweep.journal.append("amended", definition=definition(search={"num_trials": 3}))
+    longer = definition(search={"num_trials": 3})
+    described = resolved(replace(sweep.record.sweep, search=SearchConfig(num_trials=3)))
+    sweep.journal.append("amended", definition=longer, sweep=described)
     sweep.complete("finetune", {"learning_rate": 3e-3}, 0.6)
     assert "extended after test had been scored (1 search trial later)" in _report(sweep)
 
@@ -383,8 +385,8 @@ def test_the_searched_space_and_the_best_points_are_listed(tmp_path: Path) -> No
         "prompt_length": {"low": 8, "high": 50},
         "projection_size": {"choices": [128, 256], "when": {"batch_size": 8}},
     }
-    shared = {"weight_decay": {"low": 0.0, "high": 0.1}, "unknown_here": {"low": 0, "high": 1}}
-    arms = {"p": {"method": "ptuning_v2", "space": space}}
+    shared = {"weight_decay": {"low": 0.0, "high": 0.1}, "rank": {"low": 2, "high": 8}}
+    arms = {"p": {"method": "ptuning_v2", "space": space}, "l": {"method": "lora"}}
     sweep = JournalBuilder(tmp_path, definition(arms=arms, space=shared))
     sweep.complete("p", {**A, "batch_size": 16, "prompt_length": 12, "weight_decay": 0.05}, 0.9)
     markdown = _report(sweep)
@@ -393,18 +395,19 @@ def test_the_searched_space_and_the_best_points_are_listed(tmp_path: Path) -> No
     assert cells(markdown, "`projection_size`")["searched"] == "one of 128, 256 when batch_size in [8]"
     assert cells(markdown, "`projection_size`")["best"] == "–"
     assert cells(markdown, "`weight_decay`")["best"] == "0.05"
-    assert "`unknown_here`" not in markdown
+    assert "`rank`" in markdown.partition("### l\n")[2], "a parameter of all arms is listed where it has an effect"
+    assert "`rank`" not in markdown.partition("### p\n")[2].partition("### l\n")[0]
     assert cells(markdown, "0", header=["search dev"])["search dev"] == "90.0"
 
 
-def test_a_grid_asks_for_no_more_points_than_it_has() -> None:
+def test_a_grid_asks_for_no_more_points_than_it_has(tmp_path: Path) -> None:
     space = {"batch_size": [8, 16], "epochs": {"low": 2, "high": 4, "type": "int"}}
     space["warmup_fraction"] = {"low": 0.0, "high": 0.2, "step": 0.1, "when": {"batch_size": 16}}
     content = definition(
         arms={"finetune": {"method": "finetune", "space": space}}, search={"searcher": "grid", "num_trials": 100}
     )
-    read_in = read_definition(content)
-    assert num_points_asked(read_in, dimensions(read_in.arms["finetune"], None)) == 3 * (1 + 3)
+    sweep = JournalBuilder(tmp_path, content)
+    assert read(sweep.record).arms[0].progress.num_points_asked == 3 * (1 + 3)
 
 
 @pytest.mark.parametrize(
@@ -423,7 +426,7 @@ def test_a_search_is_over_with_its_points_its_budget_and_its_seeds(
     sweep = JournalBuilder(tmp_path, definition(finalise={"top": 0}, **changes))
     for index in range(num_trials):
         sweep.complete("finetune", {"learning_rate": 1e-3 * (index + 1)}, 0.5)
-    assert is_finished(read(sweep.record)) is is_done
+    assert read(sweep.record).is_finished is is_done
 
 
 def test_a_sweep_is_unfinished_until_every_final_trial_is_scored_or_has_failed(tmp_path: Path) -> None:
@@ -452,16 +455,16 @@ def test_reports_and_the_search_agree_on_the_sweep_file_and_on_when_it_is_over(
     tmp_path: Path, changes: dict[str, Any]
 ) -> None:
     from tunekit.search import Search
-    from tunekit.sweep import Source, parse_sweep
+    from tunekit.sweep import Source, parse_sweep, resolved
 
     arms = {"finetune": {"method": "finetune"}, "other": {"method": "ptuning_v2", "space": {"prompt_length": [4, 8]}}}
     content = {**definition(arms=arms, backbone={"name": "mini", "path": str(tmp_path)}), **changes}
     sweep = parse_sweep(content, Source("test"))
     journal = Journal(tmp_path / "run")
-    journal.append("launched", definition=dict(sweep.definition), versions={}, schema=SCHEMA_VERSION)
+    journal.append("launched", sweep=resolved(sweep), definition=dict(sweep.definition), versions={}, schema=SCHEMA)
     search = Search(sweep, journal)
     while (work := search.next_trial()) is not None:
-        assert not is_finished(read(journal.record))
+        assert not read(journal.record).is_finished
         if work.trial.state == "RUNNING":
             metrics = {"dev/en/accuracy": 0.5 + work.trial.number / 100}
             report = EpochReport(epoch=1, value=metrics["dev/en/accuracy"], metrics=metrics, duration_s=40.0)
@@ -471,14 +474,13 @@ def test_reports_and_the_search_agree_on_the_sweep_file_and_on_when_it_is_over(
             search.finish(work.trial, Outcome(state=state, value=value, metrics=metrics))
         if work.test and work.trial.state == "COMPLETE":
             scores = {f"test/{x}/accuracy": 0.5 for x in ("en", "de", "zh")}
-            search.tested(work.trial, scores=scores, baselines={}, num_examples={})
+            search.tested(work.trial, FinalScores(epoch=1, scores=scores, majority={}, num_examples={}))
         search.release(work.trial)
-    assert search.is_done and is_finished(read(journal.record))
+    assert search.is_done and read(journal.record).is_finished
     for arm, result in zip(sweep.arms, read(journal.record).arms, strict=True):
-        assert (result.name, result.num_points_asked, result.fixed) == (arm.name, sweep.num_points(arm), arm.fixed)
-        assert [str(dimension) for dimension in result.space] == [str(dimension) for dimension in arm.space]
-        assert Locations(**result.definition.locations) == arm.locations
-        assert {point.number for point, _, _ in result.finals} == {point.number for point in search.frozen_top(arm)}
+        assert (result.arm, result.progress.num_points_asked) == (arm, sweep.num_points(arm))
+        asked = {final.point.number for final in search.progress.finals(arm)}
+        assert {final.point.number for final in result.finals} == asked
 
 
 def test_status_counts_states_a_sweep_and_says_which_runs_now(tmp_path: Path) -> None:

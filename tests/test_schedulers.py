@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunekit.search.schedulers import Curve, Decision, decide, num_brackets, quantile, rungs
+from tunekit.search.schedulers import Decision, Rungs, decide, num_brackets, quantile, rungs
 from tunekit.sweep import SchedulerConfig
 
 ASHA = SchedulerConfig(name="asha", grace_period=1, reduction_factor=3)
@@ -18,21 +20,50 @@ MEDIAN = SchedulerConfig(name="median", grace_period=2, min_trials=3)
 HYPERBAND = SchedulerConfig(name="hyperband", grace_period=1, reduction_factor=3)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Curve:
+    """One trial's objective by epoch, and the number of its point."""
+
+    number: int
+    values: Mapping[int, float]
+
+
 def curve(*values: float, number: int = 0) -> Curve:
     """A curve with one value an epoch, from the first."""
     return Curve(number=number, values={epoch: value for epoch, value in enumerate(values, start=1)})
 
 
+def reached(scheduler: SchedulerConfig, curves: Iterable[Curve]) -> Rungs:
+    """What trials with these curves had reached at each epoch."""
+    found = Rungs(scheduler)
+    for each in curves:
+        for epoch in each.values:
+            found.add(each.number, epoch, {at: value for at, value in each.values.items() if at <= epoch})
+    return found
+
+
+def decision_on(scheduler: SchedulerConfig, trial: Curve, others: Iterable[Curve], *, num_epochs: int) -> Decision:
+    """The decision on `trial` at its last epoch."""
+    return decide(
+        scheduler,
+        number=trial.number,
+        epoch=max(trial.values),
+        num_epochs=num_epochs,
+        curve=trial.values,
+        others=reached(scheduler, others),
+    )
+
+
 def ask(scheduler: SchedulerConfig, trial: Curve, *others: Curve, num_epochs: int = 10) -> Decision:
     """The decision on `trial` at its last epoch."""
-    return decide(scheduler, epoch=max(trial.values), num_epochs=num_epochs, trial=trial, others=others)
+    return decision_on(scheduler, trial, others, num_epochs=num_epochs)
 
 
 # -- asha ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("reached", "mine", "stop", "cutoff"),
+    ("before", "mine", "stop", "cutoff"),
     [
         ([], 0.1, False, None),  # nobody to compare with
         ([0.5], 0.5, False, 0.5),  # as good as the cutoff goes on
@@ -44,12 +75,12 @@ def ask(scheduler: SchedulerConfig, trial: Curve, *others: Curve, num_epochs: in
     ],
 )
 def test_asha_lets_the_best_third_of_a_rung_go_on(
-    reached: list[float], mine: float, stop: bool, cutoff: float | None
+    before: list[float], mine: float, stop: bool, cutoff: float | None
 ) -> None:
-    decision = ask(ASHA, curve(mine), *(curve(value) for value in reached))
+    decision = ask(ASHA, curve(mine), *(curve(value) for value in before))
     assert decision.stop is stop
     assert decision.rung == 1
-    assert decision.num_compared == len(reached)
+    assert decision.num_compared == len(before)
     assert decision.cutoff == (None if cutoff is None else pytest.approx(cutoff))
 
 
@@ -123,7 +154,7 @@ def test_asha_decides_as_ray_does(grace_period: int, reduction_factor: int) -> N
         value = max(trial.values.values(), default=0.0) + generator.random()
         trial = curves[number] = running[number] = Curve(number=number, values={**trial.values, epoch: value})
         others = [other for at, other in curves.items() if at != number]
-        ours = decide(scheduler, epoch=epoch, num_epochs=num_epochs, trial=trial, others=others).stop
+        ours = decision_on(scheduler, trial, others, num_epochs=num_epochs).stop
         theirs = bracket.on_result(_RayTrial(str(number)), epoch, value) == "STOP"
         assert ours == theirs, (number, epoch)
         if ours or epoch == num_epochs - 1:
@@ -194,13 +225,35 @@ def test_the_median_rule_decides_as_ray_does() -> None:
         epoch, value = len(running[number].values) + 1, generator.random()
         trial = curves[number] = running[number] = Curve(number=number, values={**running[number].values, epoch: value})
         others = [other for at, other in curves.items() if at != number]
-        ours = decide(scheduler, epoch=epoch, num_epochs=num_epochs, trial=trial, others=others).stop
+        ours = decision_on(scheduler, trial, others, num_epochs=num_epochs).stop
         action = rule.on_trial_result(controller, theirs[number], {"epoch": epoch, "value": value})
         assert ours == (action == "STOP"), (number, epoch)
         if ours or epoch == num_epochs - 1:
             del running[number]
             num_stopped += ours
     assert num_stopped > 3
+
+
+@pytest.mark.parametrize("scheduler", [ASHA, MEDIAN, HYPERBAND], ids=lambda scheduler: scheduler.name)
+def test_rungs_filled_report_by_report_decide_as_rungs_filled_at_once(scheduler: SchedulerConfig) -> None:
+    """Trials of different lengths, in random order; hyperband has other brackets for each length."""
+    generator = random.Random(7)
+    lengths = {number: generator.choice([3, 6, 12]) for number in range(40)}
+    curves = {number: curve(number=number) for number in lengths}
+    grown, open_numbers = Rungs(scheduler), set(lengths)
+    while open_numbers:
+        number = generator.choice(sorted(open_numbers))
+        epoch = len(curves[number].values) + 1
+        values = {**curves[number].values, epoch: generator.random()}
+        others = [other for at, other in curves.items() if at != number]
+        trial = curves[number] = Curve(number=number, values=values)
+        at_once = decision_on(scheduler, trial, others, num_epochs=lengths[number])
+        assert at_once == decide(
+            scheduler, number=number, epoch=epoch, num_epochs=lengths[number], curve=values, others=grown
+        )
+        grown.add(number, epoch, values)
+        if at_once.stop or epoch == lengths[number]:
+            open_numbers.discard(number)
 
 
 # -- quantiles -------------------------------------------------------------------------------------------------------
@@ -210,4 +263,4 @@ def test_the_median_rule_decides_as_ray_does() -> None:
 def test_a_quantile_is_numpys(values: list[float], share: float) -> None:
     import numpy as np
 
-    assert quantile(values, share) == pytest.approx(float(np.quantile(values, share)), abs=1e-12)
+    assert quantile(sorted(values), share) == pytest.approx(float(np.quantile(values, share)), abs=1e-12)

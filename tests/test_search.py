@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import random
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 from simulation import Killed, facts, run, simulated_sweep
 
 from tunekit.journal import FILE_NAME, Journal, read_events, replay
-from tunekit.journal.points import points_of, top_points
 from tunekit.search import Search
-from tunekit.search.schedulers import Curve, decide
+from tunekit.search.schedulers import Rungs, decide
 from tunekit.sweep import Sweep, trial_config
 
 SEARCHERS = ["tpe", "random", "grid", "qmc", "cmaes", "gp", "nsga2"]
@@ -68,19 +68,17 @@ def test_every_decision_in_a_journal_follows_from_the_events_before_it(name: str
     assert any(trial.state == "PRUNED" for trial in record.trials.values())
     curves: dict[str, dict[int, float]] = {}
     for event in read_events(tmp_path / FILE_NAME):
-        if event["event"] == "reported":
-            curves.setdefault(event["trial_id"], {})[event["report"]["epoch"]] = event["report"]["value"]
-        if event["event"] == "decided" and record.trials[event["trial_id"]].phase == "search":
-            trial = record.trials[event["trial_id"]]
-            rest = [t for t in record.arm(trial.arm) if t.trial_id != trial.trial_id and t.phase == "search"]
-            again = decide(
-                sweep.scheduler,
-                epoch=event["epoch"],
-                num_epochs=9,
-                trial=Curve(number=trial.number, values=curves[trial.trial_id]),
-                others=[Curve(number=t.number, values=curves[t.trial_id]) for t in rest if t.trial_id in curves],
-            )
-            assert again.stop == event["decision"]["stop"]
+        if event["event"] != "reported" or record.trials[event["trial_id"]].phase != "search":
+            continue
+        trial, epoch = record.trials[event["trial_id"]], event["report"]["epoch"]
+        others = Rungs(sweep.scheduler)
+        for other in record.arm(trial.arm).trials:
+            for at in curves.get(other.trial_id, {}) if other.trial_id != trial.trial_id else ():
+                others.add(other.number, at, curves[other.trial_id])
+        curves.setdefault(trial.trial_id, {})[epoch] = event["report"]["value"]
+        curve = curves[trial.trial_id]
+        again = decide(sweep.scheduler, number=trial.number, epoch=epoch, num_epochs=9, curve=curve, others=others)
+        assert asdict(again) == event["decision"]
 
 
 def test_a_finished_sweep_is_done_and_extending_it_runs_only_what_is_new(tmp_path: Path) -> None:
@@ -106,14 +104,14 @@ def test_an_extended_search_draws_what_a_longer_one_would_have_drawn(tmp_path: P
 
 def test_the_known_setting_is_tried_first(tmp_path: Path) -> None:
     record = run(simulated_sweep(), tmp_path)
-    assert record.arm("ptuning_v2")[0].params == {"learning_rate": 0.01, "prompt_length": 16}
+    assert record.arm("ptuning_v2").trials[0].params == {"learning_rate": 0.01, "prompt_length": 16}
 
 
 def test_arms_take_turns_so_that_an_unfinished_sweep_compares_them_fairly(tmp_path: Path) -> None:
     with pytest.raises(Killed):
         run(simulated_sweep(), tmp_path, kill_after=60)
     record = replay(tmp_path)
-    counts = [len(record.arm(arm)) for arm in ("finetune", "ptuning_v2")]
+    counts = [len(record.arm(arm).trials) for arm in ("finetune", "ptuning_v2")]
     assert abs(counts[0] - counts[1]) <= 1
 
 
@@ -123,10 +121,10 @@ def test_only_the_best_points_see_test_and_each_trial_once(tmp_path: Path) -> No
     for arm in sweep.arms:
         wanted = {
             trial_config(sweep, arm, point.params, seed).trial_id
-            for point in top_points(record.arm(arm.name), 2)
+            for point in record.arm(arm.name).top(2)
             for seed in (10, 42)
         }
-        tested = {t.trial_id for t in record.arm(arm.name) if t.test_scores is not None}
+        tested = {t.trial_id for t in record.arm(arm.name).trials if t.test_scores is not None}
         assert tested == wanted
     events = [event["trial_id"] for event in read_events(tmp_path / FILE_NAME) if event["event"] == "tested"]
     assert len(events) == len(set(events)) == 8
@@ -144,7 +142,7 @@ def test_a_point_drawn_again_runs_on_another_seed(tmp_path: Path) -> None:
 def test_with_several_seeds_every_point_runs_on_each_until_one_is_stopped(tmp_path: Path) -> None:
     record = run(simulated_sweep(seeds=[10, 42, 7]), tmp_path)
     for arm in ("finetune", "ptuning_v2"):
-        for point in points_of(t for t in record.arm(arm) if t.phase == "search"):
+        for point in record.arm(arm).points:
             seeds = [t.seed for t in point.trials]
             if point.value is not None and len(seeds) > 1:
                 assert seeds == [10, 42, 7]
@@ -166,7 +164,7 @@ def test_a_searched_seed_is_the_seed_of_the_trial(tmp_path: Path) -> None:
 
 def test_the_budget_is_shared_equally_between_arms(tmp_path: Path) -> None:
     record = run(simulated_sweep(budget={"trials": 9}), tmp_path)
-    counts = [sum(t.phase == "search" for t in record.arm(arm)) for arm in ("finetune", "ptuning_v2")]
+    counts = [sum(t.phase == "search" for t in record.arm(arm).trials) for arm in ("finetune", "ptuning_v2")]
     assert counts == [4, 4]
 
 
@@ -228,6 +226,6 @@ def test_an_export_loads_as_an_optuna_study_with_every_point(tmp_path: Path) -> 
     assert names == ["simulated/finetune", "simulated/ptuning_v2"]
     study = optuna.load_study(study_name=names[1], storage=f"sqlite:///{tmp_path / 'optuna.db'}")
     assert len(study.trials) == 14
-    best = top_points(record.arm("ptuning_v2"), 1)[0]
+    best = record.arm("ptuning_v2").top(1)[0]
     assert study.best_value == pytest.approx(best.value)
     assert study.best_params == dict(best.params)

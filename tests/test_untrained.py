@@ -93,7 +93,7 @@ def test_a_sweep_over_templates_and_demonstrations_is_searched_and_finalised(mod
     assert not finish.problems and finish.num_failed == 0
     record = replay(tmp_path / "sweep")
     for arm in ("asked", "shown"):
-        trials = record.arm(arm)
+        trials = record.arm(arm).trials
         assert {trial.state for trial in trials} == {"COMPLETE"}
         assert sum(trial.phase == "search" for trial in trials) == 2
         assert sum(trial.test_scores is not None for trial in trials) == 2
@@ -104,7 +104,7 @@ def test_a_sweep_over_templates_and_demonstrations_is_searched_and_finalised(mod
             assert trial.outcome.num_backbone_parameters > 0
             assert "train/loss" not in trial.outcome.metrics
             assert trial.outcome.facts["num_train_rows"] == 0
-    final = [trial for trial in record.arm("asked") if trial.test_scores is not None]
+    final = [trial for trial in record.arm("asked").trials if trial.test_scores is not None]
     assert final[0].test_scores == final[1].test_scores  # no seed has an effect
     assert set(final[0].test_scores or {}) >= {"test/alo/accuracy", "test/bera/accuracy"}
     text = "".join(path.read_text() for path in reports.write(record, tmp_path / "report") if path.suffix == ".md")

@@ -18,6 +18,10 @@ class DataError(ConfigError):
     """A data file is missing, empty, torn or holds what it should not; names file and line."""
 
 
+class DataChanged(ConfigError):
+    """A trial reads other bytes than its sweep began with. The sweep stops and can be resumed once they are back."""
+
+
 class TrialFailed(TunekitError):
     """A trial cannot go on (a loss that is not a number, say); repeating it would fail again."""
 

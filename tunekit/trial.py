@@ -188,6 +188,26 @@ class TrialFacts:
     versions: Mapping[str, str] = field(default_factory=dict)
     """Of Python and of the libraries that train."""
 
+    @property
+    def data_fingerprint(self) -> str | None:
+        """12 hex digits over train, dev and test as the trial reads them; None if it did not say so."""
+        found = {key: value for key, value in self.fingerprints.items() if key.startswith(("train", "dev", "test"))}
+        return _digest(found) if found else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinalScores:
+    """The test scores of a finished trial: made once, then only read."""
+
+    epoch: int
+    """The epoch, best on dev, whose parameters were scored."""
+    scores: Mapping[str, float]
+    """``test/<language>/<metric>`` for the source language and every target language."""
+    majority: Mapping[str, float]
+    """``majority/<language>/<metric>``: the same for train's most frequent label everywhere (or no entity at all)."""
+    num_examples: Mapping[str, int]
+    """Sentences or pairs scored, by language."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class EpochReport:

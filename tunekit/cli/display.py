@@ -19,11 +19,11 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from tunekit.cli.pace import Pace, num_final, num_planned
+from tunekit.cli.pace import Pace
 from tunekit.errors import StorageError
 
 if TYPE_CHECKING:
-    from tunekit.journal import TrialRecord
+    from tunekit.journal import Event, TrialRecord
     from tunekit.search import Search
     from tunekit.sweep import Arm
 
@@ -122,7 +122,7 @@ class Progress:
         if self._live is not None:
             self._live.__exit__(*exception)
 
-    def watch(self, search: Search, event: dict[str, Any] | None) -> None:
+    def watch(self, search: Search, event: Event | None) -> None:
         """Take one event of the sweep; None is the state found at the start."""
         if event is None:
             self._begin(search)
@@ -132,7 +132,7 @@ class Progress:
             self._look(search)
 
     def _begin(self, search: Search) -> None:
-        self._pace, self._name = Pace(search), search.sweep.name
+        self._pace, self._name = Pace(search.progress), search.sweep.name
         finished = sum(trial.state != "RUNNING" for trial in search.record.trials.values())
         self._is_finalising = any(trial.phase == "finalise" for trial in search.record.trials.values())
         if search.record.trials:
@@ -144,7 +144,7 @@ class Progress:
         self._said_at = time.monotonic()
         self._console.print(f"{time.strftime('%H:%M:%S')}  {text}", markup=False, soft_wrap=True)
 
-    def _tell(self, search: Search, event: dict[str, Any]) -> None:
+    def _tell(self, search: Search, event: Event) -> None:
         kind = event["event"]
         if kind not in ("finished", "tested", "interrupted", "reported"):
             return
@@ -185,16 +185,14 @@ class Progress:
 
 
 def _row(search: Search, arm: Arm) -> tuple[str, ...]:
-    from tunekit.journal.points import top_points
-
-    trials = search.record.arm(arm.name)
-    states = [trial.state for trial in trials if trial.phase == "search"]
-    best = next((point.value for point in top_points(trials, 1)), None)
-    running = [trial for trial in trials if trial.state == "RUNNING"]
-    finished = f"{len(states) - states.count('RUNNING')}/{num_planned(search.sweep, arm)}"
-    counts = (str(len(running)), str(states.count("PRUNED")), str(states.count("FAILED")))
-    tested = sum(trial.test_scores is not None for trial in trials)
-    now = [f"{tested}/{num_final(search.sweep, arm)} tested"] if tested else []
+    found, planned = search.record.arm(arm.name), search.progress.num_trials_planned(arm)
+    best = next((point.value for point in found.top(1)), None)
+    running = list(found.running.values())
+    finished = f"{found.num_searched - found.num(phase='search', state='RUNNING')}/{planned}"
+    pruned, failed = (found.num(phase="search", state=state) for state in ("PRUNED", "FAILED"))
+    counts = (str(len(running)), str(pruned), str(failed))
+    tested = found.num_tested
+    now = [f"{tested}/{search.progress.num_finals_planned(arm)} tested"] if tested else []
     training = [trial for trial in running if trial.num_attempts]
     epochs = ", ".join(f"{len(t.reports) + 1}/{t.config['training']['epochs']}" for t in training[:SHOWN_EPOCHS])
     more = f" +{len(training) - SHOWN_EPOCHS}" if len(training) > SHOWN_EPOCHS else ""
@@ -202,13 +200,13 @@ def _row(search: Search, arm: Arm) -> tuple[str, ...]:
     return (arm.name, finished, *counts, "" if best is None else _percent(best), ", ".join(now))
 
 
-def _is_trouble(search: Search, event: dict[str, Any]) -> bool:
+def _is_trouble(search: Search, event: Event) -> bool:
     """Whether an event is worth a line even beside the table."""
     failed = event["event"] == "finished" and search.record.trials[event["trial_id"]].state == "FAILED"
     return failed or event["event"] == "interrupted"
 
 
-def _spelled(search: Search, trial: TrialRecord, event: dict[str, Any]) -> str:
+def _spelled(search: Search, trial: TrialRecord, event: Event) -> str:
     """One event in a line, without its arm."""
     who = f"seed {trial.seed}  {trial.trial_id}"
     if event["event"] == "interrupted":
@@ -219,8 +217,9 @@ def _spelled(search: Search, trial: TrialRecord, event: dict[str, Any]) -> str:
         report, epochs = event["report"], trial.config["training"]["epochs"]
         return f"epoch {report['epoch']}/{epochs}  dev {_percent(report['value'])}  {who}"
     arm = search.sweep.arm(trial.arm)
-    done = sum(t.state != "RUNNING" for t in search.record.arm(arm.name) if t.phase == "search")
-    count = f"{done}/{num_planned(search.sweep, arm)}" if trial.phase == "search" else "final"
+    found = search.record.arm(arm.name)
+    done = found.num_searched - found.num(phase="search", state="RUNNING")
+    count = f"{done}/{search.progress.num_trials_planned(arm)}" if trial.phase == "search" else "final"
     return f"{count:5}  {_verdict(trial)}  {_settings(trial.params)}  {trial.duration_s:.1f} s  {who}"
 
 

@@ -98,7 +98,6 @@ def _trial_in(folder: Path) -> FinishedTrial:
 def _locations(folder: Path, trial_id: str) -> Locations:
     """Where a trial's data and backbone were: by its note, else by the sweep that it belongs to."""
     from tunekit.journal import FILE_NAME, replay
-    from tunekit.reports.results import read
     from tunekit.training.checkpoints import load_json
 
     noted = load_json(folder / LOCATIONS)
@@ -108,6 +107,5 @@ def _locations(folder: Path, trial_id: str) -> Locations:
     if (sweep / FILE_NAME).is_file():
         record = replay(sweep)
         if trial_id in record.trials:
-            arm = read(record).arm(record.trials[trial_id].arm)
-            return build(Locations, dict(arm.definition.locations), f"{sweep}: locations")
+            return record.sweep.arm(record.trials[trial_id].arm).locations
     return Locations()

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import socket
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 import yaml
 
-from tunekit import __version__
+from tunekit import __version__, tasks
 from tunekit.errors import ConfigError
-from tunekit.journal import FILE_NAME, Journal
+from tunekit.journal import SCHEMA, Event, Journal, replay
 from tunekit.schema import canonical_json, to_json
 from tunekit.search import Search
-from tunekit.sweep import Source, Sweep, parse_sweep
-from tunekit.trial import SCHEMA_VERSION
+from tunekit.storage import SweepFolder, remove, write_text
+from tunekit.sweep import Source, Sweep, parse_sweep, resolved
+
+MAX_DIFFERENCES = 10
+"""Differences that are shown of a sweep that is not the one that was launched."""
 
 _PACKAGES = ("torch", "transformers", "ray", "optuna", "datasets", "seqeval")
 
@@ -54,26 +57,21 @@ def versions() -> dict[str, str]:
 
 
 def stored_sweep(folder: Path, *, num_trials: int | None = None) -> tuple[Sweep, Execution]:
-    """The sweep that `folder` holds, with `num_trials` an arm if given, and how it was last run.
+    """The sweep that `folder` holds, with `num_trials` per arm if given, and how it was last run.
 
     Raises:
         ConfigError: there is no sweep in `folder`.
     """
-    from tunekit.journal import read_events
-
-    path = folder / FILE_NAME
+    path = SweepFolder(folder).journal
     if not path.is_file():
-        raise ConfigError(f"no sweep at {folder} (no {FILE_NAME} there)")
-    definition: dict[str, Any] = {}
-    execution: Mapping[str, Any] = {}
-    for event in read_events(path):
-        definition = event.get("definition", definition)
-        execution = event.get("execution", execution)
+        raise ConfigError(f"no sweep at {folder} (no {path.name} there)")
+    record = replay(folder)
+    definition = record.definition
     if not definition:
         raise ConfigError(f"{path} holds no launched sweep; start it again from its file")
     if num_trials is not None:
-        definition = {**definition, "search": {**definition.get("search", {}), "num_trials": num_trials}}
-    return parse_sweep(definition, Source(str(path))), Execution(**execution)
+        definition = {**definition, "search": {**(definition.get("search") or {}), "num_trials": num_trials}}
+    return parse_sweep(definition, Source(str(path))), Execution(**record.execution)
 
 
 def run_sweep(
@@ -81,7 +79,8 @@ def run_sweep(
     folder: Path,
     execution: Execution,
     *,
-    watch: Callable[[Search, dict[str, Any] | None], None] | None = None,
+    retry_failed: bool = False,
+    watch: Callable[[Search, Event | None], None] | None = None,
 ) -> Finish:
     """Run `sweep` in `folder` to its end; if it was begun before, go on.
 
@@ -89,6 +88,7 @@ def run_sweep(
         sweep: what to search.
         folder: where it lives; made if it does not exist.
         execution: where trials run.
+        retry_failed: take failed trials up again, each as the same trial.
         watch: called once after the replay (event None) and after every new event.
 
     Raises:
@@ -100,13 +100,18 @@ def run_sweep(
 
         require_reachable(execution.address)
     with Journal(folder) as journal:
+        sweep = with_metrics(sweep)
         _announce(sweep, journal, execution)
+        if retry_failed:
+            _reopen(journal)
+        journal.flush()
         search = Search(sweep, journal, on_event=lambda event: watch(search, event) if watch else None)
         if watch:
             watch(search, None)
         problems: list[str] = []
         if not search.is_done:
             problems = _run(search, folder, execution)
+        search.flush()
         failed = sum(trial.state == "FAILED" for trial in search.record.trials.values())
     return Finish(num_failed=failed, problems=tuple(problems))
 
@@ -129,35 +134,80 @@ def _announce(sweep: Sweep, journal: Journal, execution: Execution) -> None:
         "host": socket.gethostname(),
         "pid": os.getpid(),
     }
-    if not journal.events:
-        journal.append("launched", definition=dict(sweep.definition), schema=SCHEMA_VERSION, **content)
+    described = {"sweep": resolved(sweep), "definition": dict(sweep.definition)}
+    if not journal.num_events:
+        journal.append("launched", schema=SCHEMA, **described, **content)
     else:
-        earlier = parse_sweep(journal.record.definition, Source(str(journal.path)))
-        _require_same(earlier, sweep, journal.folder)
-        if canonical_json(journal.record.definition) != canonical_json(sweep.definition):
-            journal.append("amended", definition=dict(sweep.definition))
+        _require_same(journal.record.sweep, sweep, journal.folder.path)
+        if canonical_json(journal.record.resolved) != canonical_json(described["sweep"]):
+            journal.append("amended", **described)
         journal.append("resumed", **content)
     text = yaml.safe_dump(to_json(sweep.definition), sort_keys=False, allow_unicode=True)
-    (journal.folder / "sweep.yaml").write_text(text, encoding="utf-8")
+    write_text(journal.folder.sweep_file, text)
+
+
+def with_metrics(sweep: Sweep) -> Sweep:
+    """`sweep` with the main metric of each arm's task, which a task of one's own shows in its labels.
+
+    Raises:
+        ConfigError: a task cannot be loaded.
+    """
+    found: dict[str, str] = {}
+    for arm in sweep.arms:
+        key = canonical_json([arm.task, arm.locations])
+        if key not in found:
+            found[key] = tasks.load(arm.task, arm.locations).metric
+    arms = (replace(arm, metric=found[canonical_json([arm.task, arm.locations])]) for arm in sweep.arms)
+    return replace(sweep, arms=tuple(arms))
+
+
+def _reopen(journal: Journal) -> None:
+    """Take failed trials up again: the outcome goes, what was trained before stays if it is there."""
+    for trial in journal.record.trials.values():
+        if trial.state == "FAILED":
+            remove(journal.folder.trial(trial.trial_id).outcome)
+            journal.append("reopened", trial_id=trial.trial_id, reason=trial.reason or "no reason given")
 
 
 def _require_same(earlier: Sweep, sweep: Sweep, folder: Path) -> None:
-    differences = list(_differences(earlier.identity(), sweep.identity(), ()))
+    differences = _differences(earlier.identity(), sweep.identity(), "")
     if differences:
-        shown = "; ".join(differences[:3]) + ("; ..." if len(differences) > 3 else "")
+        shown = "".join(f"\n  {line}" for line in differences[:MAX_DIFFERENCES])
+        more = f"\n  and {len(differences) - MAX_DIFFERENCES} more" if len(differences) > MAX_DIFFERENCES else ""
         raise ConfigError(
-            f"{folder} holds another sweep of this name: {shown}. Only search.num_trials, finalise, budget, resources "
-            "and paths may change; give the new one another --name"
+            f"{folder} holds another sweep of this name. What differs:{shown}{more}\nOnly search.num_trials, finalise, "
+            "budget, resources and paths may change; give the new one another --name"
         )
 
 
-def _differences(old: Any, new: Any, path: tuple[str, ...]) -> list[str]:
+def _differences(old: object, new: object, path: str) -> list[str]:
+    """A line for each value that differs, named by its path, down into lists."""
     if isinstance(old, Mapping) and isinstance(new, Mapping):
-        keys = sorted(set(old) | set(new))
-        return [line for key in keys for line in _differences(old.get(key), new.get(key), (*path, key))]
-    return [] if old == new else [f"{'.'.join(path)} was {_short(old)}, now {_short(new)}"]
+        inner = [(f"{path}.{key}" if path else str(key), old.get(key), new.get(key)) for key in {**old, **new}]
+    elif isinstance(old, list) and isinstance(new, list):
+        names = [_name(new, old, index) for index in range(max(len(old), len(new)))]
+        inner = [
+            (f"{path}[{name}]", old[index] if index < len(old) else None, new[index] if index < len(new) else None)
+            for index, name in enumerate(names)
+        ]
+    else:
+        return [] if old == new else [f"{path}: was {_short(old)}, is now {_short(new)}"]
+    return [line for name, before, now in inner for line in _differences(before, now, name)]
 
 
-def _short(value: Any) -> str:
-    text = repr(value)
+def _name(*lists: object) -> str:
+    """How the item at an index is called: by its own name, if it has one in both lists, else by the index."""
+    *found, index = lists
+    assert isinstance(index, int)
+    names = {str(items[index]["name"]) for items in found if _is_named(items, index)}  # type: ignore[index]
+    return names.pop() if len(names) == 1 else str(index)
+
+
+def _is_named(items: object, index: int) -> bool:
+    has_item = isinstance(items, list) and index < len(items)
+    return has_item and isinstance(items[index], Mapping) and "name" in items[index]  # type: ignore[index]
+
+
+def _short(value: object) -> str:
+    text = "nothing" if value is None else json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= 80 else text[:77] + "..."

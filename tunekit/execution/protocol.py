@@ -16,7 +16,7 @@ from tunekit.journal import TrialRecord
 from tunekit.schema import build
 from tunekit.search import Assignment, Search
 from tunekit.training import CheckpointMissing, FinalScores, TrialRun, Worker, checkpoints
-from tunekit.trial import EpochReport, Locations, Outcome, TrialConfig
+from tunekit.trial import EpochReport, Locations, Outcome, TrialConfig, TrialFacts
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +62,7 @@ class Message:
     is_last: bool = False
     report: EpochReport | None = None
     outcome: Outcome | None = None
+    facts: TrialFacts | None = None
     scores: FinalScores | None = None
     reason: str | None = None
 
@@ -93,7 +94,7 @@ def _perform(job: Job, worker: Worker, name: str) -> Iterator[Message]:
     run: TrialRun | None = None
     try:
         run = _open(job, worker)
-        yield Message(kind="started", worker=name)
+        yield Message(kind="started", worker=name, facts=run.facts)
         for report in run.history:
             yield Message(kind="reported", worker=name, report=report)
         while not run.is_done:
@@ -157,7 +158,6 @@ class Courier:
         self.folder = folder
         self.problems: list[str] = []
         """What could not be tested, for the end of the run."""
-        self._disposed: set[str] = set()
 
     def deliver(self, assignment: Assignment, message: Message) -> bool:
         """Take one message; False: the trial must not go on (stopped early, or this was its last word).
@@ -166,11 +166,15 @@ class Courier:
             SweepInterrupted: the message was ``fatal``.
             StorageError: the journal cannot be written.
         """
+        goes_on = self._deliver(assignment, message)
+        self.search.flush()
+        return goes_on
+
+    def _deliver(self, assignment: Assignment, message: Message) -> bool:
         search, trial = self.search, assignment.trial
         match message.kind:
             case "started":
-                if trial.state == "RUNNING":
-                    search.started(trial, message.worker)
+                search.started(trial, message.worker, message.facts or TrialFacts())
             case "reported":
                 assert message.report is not None
                 decision = search.report(trial, message.report)
@@ -185,7 +189,7 @@ class Courier:
             case "tested":
                 assert message.scores is not None
                 found = message.scores
-                search.tested(trial, scores=found.scores, baselines=found.majority, num_examples=found.num_examples)
+                search.tested(trial, found)
             case "untested":
                 self._untested(trial, message.reason)
             case "fatal":
@@ -212,10 +216,8 @@ class Courier:
         self.search.release(assignment.trial)
         if assignment.trial.state in ("PRUNED", "FAILED"):
             checkpoints.remove(trial_folder(self.folder, assignment.trial.trial_id) / checkpoints.LAST)
-        for trial in self.search.disposable(assignment.arm):
-            if trial.trial_id not in self._disposed:
-                checkpoints.remove(trial_folder(self.folder, trial.trial_id) / checkpoints.BEST)
-                self._disposed.add(trial.trial_id)
+        for trial in self.search.take_disposable():
+            checkpoints.remove(trial_folder(self.folder, trial.trial_id) / checkpoints.BEST)
 
 
 class SweepInterrupted(TunekitError):

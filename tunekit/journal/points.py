@@ -1,72 +1,183 @@
-"""What an arm's trials add up to: points, and which of them are best. Shared by the search and by reports."""
+"""What an arm's trials add up to: points, and which of them are best. Kept up to date event by event.
+
+A point is a configuration without its seed. Each event costs the same whatever the number of trials before it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+import bisect
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any
 
-from tunekit.journal import TrialRecord
+from tunekit.journal.trial_record import TrialRecord
+from tunekit.trial import EpochReport
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(slots=True)
 class Point:
-    """A configuration without its seed, and all of its trials."""
+    """A configuration without its seed, and its trials."""
 
     number: int
+    point_id: str
     params: Mapping[str, Any]
-    trials: tuple[TrialRecord, ...]
+    """What the search chose, the seed left out."""
+    sampler: Mapping[str, Any] = field(default_factory=dict)
+    """What the searcher remembers of this draw."""
+    trials: list[TrialRecord] = field(default_factory=list)
+    """Those of the search, in the order of creation; at least one."""
+    finals: list[TrialRecord] = field(default_factory=list)
+    """Those that only finalising asked for."""
+
+    @property
+    def first(self) -> TrialRecord:
+        """The first trial of the search, whose curve the searcher sees."""
+        return self.trials[0]
 
     @property
     def value(self) -> float | None:
-        """Mean dev objective over its COMPLETE trials; None unless every search trial is COMPLETE."""
-        searched = [trial for trial in self.trials if trial.phase == "search"]
-        if any(trial.state != "COMPLETE" for trial in searched):
+        """Mean dev objective over the trials of the search; None unless every one of them is COMPLETE.
+
+        Trials of finalising do not count, so that finalising cannot change what is finalised.
+        """
+        values = [trial.value for trial in self.trials]
+        found = [value for value in values if value is not None]
+        return fmean(found) if found and len(found) == len(values) else None
+
+    def search_seeds(self, seeds: Sequence[int]) -> tuple[int, ...]:
+        """The seeds that its search runs on: the sweep's, but for a searched seed or a point drawn again its own."""
+        first = self.first
+        return tuple(seeds) if first.seed == seeds[0] and "seed" not in first.params else (first.seed,)
+
+    def missing_seed(self, seeds: Sequence[int]) -> int | None:
+        """The next seed that the search owes this point; none while a trial runs, or once one was stopped or failed."""
+        if any(trial.state != "COMPLETE" for trial in self.trials):
             return None
-        values = [trial.value for trial in self.trials if trial.value is not None]
-        return fmean(values) if values else None
+        done = {trial.seed for trial in self.trials}
+        return next((seed for seed in self.search_seeds(seeds) if seed not in done), None)
+
+    def end(self, seeds: Sequence[int]) -> tuple[str, float | None] | None:
+        """How the point's search ended, COMPLETE with its mean over seeds, PRUNED or FAILED; None if it has not."""
+        stopped = next((trial.state for trial in self.trials if trial.state in ("PRUNED", "FAILED")), None)
+        if stopped is not None:
+            return stopped, None
+        value = self.value
+        is_whole = len(self.trials) >= len(self.search_seeds(seeds))
+        return ("COMPLETE", value) if value is not None and is_whole else None
 
 
-def points_of(trials: Iterable[TrialRecord]) -> list[Point]:
-    """Group an arm's trials by point number."""
-    grouped: dict[int, list[TrialRecord]] = {}
-    for trial in trials:
-        grouped.setdefault(trial.number, []).append(trial)
-    return [
-        Point(number=number, params={k: v for k, v in members[0].params.items() if k != "seed"}, trials=tuple(members))
-        for number, members in sorted(grouped.items())
-    ]
+@dataclass
+class ArmRecord:
+    """The trials of one arm and what they add up to. Mutated by :class:`tunekit.journal.record.SweepRecord` alone."""
 
+    name: str
+    trials: list[TrialRecord] = field(default_factory=list)
+    """In the order of creation."""
+    points: list[Point] = field(default_factory=list)
+    """By number: in the order in which they were drawn."""
+    counts: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """Trials by phase and state."""
+    running: dict[str, TrialRecord] = field(default_factory=dict)
+    """By trial_id."""
+    ended: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """Trials that have ended after at least one epoch, by phase and state."""
+    ended_s: dict[tuple[str, str], float] = field(default_factory=dict)
+    """Seconds that they took, summed."""
+    best_so_far: float | None = None
+    """The best dev objective that any trial of the search has reported."""
+    spent_s: dict[str, float] = field(default_factory=lambda: {"search": 0.0, "finalise": 0.0})
+    """Seconds of training and dev evaluation in the epochs reported, by phase."""
+    num_tested: int = 0
+    """Trials scored on test."""
+    wanting: list[int] = field(default_factory=list)
+    """Numbers of the points that still need a trial on another seed, ascending."""
+    _ranking: list[tuple[float, int]] = field(default_factory=list)
+    """(-value, number) of the points that have a value, best first; of equals the one drawn first."""
 
-def top_points(trials: Iterable[TrialRecord], top: int) -> list[Point]:
-    """The best `top` points by the dev objective of their search trials, best first; each configuration once.
+    @property
+    def num_searched(self) -> int:
+        """Trials of the search, whatever their state."""
+        return sum(self.num(phase="search", state=state) for state in ("RUNNING", "COMPLETE", "PRUNED", "FAILED"))
 
-    Ties go to the point drawn first. Trials of the finalising phase do not count, so that finalising cannot change
-    what is finalised; the report then ranks the finalised points by all of their seeds.
-    """
-    searched = points_of(trial for trial in trials if trial.phase == "search")
-    ranked = sorted((p for p in searched if p.value is not None), key=lambda p: (-(p.value or 0.0), p.number))
-    distinct: dict[str, Point] = {}
-    for point in ranked:
-        distinct.setdefault(point.trials[0].point_id, point)
-    return list(distinct.values())[:top]
+    def num(self, *, phase: str, state: str) -> int:
+        """Trials of a phase in a state."""
+        return self.counts[phase, state]
 
+    def top(self, number: int) -> list[Point]:
+        """The best `number` points by the dev objective of their search trials, best first; each configuration once."""
+        found: dict[str, Point] = {}
+        for _, place in self._ranking:
+            if len(found) >= number:
+                break
+            point = self.points[place]
+            found.setdefault(point.point_id, point)
+        return list(found.values())[:number]
 
-def search_seeds(first: TrialRecord, seeds: Sequence[int]) -> tuple[int, ...]:
-    """The seeds that a point's search trials run on; a searched seed, or a point drawn again, has one of its own.
+    def add(self, trial: TrialRecord, sampler: Mapping[str, Any], seeds: Sequence[int]) -> None:
+        """Take a new trial."""
+        self.trials.append(trial)
+        self.counts[trial.phase, trial.state] += 1
+        self.running[trial.trial_id] = trial
+        if trial.number == len(self.points):
+            params = {key: value for key, value in trial.params.items() if key != "seed"}
+            self.points.append(Point(trial.number, trial.point_id, params, sampler))
+        point = self.points[trial.number]
+        if trial.phase != "search":
+            point.finals.append(trial)
+            return
+        self._leave(point, seeds)
+        point.trials.append(trial)
+        self._enter(point, seeds)
 
-    Args:
-        first: the point's first trial of the search.
-        seeds: the sweep's.
-    """
-    return tuple(seeds) if first.seed == seeds[0] and "seed" not in first.params else (first.seed,)
+    def change(self, trial: TrialRecord, state: str, seeds: Sequence[int]) -> None:
+        """Set a trial's state, and put its point where it now belongs."""
+        point = self.points[trial.number]
+        is_ranked = trial.phase == "search"
+        if is_ranked:
+            self._leave(point, seeds)
+        self._count(trial, -1)
+        trial.state = state
+        self._count(trial, 1)
+        if is_ranked:
+            self._enter(point, seeds)
 
+    def _count(self, trial: TrialRecord, sign: int) -> None:
+        key = trial.phase, trial.state
+        self.counts[key] += sign
+        if trial.state == "RUNNING":
+            self.running.pop(trial.trial_id, None)
+            if sign > 0:
+                self.running[trial.trial_id] = trial
+        elif trial.reports:
+            self.ended[key] += sign
+            self.ended_s[key] = self.ended_s.get(key, 0.0) + sign * trial.duration_s
 
-def missing_seed(point: Point, seeds: Sequence[int]) -> int | None:
-    """The next seed that the search owes `point`; none once a trial of it was stopped or failed."""
-    searched = [trial for trial in point.trials if trial.phase == "search"]
-    if not searched or any(trial.state != "COMPLETE" for trial in searched):
-        return None
-    done = {trial.seed for trial in searched}
-    return next((seed for seed in search_seeds(searched[0], seeds) if seed not in done), None)
+    def report(self, trial: TrialRecord, report: EpochReport) -> None:
+        """Take a trial's report of an epoch."""
+        if report.epoch not in trial.reports:
+            self.spent_s[trial.phase] += report.duration_s
+        trial.reports[report.epoch] = report
+        if trial.phase == "search" and (self.best_so_far is None or report.value > self.best_so_far):
+            self.best_so_far = report.value
+
+    def mean_duration_s(self, *keys: tuple[str, str]) -> float | None:
+        """Mean seconds of the trials that have ended in these phases and states; None if there are none."""
+        number = sum(self.ended[key] for key in keys)
+        return sum(self.ended_s.get(key, 0.0) for key in keys) / number if number else None
+
+    def _leave(self, point: Point, seeds: Sequence[int]) -> None:
+        """Take the point out of the ranking and of those that want a seed, before it changes."""
+        if not point.trials:
+            return
+        if point.value is not None:
+            del self._ranking[bisect.bisect_left(self._ranking, (-point.value, point.number))]
+        if point.missing_seed(seeds) is not None:
+            del self.wanting[bisect.bisect_left(self.wanting, point.number)]
+
+    def _enter(self, point: Point, seeds: Sequence[int]) -> None:
+        if point.value is not None:
+            bisect.insort(self._ranking, (-point.value, point.number))
+        if point.missing_seed(seeds) is not None:
+            bisect.insort(self.wanting, point.number)

@@ -71,9 +71,7 @@ def best_config_yaml(record: SweepRecord, arm: str | None = None) -> str:
     result = read(record)
     if arm is None and len(result.arms) != 1:
         known = ", ".join(each.name for each in result.arms) or "none"
-        raise ConfigError(
-            f"sweep {result.definition.name!r} has {len(result.arms)} arms; choose one with --arm: {known}"
-        )
+        raise ConfigError(f"sweep {result.sweep.name!r} has {len(result.arms)} arms; choose one with --arm: {known}")
     return to_yaml(result, result.arm(arm) if arm is not None else result.arms[0])
 
 

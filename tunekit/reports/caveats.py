@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
 
-from tunekit.reports.progress import is_finished, progress
 from tunekit.reports.render.formats import code, duration, names, one_line, percent, plural
 from tunekit.reports.results import ArmResult, Comparison, SweepResult
+from tunekit.trial import TrialFacts
 
 ALIKE = 1.1
 """Budgets that differ by less than this factor are called equal; wall time always differs a little."""
 
+SPLITS = ("train", "dev", "test")
 SAMPLE_KEYS = ("max_test_examples", "sample_seed")
 """What decides which test examples are scored."""
 
@@ -42,13 +42,13 @@ def _selection(result: SweepResult) -> Iterator[str]:
 
 
 def _unfinished(result: SweepResult) -> Iterator[str]:
-    if is_finished(result):
-        if result.definition.finalise.top == 0:
+    if result.is_finished:
+        if result.sweep.finalise.top == 0:
             yield "**Dev, not test.** The sweep finalises no point (`finalise: {top: 0}`), so test was never scored."
         return
     parts = []
     for arm in result.arms:
-        state = progress(result, arm)
+        state = arm.progress
         final = f", {state.num_final} of {state.num_final_asked} final trials" if state.num_final_asked else ""
         parts.append(f"{arm.name} {state.num_points} of {state.num_points_asked} points{final}")
     yield f"**The sweep is unfinished** ({'; '.join(parts)}): best points and scores may still change."
@@ -110,8 +110,8 @@ def _different_tests(comparison: Comparison) -> Iterator[str]:
     targets = {arm.name: ", ".join(arm.targets) or "none" for arm in comparison.arms}
     if len(set(targets.values())) > 1:
         yield f"**Different target languages**, so zero-shot means are not comparable: {_by_value(targets)}."
-    tests = {arm.name: ", ".join(f"{k} {arm.task.get(k)}" for k in SAMPLE_KEYS) for arm in comparison.arms}
-    sampled = any(arm.task.get("max_test_examples") for arm in comparison.arms)
+    tests = {arm.name: ", ".join(f"{k} {getattr(arm.task, k)}" for k in SAMPLE_KEYS) for arm in comparison.arms}
+    sampled = any(arm.task.max_test_examples for arm in comparison.arms)
     if sampled and len(set(tests.values())) > 1:
         yield f"**Different test samples**: {_by_value(tests)}."
 
@@ -146,31 +146,46 @@ def _below_majority(comparison: Comparison) -> Iterator[str]:
 
 
 def _different_data(comparison: Comparison) -> Iterator[str]:
-    by_task: dict[str, dict[str, str]] = {}
+    """What trials of one arm, or arms of one description of the task, read differently."""
+    by_task: dict[str, list[ArmResult]] = {}
     for arm in comparison.arms:
-        found = sorted({str(f["data_fingerprint"]) for f in arm.facts if "data_fingerprint" in f})
-        if len(found) > 1:
-            yield f"**The data changed** while {arm.name} ran: its trials saw fingerprints {names(map(code, found))}."
-        elif found:
-            by_task.setdefault(repr(sorted(arm.task.items(), key=str)), {})[arm.name] = found[0]
+        by_task.setdefault(repr(arm.task), []).append(arm)
+        read: dict[str, set[str]] = {}
+        for facts in arm.all_facts:
+            for key, fingerprint in facts.fingerprints.items():
+                read.setdefault(key, set()).add(fingerprint)
+        for key, found in read.items():
+            if len(found) > 1:
+                prints = names(map(code, sorted(found)))
+                yield f"**The data changed** while {arm.name} ran: of {key} its trials saw {prints}."
     for arms in by_task.values():
-        if len(set(arms.values())) > 1:
-            yield f"**Different data** under one description of the task: {_by_value(arms)}."
+        seen: dict[str, dict[str, str]] = {}
+        for arm in arms:
+            for key, fingerprint in (arm.facts.fingerprints if arm.facts else {}).items():
+                if not key.startswith("backbone"):
+                    seen.setdefault(key, {})[arm.name] = fingerprint
+        differing = [key for key, found in seen.items() if len(set(found.values())) > 1]
+        if differing:
+            prints_of = {arm.name: arm.facts.data_fingerprint for arm in arms if arm.facts}
+            yield f"**Different data** under one description of the task ({names(differing)}): {_by_value(prints_of)}."
 
 
 def _cut_pairs(comparison: Comparison) -> Iterator[str]:
     for arm in comparison.arms:
-        trial = arm.measured_trial
-        facts = trial.outcome.facts if trial and trial.outcome else {}
-        if trial and facts.get("num_train_truncated"):
-            length = trial.config["training"]["max_length"]
-            whole = facts.get("num_train_examples", "?")
-            yield f"{arm.name}: {facts['num_train_truncated']} of {whole} training pairs were cut at {length} pieces."
+        facts = arm.facts
+        if facts is not None and facts.num_train_truncated:
+            length = arm.trials[0].config["training"]["max_length"]
+            cut, whole = facts.num_train_truncated, facts.num_train_examples
+            yield f"{arm.name}: {cut} of {whole} training pairs were cut at {length} pieces."
 
 
 def _different_machines(comparison: Comparison) -> Iterator[str]:
-    for key, what in (("device", "devices"), ("torch_version", "versions of torch")):
-        found = {arm.name: names(sorted({str(f[key]) for f in arm.facts if key in f})) for arm in comparison.arms}
+    asked: tuple[tuple[str, Callable[[TrialFacts], str | None]], ...] = (
+        ("devices", lambda facts: facts.device or None),
+        ("versions of torch", lambda facts: facts.versions.get("torch")),
+    )
+    for what, of in asked:
+        found = {arm.name: names(sorted({v for f in arm.all_facts if (v := of(f))})) for arm in comparison.arms}
         if len({value for value in found.values() if value}) > 1 or any(" and " in v for v in found.values()):
             yield f"Trials ran on different {what}, so their times and last digits differ: {_by_value(found)}."
 
@@ -178,11 +193,9 @@ def _different_machines(comparison: Comparison) -> Iterator[str]:
 def _samples(comparison: Comparison) -> Iterator[str]:
     limits = {}
     for arm in comparison.arms:
-        stated = [
-            f"{split} {n:,}" for split in ("train", "dev", "test") if (n := arm.task.get(f"max_{split}_examples"))
-        ]
-        if arm.task.get("shots"):
-            stated.insert(0, f"{arm.task['shots']} shots a class in train and dev")
+        stated = [f"{split} {n:,}" for split in SPLITS if (n := getattr(arm.task, f"max_{split}_examples"))]
+        if arm.task.shots:
+            stated.insert(0, f"{arm.task.shots} shots a class in train and dev")
         limits[arm.name] = ", ".join(stated) or "none"
     if set(limits.values()) != {"none"}:
         text = next(iter(limits.values())) if len(set(limits.values())) == 1 else _by_value(limits)
@@ -190,7 +203,3 @@ def _samples(comparison: Comparison) -> Iterator[str]:
             f"Samples, not whole splits; at most, a language: {text} (sentences or pairs). ± is over training seeds on"
             " one draw of the data, and does not cover other draws."
         )
-
-
-def _facts(arm: ArmResult) -> list[Mapping[str, Any]]:
-    return [trial.outcome.facts for trial in arm.trials if trial.outcome]

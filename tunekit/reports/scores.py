@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import Any
 
-from tunekit.journal import TrialRecord
-from tunekit.journal.points import Point
+from tunekit.journal import Point, TrialRecord
 
 
 @dataclass(frozen=True, kw_only=True)

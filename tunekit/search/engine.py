@@ -1,24 +1,32 @@
-"""The driver's mind: hands out trials, takes their reports, decides, and writes every step into the journal first.
+"""The driver's decisions: hands out trials, takes their reports, decides, and writes every step into the journal first.
 
 Launching and resuming are one path: replay the journal, then go on. :class:`Search` knows nothing of where trials
-run; :mod:`tunekit.execution` calls :meth:`~Search.next_trial`, :meth:`~Search.report` and :meth:`~Search.finish` in
-a loop, in this process or for Ray's workers.
+run; :mod:`tunekit.execution` calls :meth:`~Search.next_trial`, :meth:`~Search.report` and :meth:`~Search.finish`, and
+:meth:`~Search.flush` before the answer to any of them leaves the driver. Each call costs the same whatever the number
+of trials before it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from statistics import fmean
-from typing import Any
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 
-from tunekit.journal import Journal, TrialRecord
-from tunekit.journal.points import Point, missing_seed, points_of, search_seeds, top_points
+from tunekit.journal import Event, Journal, Point, SweepProgress, TrialRecord
 from tunekit.schema import to_json
-from tunekit.search.schedulers import Curve, Decision, decide
+from tunekit.search.finalising import Finalising, LoadCost
+from tunekit.search.fingerprints import Fingerprints
+from tunekit.search.schedulers import Decision, Rungs, decide
 from tunekit.search.study import ArmStudy
 from tunekit.sweep import Arm, Sweep, trial_config
-from tunekit.trial import EpochReport, Outcome
+from tunekit.trial import EpochReport, FinalScores, Outcome, TrialFacts
+
+LEAD = 2
+"""Points by which an arm may be ahead of the one served least, so that workers keep what they have loaded."""
+
+
+def _no_cost(arm: Arm) -> int:
+    return 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,77 +42,97 @@ class Assignment:
 class Search:
     """What to try next, and whether to go on, for every arm of one sweep."""
 
-    def __init__(
-        self, sweep: Sweep, journal: Journal, *, on_event: Callable[[dict[str, Any]], None] | None = None
-    ) -> None:
+    def __init__(self, sweep: Sweep, journal: Journal, *, on_event: Callable[[Event], None] | None = None) -> None:
         """Rebuild the state from `journal` (which may be new); the searchers are then as if nothing had happened.
 
         Args:
             sweep: what to search.
             journal: open, and held by this process.
-            on_event: called after each new event, for a display.
+            on_event: called for each new event once it is on the disk, for a display.
         """
         self.sweep = sweep
         self.record = journal.record
+        self.progress = SweepProgress(journal.record, sweep)
         self._journal = journal
-        self._on_event = on_event or (lambda event: None)
+        self._on_event = on_event
+        self._unseen: list[Event] = []
         self._studies = {arm.name: ArmStudy(sweep, arm) for arm in sweep.arms}
-        self._num_points = {arm.name: sweep.num_points(arm) for arm in sweep.arms}
+        self._rungs = {arm.name: Rungs(sweep.scheduler) for arm in sweep.arms}
         self._held: set[str] = set()
-        self._given_up: set[str] = set()
-        self._told: set[tuple[str, int]] = set()
-        self._first: dict[tuple[str, int], str] = {}
-        seen: dict[str, TrialRecord] = {}
-        for event in journal.events:
-            self._follow(event, seen)
+        self._interrupted: deque[TrialRecord] = deque()
+        self._finalising = Finalising(self.progress)
+        self._fingerprints = Fingerprints()
+        self._kept: dict[str, dict[str, TrialRecord]] = {arm.name: {} for arm in sweep.arms}
+        self._disposable: list[TrialRecord] = []
+        self._rebuild()
 
     # -- the journal first, then its effect ---------------------------------------------------------------------
 
-    def _write(self, kind: str, **content: Any) -> None:
+    def _write(self, kind: str, **content: object) -> None:
         event = self._journal.append(kind, **content)
-        self._on_event(event)
+        if self._on_event is not None:
+            self._unseen.append(event)
 
-    def _follow(self, event: Mapping[str, Any], seen: dict[str, TrialRecord]) -> None:
-        """Replay one event's effect on the searchers, in the order in which it happened."""
-        kind = event["event"]
-        if kind == "created":
-            trial = self.record.trials[event["trial_id"]]
-            seen[trial.trial_id] = trial
-            if self._first.setdefault((trial.arm, trial.number), trial.trial_id) == trial.trial_id:
-                self._studies[trial.arm].restore(event["params"], event["sampler"])
-        elif kind == "reported":
-            trial = self.record.trials[event["trial_id"]]
-            self._tell_report(trial, trial.reports[event["report"]["epoch"]])
-        elif kind == "finished":
-            trial = self.record.trials[event["trial_id"]]
-            members = [t for t in seen.values() if t.arm == trial.arm and t.number == trial.number]
-            self._tell_point(trial, members, state=event["outcome"]["state"])
+    def flush(self) -> None:
+        """See all that was decided on the disk.
 
-    def _tell_report(self, trial: TrialRecord, report: EpochReport) -> None:
-        """The searcher sees the curve of a point's first search trial."""
-        key = (trial.arm, trial.number)
-        if self._first.get(key) == trial.trial_id and key not in self._told:
-            self._studies[trial.arm].report(trial.number, report)
+        Raises:
+            StorageError: the disk is full or gone; the sweep can be resumed.
+        """
+        self._journal.flush()
+        unseen, self._unseen = self._unseen, []
+        for event in unseen:
+            assert self._on_event is not None
+            self._on_event(event)
 
-    def _tell_point(self, trial: TrialRecord, members: Iterable[TrialRecord], *, state: str) -> None:
-        key = (trial.arm, trial.number)
-        if trial.phase != "search" or key in self._told:
-            return
-        searched = [t for t in members if t.phase == "search"]
-        if state == "COMPLETE" and len(searched) < len(search_seeds(searched[0], self.sweep.seeds)):
-            return
-        values = [t.outcome.value for t in searched if t.outcome is not None and t.outcome.value is not None]
-        self._told.add(key)
-        self._studies[trial.arm].tell(trial.number, state, fmean(values) if values else None)
+    def _rebuild(self) -> None:
+        """Bring searchers and early stopping to where the journal left them."""
+        for arm in self.sweep.arms:
+            study, found = self._studies[arm.name], self.record.arm(arm.name)
+            for point in found.points:
+                study.restore(point.first.params, point.sampler)
+                for report in point.first.reports.values():
+                    study.report(point.number, report)
+                self._tell(arm.name, point)
+            for trial in found.trials:
+                self._restore(trial)
+            self._dispose(arm)
+        for trial in [trial for trial in self._interrupted if _is_stopped(trial)]:
+            self.stop(trial, Decision(**trial.decisions[max(trial.decisions)]))  # decided, and then the driver died
+        self._interrupted = deque(trial for trial in self._interrupted if trial.state == "RUNNING")
+
+    def _restore(self, trial: TrialRecord) -> None:
+        curve: dict[int, float] = {}
+        for epoch, report in trial.reports.items() if trial.phase == "search" else ():
+            curve[epoch] = report.value
+            self._rungs[trial.arm].add(trial.number, epoch, curve)
+        if trial.facts is not None:
+            self._fingerprints.require_same(self.sweep.arm(trial.arm), trial.facts)
+        if trial.state == "RUNNING":
+            self._interrupted.append(trial)
+        elif trial.phase == "search":
+            self._kept[trial.arm][trial.trial_id] = trial
+
+    def _tell(self, arm: str, point: Point) -> None:
+        """Tell the searcher how a point ended, if it has."""
+        end = point.end(self.sweep.seeds)
+        if end is not None:
+            self._studies[arm].tell(point.number, *end)
 
     # -- handing out ---------------------------------------------------------------------------------------------
 
-    def next_trial(self) -> Assignment | None:
-        """The next piece of work, or None: all is done (:attr:`is_done`), or only running trials can bring more."""
-        for trial in self.record.trials.values():
+    def next_trial(self, cost: LoadCost = _no_cost) -> Assignment | None:
+        """The next piece of work, or None: all is done (:attr:`is_done`), or only running trials can bring more.
+
+        Args:
+            cost: what the worker that asks would have to load. It prefers arms that cost it least, as long as arms
+                stay evenly served.
+        """
+        while self._interrupted:
+            trial = self._interrupted.popleft()
             if trial.state == "RUNNING" and trial.trial_id not in self._held:
                 return self._hold(trial, test=trial.phase == "finalise")
-        return self._next_replicate() or self._next_point() or self._next_final()
+        return self._next_replicate(cost) or self._next_point(cost) or self._next_final(cost)
 
     def _hold(self, trial: TrialRecord, *, test: bool) -> Assignment:
         self._held.add(trial.trial_id)
@@ -116,43 +144,47 @@ class Search:
         return len(self._held)
 
     @property
+    def num_usable(self) -> int:
+        """Trials that could run at this moment, those handed out included."""
+        waiting = len(self._interrupted)
+        for arm in self.sweep.arms:
+            found = self.record.arm(arm.name)
+            waiting += len(found.wanting)
+            if self.progress.has_room(arm):
+                planned = self.progress.num_trials_planned(arm) - found.num_searched
+                waiting += min(self.progress.num_points_asked(arm) - len(found.points), max(1, planned))
+        if not self.progress.is_search_open:
+            waiting += self._finalising.num_free(self._held)
+        return len(self._held) + waiting
+
+    @property
     def is_done(self) -> bool:
         """Whether nothing is left to hand out and nothing is out."""
-        if self._held or any(trial.state == "RUNNING" for trial in self.record.trials.values()):
+        if self._held or self._interrupted or self.progress.is_search_open:
             return False
-        return not self._search_is_open() and not any(self._final_work())
+        return self._finalising.is_done
 
-    def _search_is_open(self) -> bool:
-        running = any(t.state == "RUNNING" and t.phase == "search" for t in self.record.trials.values())
-        return (
-            running
-            or any(missing_seed(p, self.sweep.seeds) is not None for _, p in self._points())
-            or any(map(self._has_room, self.sweep.arms))
-        )
-
-    def _points(self) -> Iterable[tuple[Arm, Point]]:
-        for arm in self.sweep.arms:
-            for point in points_of(self.record.arm(arm.name)):
-                yield arm, point
-
-    def points(self, arm: Arm) -> list[Point]:
-        """The points of `arm`, in the order in which they were drawn."""
-        return points_of(self.record.arm(arm.name))
-
-    def _next_replicate(self) -> Assignment | None:
-        for arm, point in self._points():
-            seed = missing_seed(point, self.sweep.seeds)
-            if seed is not None:
-                return self._create(arm, point.number, dict(point.params), seed=seed, phase="search")
-        return None
-
-    def _next_point(self) -> Assignment | None:
-        """A new point for the arm that has drawn the fewest, so that an unfinished sweep compares arms fairly."""
-        open_arms = [arm for arm in self.sweep.arms if self._has_room(arm)]
-        if not open_arms:
+    def _next_replicate(self, cost: LoadCost) -> Assignment | None:
+        arms = [arm for arm in self.sweep.arms if self.record.arm(arm.name).wanting]
+        if not arms:
             return None
-        arm = min(open_arms, key=lambda arm: len(self.points(arm)))
-        number = len(self.points(arm))
+        arm = min(arms, key=cost)
+        found = self.record.arm(arm.name)
+        point = found.points[found.wanting[0]]
+        seed = point.missing_seed(self.sweep.seeds)
+        assert seed is not None
+        return self._create(arm, point.number, dict(point.params), seed=seed, phase="search")
+
+    def _next_point(self, cost: LoadCost) -> Assignment | None:
+        """A new point for one of the arms that have drawn the fewest, so that an unfinished sweep compares fairly."""
+        open_arms = [arm for arm in self.sweep.arms if self.progress.has_room(arm)]
+        drawn = {arm.name: len(self.record.arm(arm.name).points) for arm in open_arms}
+        if not drawn:
+            return None
+        least = min(drawn.values())
+        arms = [arm for arm in open_arms if drawn[arm.name] <= least + LEAD]
+        arm = min(arms, key=lambda arm: (cost(arm), drawn[arm.name]))
+        number = drawn[arm.name]
         params, remembered = self._studies[arm.name].ask(number)
         seed = int(params.get("seed", self.sweep.seeds[0]))
         config = trial_config(self.sweep, arm, _without_seed(params), seed)
@@ -162,112 +194,102 @@ class Search:
 
     def _unused_seed(self, point_id: str) -> int:
         """A seed for a point drawn again: one that only finalising will want, else the next number."""
-        taken = {trial.seed for trial in self.record.trials.values() if trial.point_id == point_id}
+        taken = set(self.record.replicates[point_id])
         taken |= set(self.sweep.seeds)  # the first draw runs on these, now or later
         return next((seed for seed in self.sweep.finalise.seeds if seed not in taken), max(taken) + 1)
-
-    def _has_room(self, arm: Arm) -> bool:
-        """Whether the arm may draw another point within num_trials and its share of the budget."""
-        trials = [trial for trial in self.record.arm(arm.name) if trial.phase == "search"]
-        if len(points_of(trials)) >= self._num_points[arm.name]:
-            return False
-        spent_s = sum(trial.duration_s for trial in trials)
-        return self.sweep.budget.allows(num_trials=len(trials), duration_s=spent_s, num_arms=len(self.sweep.arms))
 
     def _create(
         self,
         arm: Arm,
         number: int,
-        params: dict[str, Any],
+        params: Mapping[str, object],
         *,
         seed: int,
         phase: str,
-        sampler: Mapping[str, Any] | None = None,
+        sampler: Mapping[str, object] | None = None,
     ) -> Assignment:
         config = trial_config(self.sweep, arm, _without_seed(params), seed)
+        trial_id, point_id = config.trial_id, config.point_id
         self._write(
             "created",
-            trial_id=config.trial_id,
+            trial_id=trial_id,
             arm=arm.name,
             number=number,
-            point_id=config.point_id,
+            point_id=point_id,
             seed=seed,
             params=params if "seed" not in params else {**params, "seed": seed},
             config=to_json(config),
             phase=phase,
             sampler=sampler or {},
         )
-        self._first.setdefault((arm.name, number), config.trial_id)
-        return self._hold(self.record.trials[config.trial_id], test=phase == "finalise")
+        return self._hold(self.record.trials[trial_id], test=phase == "finalise")
 
     # -- finalising ----------------------------------------------------------------------------------------------
 
-    def _final_work(self) -> Iterable[tuple[Arm, Point, int]]:
-        """What finalising still lacks: (arm, point, seed) without a failed or tested trial."""
-        for arm in self.sweep.arms:
-            for point in self.frozen_top(arm):
-                for seed in self.sweep.finalise.seeds:
-                    trial = self._trial_of(arm, point, seed)
-                    if trial is None or (trial.state == "COMPLETE" and trial.test_scores is None):
-                        if trial is not None and trial.trial_id in self._given_up:
-                            continue
-                        yield arm, point, seed
-
-    def frozen_top(self, arm: Arm) -> list[Point]:
-        """The points to finalise, as the search left them: seeds run while finalising do not reorder them."""
-        return top_points(self.record.arm(arm.name), self.sweep.finalise.top)
-
-    def _trial_of(self, arm: Arm, point: Point, seed: int) -> TrialRecord | None:
-        return self.record.trials.get(trial_config(self.sweep, arm, point.params, seed).trial_id)
-
-    def _next_final(self) -> Assignment | None:
-        if self._search_is_open():
+    def _next_final(self, cost: LoadCost) -> Assignment | None:
+        if self.progress.is_search_open:
             return None
-        for arm, point, seed in self._final_work():
-            trial = self._trial_of(arm, point, seed)
-            if trial is None:
-                return self._create(arm, point.number, dict(point.params), seed=seed, phase="finalise")
-            if trial.trial_id not in self._held:
-                return self._hold(trial, test=True)
-        return None
+        found = self._finalising.next(cost, self._held)
+        if found is None:
+            return None
+        arm, final = found
+        if final.trial is None:
+            point = final.point
+            return self._create(arm, point.number, dict(point.params), seed=final.seed, phase="finalise")
+        return self._hold(final.trial, test=True)
 
     # -- taking back ---------------------------------------------------------------------------------------------
 
-    def started(self, trial: TrialRecord, worker: str) -> None:
-        """A worker took the trial up."""
-        self._write("started", trial_id=trial.trial_id, attempt=trial.num_attempts + 1, worker=worker)
+    def started(self, trial: TrialRecord, worker: str, facts: TrialFacts) -> None:
+        """A worker took the trial up.
+
+        Args:
+            trial: which.
+            worker: its name.
+            facts: what the trial reads, and how large it is.
+
+        Raises:
+            DataChanged: it reads other bytes than the sweep began with.
+        """
+        self._fingerprints.require_same(self.sweep.arm(trial.arm), facts)
+        if trial.state == "RUNNING":
+            self._write("started", trial_id=trial.trial_id, attempt=trial.num_attempts + 1, worker=worker, facts=facts)
 
     def report(self, trial: TrialRecord, report: EpochReport) -> Decision:
         """Take one epoch's report and decide; a report that the journal already holds gets the decision it got."""
-        if report.epoch not in trial.reports:
-            self._write("reported", trial_id=trial.trial_id, report=report)
-            self._tell_report(trial, report)
         if report.epoch not in trial.decisions:
-            self._write(
-                "decided", trial_id=trial.trial_id, epoch=report.epoch, decision=self._decide(trial, report.epoch)
-            )
+            curve = {**{epoch: known.value for epoch, known in trial.reports.items()}, report.epoch: report.value}
+            decision = self._decide(trial, report.epoch, curve)
+            self._write("reported", trial_id=trial.trial_id, report=report, decision=asdict(decision))
+            if trial.phase == "search":
+                self._rungs[trial.arm].add(trial.number, report.epoch, curve)
+            point = self.record.arm(trial.arm).points[trial.number]
+            if trial is point.first and trial.state == "RUNNING":
+                self._studies[trial.arm].report(trial.number, report)
         return Decision(**trial.decisions[report.epoch])
 
-    def _decide(self, trial: TrialRecord, epoch: int) -> Decision:
+    def _decide(self, trial: TrialRecord, epoch: int, curve: Mapping[int, float]) -> Decision:
         if trial.phase == "finalise" or trial.state != "RUNNING":
             return Decision(stop=False)
-        others = [
-            t for t in self.record.arm(trial.arm) if t.phase == "search" and t.trial_id != trial.trial_id and t.reports
-        ]
         return decide(
             self.sweep.scheduler,
+            number=trial.number,
             epoch=epoch,
-            num_epochs=int(trial.config["training"]["epochs"]),
-            trial=_curve(trial),
-            others=[_curve(other) for other in others],
+            num_epochs=trial.num_epochs,
+            curve=curve,
+            others=self._rungs[trial.arm],
         )
 
     def finish(self, trial: TrialRecord, outcome: Outcome) -> None:
         """Take a finished trial; one that the journal already holds as finished is left as it is."""
-        if trial.state == "RUNNING":
-            self._write("finished", trial_id=trial.trial_id, outcome=outcome)
-            members = [t for t in self.record.arm(trial.arm) if t.number == trial.number]
-            self._tell_point(trial, members, state=outcome.state)
+        if trial.state != "RUNNING":
+            return
+        self._write("finished", trial_id=trial.trial_id, outcome=outcome)
+        if trial.phase == "search":
+            self._tell(trial.arm, self.record.arm(trial.arm).points[trial.number])
+            self._kept[trial.arm][trial.trial_id] = trial
+            self._dispose(self.sweep.arm(trial.arm))
+            self._finalising.forget()
 
     def stop(self, trial: TrialRecord, decision: Decision) -> None:
         """Finish a trial that :meth:`report` decided to stop, as PRUNED with what it had reached."""
@@ -283,51 +305,49 @@ class Search:
         )
         self.finish(trial, outcome)
 
-    def tested(
-        self,
-        trial: TrialRecord,
-        *,
-        scores: Mapping[str, float],
-        baselines: Mapping[str, float],
-        num_examples: Mapping[str, int],
-    ) -> None:
-        """Take a trial's test scores; they are written once and never replaced.
-
-        Args:
-            trial: COMPLETE, and chosen for finalising.
-            scores: ``test/<language>/<metric>``.
-            baselines: ``majority/<language>/<metric>``.
-            num_examples: test sentences or pairs by language.
-        """
+    def tested(self, trial: TrialRecord, found: FinalScores) -> None:
+        """Take the test scores of a COMPLETE trial; they are written once and never replaced."""
         if trial.test_scores is None:
-            content = {"scores": dict(scores), "baselines": dict(baselines), "num_examples": dict(num_examples)}
-            self._write("tested", trial_id=trial.trial_id, **content)
+            self._write(
+                "tested",
+                trial_id=trial.trial_id,
+                scores=found.scores,
+                baselines=found.majority,
+                num_examples=found.num_examples,
+            )
 
     def interrupted(self, trial: TrialRecord, reason: str) -> None:
-        """The trial's worker died; it is handed out again and goes on from its checkpoint."""
+        """The trial's worker died. Once the trial is released, it is handed out again and goes on."""
         self._write("interrupted", trial_id=trial.trial_id, reason=reason)
 
     def give_up(self, trial: TrialRecord) -> None:
         """The trial cannot be tested now; not asked for again by this process, but by the next one."""
-        self._given_up.add(trial.trial_id)
+        self._finalising.give_up(trial.trial_id)
 
     def release(self, trial: TrialRecord) -> None:
         """The worker has given the trial back, whatever became of it."""
         self._held.discard(trial.trial_id)
+        if trial.state == "RUNNING":
+            self._interrupted.append(trial)
 
-    def disposable(self, arm: Arm) -> list[TrialRecord]:
-        """Finished trials of `arm` whose weights finalising will not need."""
-        keep = {trial.trial_id for point in self.frozen_top(arm) for trial in point.trials}
-        return [
-            t
-            for t in self.record.arm(arm.name)
-            if t.state != "RUNNING" and t.trial_id not in keep and t.phase == "search"
-        ]
+    # -- weights that nothing will ask for -----------------------------------------------------------------------
+
+    def take_disposable(self) -> list[TrialRecord]:
+        """Finished trials whose weights finalising will not need, each named once."""
+        found, self._disposable = self._disposable, []
+        return found
+
+    def _dispose(self, arm: Arm) -> None:
+        kept = self._kept[arm.name]
+        top = self.record.arm(arm.name).top(self.sweep.finalise.top)
+        needed = {trial.trial_id for point in top for trial in point.trials}
+        for trial_id in [trial_id for trial_id in kept if trial_id not in needed]:
+            self._disposable.append(kept.pop(trial_id))
 
 
-def _curve(trial: TrialRecord) -> Curve:
-    return Curve(number=trial.number, values={epoch: report.value for epoch, report in trial.reports.items()})
+def _is_stopped(trial: TrialRecord) -> bool:
+    return trial.phase == "search" and bool(trial.decisions) and bool(trial.decisions[max(trial.decisions)]["stop"])
 
 
-def _without_seed(params: Mapping[str, Any]) -> dict[str, Any]:
+def _without_seed(params: Mapping[str, object]) -> dict[str, object]:
     return {key: value for key, value in params.items() if key != "seed"}

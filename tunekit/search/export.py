@@ -8,8 +8,7 @@ from typing import Any
 import optuna
 from optuna.trial import TrialState, create_trial
 
-from tunekit.journal import SweepRecord
-from tunekit.journal.points import Point, points_of
+from tunekit.journal import Point, SweepRecord
 from tunekit.search.study import distribution
 from tunekit.sweep import Arm, Sweep
 
@@ -34,8 +33,7 @@ def export_studies(sweep: Sweep, record: SweepRecord, path: Path) -> list[str]:
         study.set_user_attr("method", arm.method)
         study.set_user_attr("backbone", arm.backbone.name)
         study.set_user_attr("task", arm.task.name)
-        searched = (trial for trial in record.arm(arm.name) if trial.phase == "search")
-        study.add_trials([_trial(arm, point) for point in points_of(searched)])
+        study.add_trials([_trial(arm, point) for point in record.arm(arm.name).points])
         names.append(study.study_name)
     return names
 

@@ -18,10 +18,15 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import TrialState
 
 from tunekit.schema import canonical_json
+from tunekit.search.bounded_storage import BoundedStorage
 from tunekit.sweep import Arm, Dimension, Sweep
 from tunekit.trial import EpochReport
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+HISTORY = {"tpe": (100, 200), "gp": (50, 100)}
+"""Finished points that a searcher sees at most: the best ones and the latest ones. Others see as many as TPE; a
+Gaussian process costs the cube of their number. Below this bound nothing changes."""
 
 
 def derived_seed(seed: int, *parts: object) -> int:
@@ -98,11 +103,17 @@ class ArmStudy:
         self._searcher = sweep.search.searcher
         self._seed = derived_seed(sweep.search.seed, arm.name)
         self._grid = self._shuffled_grid() if self._searcher == "grid" else []
+        num_best, num_latest = HISTORY.get(self._searcher, HISTORY["tpe"])
+        self._storage = BoundedStorage(num_best=num_best, num_latest=num_latest)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             self.study = optuna.create_study(
-                direction="maximize", study_name=f"{sweep.name}/{arm.name}", sampler=self._sampler(0)
+                direction="maximize",
+                study_name=f"{sweep.name}/{arm.name}",
+                sampler=self._sampler(0),
+                storage=self._storage,
             )
+        self._id = self.study._study_id
 
     def _sampler(self, number: int) -> optuna.samplers.BaseSampler:
         with warnings.catch_warnings():
@@ -110,9 +121,11 @@ class ArmStudy:
             return make_sampler(self._searcher, seed=self._seed, draw_seed=derived_seed(self._seed, number))
 
     def _shuffled_grid(self) -> list[dict[str, Any]]:
+        """Every combination in a random order, enqueued ones first."""
         points = list(self._arm.grid())
         random.Random(self._seed).shuffle(points)
-        return points
+        queued = [point for point in points if any(_agrees(point, setting) for setting in self._arm.enqueue)]
+        return queued + [point for point in points if point not in queued] if queued else points
 
     def ask(self, number: int) -> tuple[dict[str, Any], dict[str, Any]]:
         """Draw the arm's point `number`.
@@ -121,7 +134,7 @@ class ArmStudy:
             The params, and what must be remembered for :meth:`restore` (JSON values).
         """
         self.study.sampler = self._sampler(number)
-        before = self._study_attributes()
+        self._storage.changed_attributes.clear()
         known = self._known_setting(number)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -132,28 +145,19 @@ class ArmStudy:
             for dimension in self._arm.space:
                 if dimension.is_active(params):
                     params[dimension.name] = _suggest(trial, dimension)
-        frozen = self.study.get_trials(deepcopy=False)[-1]
-        after = self._study_attributes()
-        changed = {key: value for key, value in after.items() if before.get(key) != value}
-        return params, {"trial": dict(frozen.system_attrs), "study": changed}
+        remembered = dict(self._storage.trial_of(self._id, number).system_attrs)
+        return params, {"trial": remembered, "study": dict(self._storage.changed_attributes)}
 
     def _known_setting(self, number: int) -> Mapping[str, Any] | None:
         """An enqueued setting (first), or the grid's next point; None leaves all to the searcher."""
         if number < len(self._arm.enqueue) and not self._grid:
             return self._arm.enqueue[number]
-        if self._grid:
-            queued = [point for point in self._grid if any(_agrees(point, e) for e in self._arm.enqueue)]
-            rest = [point for point in self._grid if point not in queued]
-            return (queued + rest)[number]
-        return None
-
-    def _study_attributes(self) -> dict[str, Any]:
-        return dict(self.study._storage.get_study_system_attrs(self.study._study_id))
+        return self._grid[number] if self._grid else None
 
     def restore(self, params: Mapping[str, Any], remembered: Mapping[str, Any]) -> None:
         """Put back a point that an earlier process drew."""
         for key, value in remembered["study"].items():
-            self.study._storage.set_study_system_attr(self.study._study_id, key, value)
+            self._storage.set_study_system_attr(self._id, key, value)
         dimensions = {d.name: distribution(d) for d in self._arm.space if d.name in params}
         self.study.add_trial(
             optuna.trial.create_trial(
@@ -166,7 +170,7 @@ class ArmStudy:
 
     def report(self, number: int, report: EpochReport) -> None:
         """Tell one epoch of the point's curve."""
-        frozen = self.study.get_trials(deepcopy=False)[number]
+        frozen = self._storage.trial_of(self._id, number)
         if report.epoch not in frozen.intermediate_values:
             optuna.trial.Trial(self.study, frozen._trial_id).report(report.value, report.epoch)
 

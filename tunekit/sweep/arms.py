@@ -30,9 +30,11 @@ class ArmReader:
     Args:
         content: the file's content, with absolute paths.
         source: where it came from.
+        folders_must_exist: refuse a backbone's folder that is not there.
     """
 
-    def __init__(self, content: Mapping[str, Any], source: Source) -> None:
+    def __init__(self, content: Mapping[str, Any], source: Source, *, folders_must_exist: bool = True) -> None:
+        self._folders_must_exist = folders_must_exist
         self._content = content
         self._source = source
         self._used: set[str] = set()
@@ -164,7 +166,7 @@ class ArmReader:
         if folder is None and isinstance(block.get("name"), str) and is_folder(block["name"]):
             folder = block["name"]
             block["name"] = Path(folder).name
-        if folder is not None and not Path(folder).is_dir():
+        if folder is not None and self._folders_must_exist and not Path(folder).is_dir():
             raise ConfigError(f"{source.at(*path)}: no folder {folder!r}")
         return source.build(BackboneConfig, block, *path), folder
 

@@ -84,8 +84,13 @@ def _override(content: dict[str, Any], override: str) -> tuple[str, ...]:
     return (*parents, last)
 
 
-def parse_sweep(content: Mapping[str, Any], source: Source) -> Sweep:
+def parse_sweep(content: Mapping[str, Any], source: Source, *, folders_must_exist: bool = True) -> Sweep:
     """Check the content of a sweep file (or a `Sweep.definition`) and resolve it.
+
+    Args:
+        content: keys and values.
+        source: where they came from.
+        folders_must_exist: refuse a backbone's folder that is not there.
 
     Raises:
         ConfigError: anything is wrong with it.
@@ -98,7 +103,7 @@ def parse_sweep(content: Mapping[str, Any], source: Source) -> Sweep:
     selection = content.get("selection", "source_dev")
     sweep = Sweep(
         name=name,
-        arms=tuple(ArmReader(definition, source).arms()),
+        arms=tuple(ArmReader(definition, source, folders_must_exist=folders_must_exist).arms()),
         seeds=_seeds(content, source),
         resources=source.build(ResourcesConfig, _with_bytes(content.get("resources"), source), "resources"),
         selection=coerce(_selection_hint(), selection, source.at("selection")),

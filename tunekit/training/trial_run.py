@@ -11,7 +11,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,7 +23,7 @@ from tunekit.training.caches import Worker
 from tunekit.training.checkpoints import BEST, LAST, OUTCOME, TEST, CheckpointMissing
 from tunekit.training.learner import Learner
 from tunekit.training.schedule import planned_updates, updates_per_epoch
-from tunekit.trial import EpochReport, Locations, Outcome, TrialConfig
+from tunekit.trial import EpochReport, FinalScores, Locations, Outcome, TrialConfig, TrialFacts
 
 __all__ = [
     "CheckpointMissing",
@@ -38,20 +38,6 @@ __all__ = [
 State = Literal["COMPLETE", "PRUNED", "FAILED"]
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class FinalScores:
-    """The test scores of a finished trial: made once, then only read."""
-
-    epoch: int
-    """The epoch, best on dev, whose parameters were scored."""
-    scores: Mapping[str, float]
-    """``test/<language>/<metric>`` for the source language and every target language."""
-    majority: Mapping[str, float]
-    """``majority/<language>/<metric>``: the same for train's most frequent label everywhere (or no entity at all)."""
-    num_examples: Mapping[str, int]
-    """Sentences or pairs scored, by language."""
 
 
 class TrialRun:
@@ -87,6 +73,28 @@ class TrialRun:
         checkpoints.prepare(folder)  # not before: a configuration that does not fit together leaves no folder
         if learner is not None:
             self._restore_last(learner)
+
+    @property
+    def facts(self) -> TrialFacts:
+        """What the trial reads, and how large it is."""
+        learner = self._require_learner()
+        found, count = learner.facts(), count_parameters(learner.method)
+        return TrialFacts(
+            fingerprints={"train and dev": found["data_fingerprint"]},
+            num_trainable_parameters=count.trainable,
+            num_backbone_parameters=count.backbone,
+            num_train_examples=found["num_train_examples"],
+            num_train_rows=found["num_train_rows"],
+            num_train_tokens=found["num_train_pieces"],
+            num_train_truncated=found["num_train_truncated"],
+            num_updates_per_epoch=updates_per_epoch(found["num_train_rows"], self.config.training)
+            if found["num_train_rows"]
+            else 0,
+            majority=found["majority"],
+            device=found["device"],
+            num_threads=found["num_threads"],
+            versions={key.removesuffix("_version"): found[key] for key in found if key.endswith("_version")},
+        )
 
     @property
     def history(self) -> tuple[EpochReport, ...]:

@@ -8,13 +8,12 @@ from typing import Any
 import yaml
 
 from tunekit.errors import ConfigError
-from tunekit.journal import SweepRecord, TrialRecord
-from tunekit.journal.points import Point
+from tunekit.journal import Point, SweepRecord, TrialRecord
 from tunekit.reports.files import save
-from tunekit.reports.progress import is_finished
 from tunekit.reports.render.formats import metric_name, names, percent, plural, spread
 from tunekit.reports.results import ArmResult, SweepResult, read
 from tunekit.reports.scores import FinalPoint, Spread
+from tunekit.schema import to_json
 
 KEYS = ("task", "backbone", "method", "options", "training", "seed", "selection")
 
@@ -45,11 +44,12 @@ def to_yaml(result: SweepResult, arm: ArmResult) -> str:
     """
     best = arm.best or arm.leader
     if best is None:
-        raise ConfigError(f"arm {arm.name!r} of sweep {result.definition.name!r} has no COMPLETE point: {_states(arm)}")
+        raise ConfigError(f"arm {arm.name!r} of sweep {result.sweep.name!r} has no COMPLETE point: {_states(arm)}")
     trial = next(trial for trial in best.trials if trial.value is not None)
     content: dict[str, Any] = {key: trial.config[key] for key in KEYS if key in trial.config}
-    if arm.definition.locations:
-        content["locations"] = dict(arm.definition.locations)
+    locations = {key: value for key, value in to_json(arm.arm.locations).items() if value is not None}
+    if locations:
+        content["locations"] = locations
     header = "".join(f"# {line}\n" for line in _header(result, arm, best, trial))
     return header + yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=110)
 
@@ -60,14 +60,14 @@ def _header(result: SweepResult, arm: ArmResult, best: FinalPoint | Point, trial
     rule = "target-language dev" if result.is_target_dev else f"dev in {arm.source}"
     dev = spread(Spread.of(t.value for t in best.trials))
     lines = [
-        f"Best configuration of arm {arm.name} in sweep {result.definition.name}: point {best.number}"
+        f"Best configuration of arm {arm.name} in sweep {result.sweep.name}: point {best.number}"
         f" ({'finalised' if is_final else 'the best of the search, not finalised'}).",
         f"Chosen by {rule}, {metric_name(arm.metric)}: {dev} over {plural(len(seeds), 'seed')} ({names(seeds)});"
         " test took no part in it.",
         f"This file is trial {trial.trial_id}: seed {trial.seed}, {percent(trial.value)} on dev.",
         f"Run it again: tunekit trial {file_name(arm.name)}",
     ]
-    if not is_final and not is_finished(result):
+    if not is_final and not result.is_finished:
         lines.insert(1, "The sweep is unfinished: a better point may still be found.")
     return lines
 

@@ -10,7 +10,6 @@ import yaml
 from tunekit.journal import SweepRecord
 from tunekit.reports.caveats import caveats
 from tunekit.reports.files import save
-from tunekit.reports.progress import is_finished
 from tunekit.reports.render import sections
 from tunekit.reports.render.formats import metric_name, names, parameters, plural
 from tunekit.reports.results import Comparison, SweepResult, read
@@ -24,7 +23,7 @@ def write(record: SweepRecord, out: Path) -> list[Path]:
 def render(result: SweepResult) -> str:
     """The whole report as Markdown that also reads well as plain text."""
     parts = [
-        f"# Sweep {result.definition.name}",
+        f"# Sweep {result.sweep.name}",
         _opening(result),
         *_caveats(result),
         "## How the reported points were chosen",
@@ -41,7 +40,7 @@ def render(result: SweepResult) -> str:
 def _opening(result: SweepResult) -> str:
     record = result.record
     trials = record.trials.values()
-    state = "Finished" if is_finished(result) else "**Unfinished**"
+    state = "Finished" if result.is_finished else "**Unfinished**"
     scored = sum(trial.test_scores is not None for trial in trials)
     return (
         f"{state}; {plural(len(result.arms), 'arm')}, {plural(len(trials), 'trial')}, {scored} of them scored on test."
@@ -57,7 +56,7 @@ def _caveats(result: SweepResult) -> list[str]:
 
 def selection(result: SweepResult) -> str:
     """The selection rule in words."""
-    definition, finalise = result.definition, result.definition.finalise
+    sweep, finalise = result.sweep, result.sweep.finalise
     sources = names(dict.fromkeys(arm.source for arm in result.arms))
     if result.is_target_dev:
         objective = "**the mean dev score over the TARGET languages** (`selection: target_dev`)"
@@ -65,10 +64,10 @@ def selection(result: SweepResult) -> str:
     else:
         objective = f"the dev score in the source language ({sources})"
         dev = f"Dev in {sources} is the only dev that was read; the target languages were seen on test alone."
-    searched = f"A point's score in the search is its mean over {_seeds(definition.seeds)}."
-    if len(definition.seeds) == 1:
-        searched = f"In the search each point ran on seed {definition.seeds[0]} alone."
-    if any("seed" in {dimension.name for dimension in arm.space} for arm in result.arms):
+    searched = f"A point's score in the search is its mean over {_seeds(sweep.seeds)}."
+    if len(sweep.seeds) == 1:
+        searched = f"In the search each point ran on seed {sweep.seeds[0]} alone."
+    if any(arm.arm.searches_seed for arm in result.arms):
         searched = "In the search each point ran on the seed that it drew."
     last = (
         f"The best {plural(finalise.top, 'point')} of each arm were then trained on {_seeds(finalise.seeds)};"
@@ -103,7 +102,7 @@ def _comparison(result: SweepResult, comparison: Comparison) -> Iterator[str]:
         yield "The points in this table:"
         yield sections.best_points(comparison)
     if any(arm.best is None for arm in comparison.arms):
-        why = "dev, not test; no point finalised" if is_finished(result) else "dev, not test; sweep unfinished"
+        why = "dev, not test; no point finalised" if result.is_finished else "dev, not test; sweep unfinished"
         yield f"Best point of each arm's search ({why}):"
         yield sections.dev_scores(comparison)
     yield "### Budget and size"
@@ -118,7 +117,7 @@ def _comparison(result: SweepResult, comparison: Comparison) -> Iterator[str]:
 
 
 def _searched_with(result: SweepResult) -> str:
-    search, scheduler = result.definition.search, result.definition.scheduler
+    search, scheduler = result.sweep.search, result.sweep.scheduler
     rule = "no early stopping"
     if scheduler.name == "median":
         rule = f"early stopping by `median` (from epoch {scheduler.grace_period}, {scheduler.min_trials} trials)"
@@ -131,9 +130,9 @@ def _searched_with(result: SweepResult) -> str:
 def _arms(result: SweepResult) -> Iterator[str]:
     for arm in result.arms:
         yield f"### {arm.name}"
-        if arm.fixed:
-            yield f"Fixed: {parameters(arm.fixed)}."
-        yield sections.space(arm) if arm.space else "Nothing was searched."
+        if arm.arm.fixed:
+            yield f"Fixed: {parameters(arm.arm.fixed)}."
+        yield sections.space(arm) if arm.arm.space else "Nothing was searched."
         if arm.leader is not None:
             yield f"The {sections.NUM_TOP} best points by dev (←: reported):" if arm.best else "The best points by dev:"
             yield sections.top(arm)
@@ -155,18 +154,17 @@ def _incomplete(result: SweepResult) -> Iterator[str]:
 
 
 def _reproduction(result: SweepResult) -> Iterator[str]:
-    record, definition = result.record, result.definition
+    record, sweep = result.record, result.sweep
     interruptions = sum(trial.num_interruptions for trial in record.trials.values())
     resumed = plural(max(0, record.num_launches - 1), "time")
-    file = f"{definition.name}.yaml"
+    file = f"{sweep.name}.yaml"
     versions = ", ".join(f"{name} {version}" for name, version in record.versions.items()) or "not recorded"
     yield "\n".join(
         [
             f"- The sweep: save the block below as `{file}`, then `tunekit sweep {file}`.",
             "- The best trial of an arm: `tunekit trial best_config.<arm>.yaml`.",
-            f"- This report: `tunekit report {definition.name}`.",
-            f"- Seeds: search {names(definition.seeds)}; final {names(definition.finalise.seeds)};"
-            f" searcher {definition.search.seed}.",
+            f"- This report: `tunekit report {sweep.name}`.",
+            f"- Seeds: search {names(sweep.seeds)}; final {names(sweep.finalise.seeds)}; searcher {sweep.search.seed}.",
             f"- Versions (of the last launch): {versions}.",
             f"- Resumed {resumed}; {plural(interruptions, 'trial interruption')}"
             " (an interrupted trial goes on after its last whole epoch).",
@@ -176,5 +174,5 @@ def _reproduction(result: SweepResult) -> Iterator[str]:
 
 
 def _definition_yaml(result: SweepResult) -> str:
-    content = dict(result.definition.content)
+    content = dict(result.sweep.definition)
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=110, default_flow_style=None)

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Iterator
 
 from tunekit.journal import TrialRecord
-from tunekit.journal.points import top_points
 from tunekit.reports.render.best_config import file_name
 from tunekit.reports.render.formats import (
     NOTHING,
@@ -26,6 +25,7 @@ from tunekit.reports.render.formats import (
 from tunekit.reports.results import ArmResult, Comparison, SweepResult
 from tunekit.reports.scores import Spread
 
+SPLITS = ("train", "dev", "test")
 NUM_TOP = 5
 """Points an arm that the report lists."""
 
@@ -94,10 +94,7 @@ def dev_scores(comparison: Comparison) -> str:
 
 
 def _dev_majority(arm: ArmResult) -> float | None:
-    trial = arm.measured_trial
-    facts = trial.outcome.facts if trial and trial.outcome else {}
-    floor: float | None = facts.get("majority", {}).get(f"dev/{arm.source}/{arm.metric}")
-    return floor
+    return arm.facts.majority.get(f"dev/{arm.source}/{arm.metric}") if arm.facts else None
 
 
 def budget(comparison: Comparison) -> str:
@@ -113,7 +110,7 @@ def budget(comparison: Comparison) -> str:
         rows.append(
             [
                 arm.name,
-                f"{len({t.number for t in arm.searched})} of {arm.num_points_asked}",
+                f"{arm.progress.num_points} of {arm.progress.num_points_asked}",
                 count(len(arm.searched)),
                 *map(count, states),
                 duration(arm.duration_s("search")),
@@ -128,10 +125,10 @@ def budget(comparison: Comparison) -> str:
 
 def trainable(arm: ArmResult) -> tuple[str, str]:
     """Trained parameters of the reported point, and their share of the backbone's."""
-    trial = arm.measured_trial
-    if trial is None or trial.outcome is None:
+    facts = arm.facts
+    if facts is None or not facts.num_backbone_parameters:
         return NOTHING, NOTHING
-    number, whole = trial.outcome.num_trainable_parameters, trial.outcome.num_backbone_parameters
+    number, whole = facts.num_trainable_parameters, facts.num_backbone_parameters
     return count(number), f"{100 * number / whole:.4g} %"
 
 
@@ -154,15 +151,14 @@ def data(comparison: Comparison) -> str:
     header = ["arm", "method", "backbone", "train examples", "rows", "cut", "shots", "samples", "data"]
     rows = []
     for arm in comparison.arms:
-        trial = arm.measured_trial
-        facts = trial.outcome.facts if trial and trial.outcome else {}
-        task = arm.task
-        limits = [f"{split} ≤ {n:,}" for split in ("train", "dev", "test") if (n := task.get(f"max_{split}_examples"))]
-        seeded = [f"sample_seed {task.get('sample_seed', 0)}"] if limits or task.get("shots") else []
-        numbers = [count(facts.get(f"num_train_{key}")) for key in ("examples", "rows", "truncated")]
-        read = [count(task.get("shots")), ", ".join(limits + seeded) or "whole splits"]
-        prints = sorted({str(facts["data_fingerprint"]) for facts in arm.facts if "data_fingerprint" in facts})
-        what = [arm.name, code(arm.definition.method), code(arm.definition.backbone)]
+        facts, task = arm.facts, arm.task
+        limits = [f"{split} ≤ {n:,}" for split in SPLITS if (n := getattr(task, f"max_{split}_examples"))]
+        seeded = [f"sample_seed {task.sample_seed}"] if limits or task.shots else []
+        sizes = (facts.num_train_examples, facts.num_train_rows, facts.num_train_truncated) if facts else (None,) * 3
+        numbers = [count(size) for size in sizes]
+        read = [count(task.shots), ", ".join(limits + seeded) or "whole splits"]
+        prints = sorted({found for facts in arm.all_facts if (found := facts.data_fingerprint)})
+        what = [arm.name, code(arm.arm.method), code(arm.arm.backbone.name)]
         rows.append([*what, *numbers, *read, names(map(code, prints)) or NOTHING])
     return markdown_table(header, rows, texts=["method", "backbone", "samples", "data"])
 
@@ -171,7 +167,7 @@ def space(arm: ArmResult) -> str:
     """What was searched and what the reported point has."""
     chosen = arm.best or arm.leader
     rows = []
-    for dimension in arm.space:
+    for dimension in arm.arm.space:
         value = NOTHING
         if chosen is not None and dimension.name in chosen.params:
             value = parameter(chosen.params[dimension.name])
@@ -183,7 +179,7 @@ def top(arm: ArmResult) -> str:
     """The best points of the search by dev, and what finalising made of them."""
     finals = {final.number: final for final in arm.tested}
     rows = []
-    for point in top_points(arm.trials, NUM_TOP):
+    for point in arm.record.top(NUM_TOP):
         values = Spread.of(trial.value for trial in point.trials)
         final = finals.get(point.number)
         final_dev = f"{spread(final.dev)} (n = {final.dev.n})" if final else NOTHING
@@ -200,7 +196,7 @@ def stopped(result: SweepResult) -> Iterator[str]:
         if pruned:
             epochs = Counter(len(trial.reports) for trial in pruned)
             after = ", ".join(f"{number} after epoch {epoch}" for epoch, number in sorted(epochs.items()))
-            by = code(result.definition.scheduler.name)
+            by = code(result.sweep.scheduler.name)
             yield f"{arm.name}: {plural(len(pruned), 'trial')} PRUNED by {by} ({after})."
 
 

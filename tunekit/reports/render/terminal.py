@@ -14,7 +14,6 @@ from rich.text import Text
 
 from tunekit.journal import SweepRecord
 from tunekit.reports.caveats import caveats
-from tunekit.reports.progress import is_finished, progress
 from tunekit.reports.render.formats import NOTHING, duration, metric_name, parameters, percent, plural, spread
 from tunekit.reports.render.sections import majority_rows, trainable
 from tunekit.reports.results import ArmResult, Comparison, SweepResult, read
@@ -49,7 +48,7 @@ def _scores(result: SweepResult, comparison: Comparison) -> list[RenderableType]
     loud = ", selected on TARGET dev" if result.is_target_dev else ""
     metric = metric_name(comparison.metric)
     if all(arm.best is None for arm in comparison.arms):
-        state = "no point finalised" if is_finished(result) else "sweep unfinished"
+        state = "no point finalised" if result.is_finished else "sweep unfinished"
         title, table = f"dev {metric} (dev, not test; {state})", _dev_table(comparison)
     else:
         fits = len(comparison.arms) <= MAX_COLUMNS
@@ -152,7 +151,7 @@ def _one_sweep(name: str, record: SweepRecord, *, next_step: str) -> RenderableT
     result = read(record)
     table = _table("arm", "points", "done", "running", "pruned", "failed", "final", "best dev", "time")
     for arm in result.arms:
-        state = progress(result, arm)
+        state = arm.progress
         counts = [str(arm.num_searched(s)) for s in ("COMPLETE", "RUNNING", "PRUNED", "FAILED")]
         final = f"{state.num_final}/{state.num_final_asked}" if state.num_final_asked else NOTHING
         spent = duration(arm.duration_s("search") + arm.duration_s("finalise"))
@@ -166,7 +165,7 @@ def _one_sweep(name: str, record: SweepRecord, *, next_step: str) -> RenderableT
 def _next(name: str, result: SweepResult, is_running: bool, options: str) -> str:
     if is_running:
         return "running now"
-    command = "report" if is_finished(result) else "resume"
+    command = "report" if result.is_finished else "resume"
     return " ".join(["tunekit", command, name, *([options] if options else [])])
 
 

@@ -39,13 +39,13 @@ def frame(result: SweepResult) -> pandas.DataFrame:
 
 def _arm_rows(result: SweepResult, arm: ArmResult) -> Iterator[dict[str, Any]]:
     common = {
-        "sweep": result.definition.name,
-        "selection": result.definition.selection,
+        "sweep": result.sweep.name,
+        "selection": result.sweep.selection,
         "arm": arm.name,
-        "method": arm.definition.method,
-        "backbone": arm.definition.backbone,
-        "task": arm.task.get("name"),
-        "shots": arm.task.get("shots"),
+        "method": arm.arm.method,
+        "backbone": arm.arm.backbone.name,
+        "task": arm.task.name,
+        "shots": arm.task.shots,
     }
     for final in arm.tested:
         point = {**common, "point": final.number, "is_best_point": final is arm.best}
@@ -60,7 +60,7 @@ def _arm_rows(result: SweepResult, arm: ArmResult) -> Iterator[dict[str, Any]]:
 def _trial_rows(arm: ArmResult, trial: TrialRecord) -> Iterator[dict[str, Any]]:
     assert trial.outcome is not None
     scores = {**trial.outcome.metrics, **(trial.test_scores or {})}
-    dev_majority = trial.outcome.facts.get("majority", {})
+    dev_majority = trial.facts.majority if trial.facts else {}
     for key, value in scores.items():
         split, _, rest = key.partition("/")
         language, _, metric = rest.rpartition("/")

@@ -1,0 +1,146 @@
+"""A whole sweep as its journal tells it, advanced event by event."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from tunekit.journal.events import Event
+from tunekit.journal.points import ArmRecord
+from tunekit.journal.trial_record import TrialRecord
+from tunekit.schema import build
+from tunekit.sweep import Sweep, from_resolved
+from tunekit.trial import EpochReport, Outcome, TrialFacts
+
+
+@dataclass
+class SweepRecord:
+    """A whole sweep as its journal tells it."""
+
+    definition: dict[str, Any] = field(default_factory=dict)
+    """The sweep file's content, paths absolute."""
+    resolved: dict[str, Any] = field(default_factory=dict)
+    """The Sweep as JSON, all defaults filled in."""
+    schema: int = 0
+    """Of the journal's lines; 0 before the first one."""
+    execution: dict[str, Any] = field(default_factory=dict)
+    """Where it was last run, and how wide."""
+    versions: dict[str, str] = field(default_factory=dict)
+    launched_at: str = ""
+    last_event_at: str = ""
+    num_launches: int = 0
+    trials: dict[str, TrialRecord] = field(default_factory=dict)
+    """By trial_id, in the order of creation."""
+    arms: dict[str, ArmRecord] = field(default_factory=dict)
+    """By name; one that has no trial yet may be missing, see :meth:`arm`."""
+    replicates: dict[str, dict[int, TrialRecord]] = field(default_factory=dict)
+    """Trials by point_id and seed, those of other arms with the same configuration included."""
+
+    @cached_property
+    def sweep(self) -> Sweep:
+        """The sweep that was launched, as it was last amended.
+
+        Raises:
+            ConfigError: the journal's first line does not hold a sweep.
+        """
+        return from_resolved(self.resolved, self.definition, "journal: sweep")
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The seeds of the search."""
+        return tuple(self.resolved.get("seeds", (10,)))
+
+    def arm(self, name: str) -> ArmRecord:
+        """The trials of one arm, and what they add up to."""
+        return self.arms.setdefault(name, ArmRecord(name))
+
+    def apply(self, event: Event) -> None:
+        """Advance the record by one event; mutates it.
+
+        Raises:
+            KeyError, TypeError, ValueError: the event does not fit.
+        """
+        self.last_event_at = event["time"]
+        if event["event"] in _OF_SWEEPS:
+            self._advance(event)
+        elif event["event"] == "created":
+            self._create(event)
+        else:
+            trial = self.trials[event["trial_id"]]
+            _OF_TRIALS[event["event"]](self, trial, event)
+
+    def _advance(self, event: Event) -> None:
+        if "definition" in event:
+            self.definition = dict(event["definition"])
+            self.resolved = dict(event["sweep"])
+            self.__dict__.pop("sweep", None)
+        if event["event"] == "launched":
+            if self.schema:
+                raise ValueError("the sweep was launched before")
+            self.launched_at, self.schema = event["time"], int(event["schema"])
+        if event["event"] != "amended":
+            self.versions = dict(event["versions"])
+            self.execution = dict(event.get("execution") or {})
+            self.num_launches += 1
+
+    def _create(self, event: Event) -> None:
+        trial = TrialRecord(**{key: event[key] for key in _CREATED}, created_at=event["time"])
+        if trial.trial_id in self.trials:
+            raise ValueError(f"trial {trial.trial_id} was created before")
+        arm = self.arm(trial.arm)
+        if trial.number > len(arm.points):
+            raise ValueError(f"point {trial.number} of {trial.arm} comes before point {len(arm.points)}")
+        self.trials[trial.trial_id] = trial
+        self.replicates.setdefault(trial.point_id, {})[trial.seed] = trial
+        arm.add(trial, event["sampler"], self.seeds)
+
+    def _start(self, trial: TrialRecord, event: Event) -> None:
+        trial.num_attempts += 1
+        if event["facts"] is not None:
+            trial.facts = build(TrialFacts, event["facts"], "journal")
+
+    def _report(self, trial: TrialRecord, event: Event) -> None:
+        report = EpochReport(**event["report"])
+        self.arm(trial.arm).report(trial, report)
+        if event["decision"] is not None:
+            trial.decisions[report.epoch] = event["decision"]
+
+    def _decide(self, trial: TrialRecord, event: Event) -> None:
+        """Only journals of schema 1 hold decisions apart from reports."""
+        trial.decisions[event["epoch"]] = event["decision"]
+
+    def _interrupt(self, trial: TrialRecord, event: Event) -> None:
+        trial.num_interruptions += 1
+
+    def _finish(self, trial: TrialRecord, event: Event) -> None:
+        trial.outcome = Outcome(**event["outcome"])
+        if event.get("facts") is not None:  # in journals of schema 1, what others say when they start
+            trial.facts = build(TrialFacts, event["facts"], "journal")
+        self.arm(trial.arm).change(trial, trial.outcome.state, self.seeds)
+
+    def _reopen(self, trial: TrialRecord, event: Event) -> None:
+        trial.earlier_failures.append(event["reason"])
+        trial.outcome = None
+        self.arm(trial.arm).change(trial, "RUNNING", self.seeds)
+
+    def _test(self, trial: TrialRecord, event: Event) -> None:
+        if trial.test_scores is None:
+            self.arm(trial.arm).num_tested += 1
+        trial.test_scores = dict(event["scores"])
+        trial.baselines = dict(event["baselines"])
+        trial.num_test_examples = dict(event["num_examples"])
+
+
+_OF_SWEEPS = ("launched", "amended", "resumed")
+_CREATED = ("trial_id", "arm", "number", "point_id", "seed", "params", "config", "phase")
+_OF_TRIALS: Mapping[str, Callable[[SweepRecord, TrialRecord, Event], None]] = {
+    "started": SweepRecord._start,
+    "reported": SweepRecord._report,
+    "decided": SweepRecord._decide,
+    "interrupted": SweepRecord._interrupt,
+    "finished": SweepRecord._finish,
+    "reopened": SweepRecord._reopen,
+    "tested": SweepRecord._test,
+}

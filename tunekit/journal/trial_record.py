@@ -1,0 +1,69 @@
+"""One trial as the journal tells it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tunekit.trial import EpochReport, Outcome, TrialFacts
+
+
+@dataclass(slots=True)
+class TrialRecord:
+    """One trial as the journal tells it. Mutated only by :class:`tunekit.journal.record.SweepRecord`."""
+
+    trial_id: str
+    arm: str
+    number: int
+    """Which point of its arm this is, in the order in which the searcher drew them; replicates share it."""
+    point_id: str
+    seed: int
+    params: dict[str, Any]
+    """What the search chose (the seed too, where it is searched)."""
+    config: Mapping[str, Any]
+    """The whole resolved TrialConfig as JSON."""
+    phase: str
+    """``search``, or ``finalise`` for a replicate that only the final evaluation asked for."""
+    created_at: str
+    state: str = "RUNNING"
+    reports: dict[int, EpochReport] = field(default_factory=dict)
+    decisions: dict[int, Mapping[str, Any]] = field(default_factory=dict)
+    num_attempts: int = 0
+    num_interruptions: int = 0
+    facts: TrialFacts | None = None
+    """What it said when it last started."""
+    outcome: Outcome | None = None
+    earlier_failures: list[str] = field(default_factory=list)
+    """Why it had FAILED before it was taken up again."""
+    test_scores: dict[str, float] | None = None
+    """``test/<language>/<metric>``, once the point is finalised."""
+    baselines: dict[str, float] = field(default_factory=dict)
+    """``majority/<language>/<metric>``: always predicting train's most frequent label."""
+    num_test_examples: dict[str, int] = field(default_factory=dict)
+    """Test sentences or pairs by language."""
+
+    @property
+    def value(self) -> float | None:
+        """The best dev objective of a COMPLETE trial, else None."""
+        return self.outcome.value if self.outcome is not None and self.state == "COMPLETE" else None
+
+    @property
+    def duration_s(self) -> float:
+        """Seconds of training and dev evaluation reported so far, summed over epochs."""
+        return sum(report.duration_s for report in self.reports.values())
+
+    @property
+    def best_so_far(self) -> float | None:
+        """The best dev objective reported yet, whatever the state."""
+        return max((report.value for report in self.reports.values()), default=None)
+
+    @property
+    def num_epochs(self) -> int:
+        """The epochs that it trains if it is not stopped."""
+        return int(self.config["training"]["epochs"])
+
+    @property
+    def reason(self) -> str | None:
+        """Why it FAILED or was PRUNED."""
+        return self.outcome.reason if self.outcome is not None else None

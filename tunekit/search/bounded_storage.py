@@ -1,0 +1,81 @@
+"""An in-memory Optuna storage that shows a sampler a bounded history, so that a draw costs the same for ever.
+
+Once more trials have finished than the bound allows, a sampler sees the best ones, the latest ones, the first few, and
+all that run. Which these are depends on the trials alone and not on the order in which they finished, so a study that
+is rebuilt draws what the undisturbed one would have drawn.
+
+TPE takes its good side from the best trials (at most 25) and only the density of its bad side from the rest, CMA-ES
+needs its last generation, NSGA-II its parents and its last generation: all of it is in view.
+"""
+
+from __future__ import annotations
+
+import bisect
+import copy
+from collections.abc import Container, Sequence
+from typing import Any
+
+from optuna.storages import InMemoryStorage
+from optuna.trial import FrozenTrial, TrialState
+
+NUM_FIRST = 10
+"""Trials from the beginning that stay in view: quasi-random sequences read their space from the first one."""
+
+
+class BoundedStorage(InMemoryStorage):
+    """One study whose samplers see a bounded part of its trials.
+
+    Args:
+        num_best: finished trials in view because of their value, higher being better.
+        num_latest: finished trials in view because of their number.
+    """
+
+    def __init__(self, *, num_best: int, num_latest: int) -> None:
+        super().__init__()
+        self._num_best, self._num_latest = num_best, num_latest
+        self._unfinished: set[int] = set()
+        self._finished: list[int] = []
+        self._ranking: list[tuple[float, int]] = []
+        self.changed_attributes: dict[str, Any] = {}
+        """Study attributes that samplers have set since this was last emptied."""
+
+    def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
+        """See InMemoryStorage."""
+        trial_id = super().create_new_trial(study_id, template_trial)
+        self._unfinished.add(self.get_trial(trial_id).number)
+        return trial_id
+
+    def set_trial_state_values(self, trial_id: int, state: TrialState, values: Sequence[float] | None = None) -> bool:
+        """See InMemoryStorage."""
+        is_set = super().set_trial_state_values(trial_id, state, values)
+        if state.is_finished():
+            trial = self.get_trial(trial_id)
+            self._unfinished.discard(trial.number)
+            bisect.insort(self._finished, trial.number)
+            if state == TrialState.COMPLETE and trial.value is not None:
+                bisect.insort(self._ranking, (-trial.value, trial.number))
+        return is_set
+
+    def set_study_system_attr(self, study_id: int, key: str, value: Any) -> None:
+        """See InMemoryStorage."""
+        if self.get_study_system_attrs(study_id).get(key) != value:
+            self.changed_attributes[key] = value
+        super().set_study_system_attr(study_id, key, value)
+
+    def get_all_trials(
+        self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
+    ) -> list[FrozenTrial]:
+        """The trials in view; all of them as long as the bound is not reached."""
+        if len(self._finished) <= self._num_best + self._num_latest or states == (TrialState.WAITING,):
+            return super().get_all_trials(study_id, deepcopy, states)
+        numbers = set(self._unfinished)
+        numbers.update(self._finished[:NUM_FIRST], self._finished[-self._num_latest :])
+        numbers.update(number for _, number in self._ranking[: self._num_best])
+        trials = [self.trial_of(study_id, number) for number in sorted(numbers)]
+        if states is not None:
+            trials = [trial for trial in trials if trial.state in states]
+        return copy.deepcopy(trials) if deepcopy else trials
+
+    def trial_of(self, study_id: int, number: int) -> FrozenTrial:
+        """The trial of a number, not copied."""
+        return self.get_trial(self.get_trial_id_from_study_id_trial_number(study_id, number))

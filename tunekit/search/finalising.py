@@ -1,0 +1,84 @@
+"""The last act: which trials finalising still needs, once the search is over."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Container
+
+from tunekit.journal import FinalTrial, SweepProgress
+from tunekit.sweep import Arm
+
+LoadCost = Callable[[Arm], int]
+"""What a worker would have to load for a trial of an arm: 0 is nothing."""
+
+
+class Finalising:
+    """Each of the best points on each final seed, as the search left them.
+
+    Args:
+        progress: of the sweep; followed, not copied.
+    """
+
+    def __init__(self, progress: SweepProgress) -> None:
+        self._progress = progress
+        self._asked: deque[tuple[Arm, FinalTrial]] | None = None
+        self._given_up: set[str] = set()
+
+    def forget(self) -> None:
+        """The search goes on: what it will leave is not known any more."""
+        self._asked = None
+
+    def give_up(self, trial_id: str) -> None:
+        """A trial cannot be tested now; not asked for again by this object."""
+        self._given_up.add(trial_id)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing is left that could be brought to an end."""
+        return not any(self._is_open(final) for _, final in self._work())
+
+    def num_free(self, held: Container[str]) -> int:
+        """Trials that could run now, besides those held."""
+        return sum(self._is_free(final, held) for _, final in self._work())
+
+    def next(self, cost: LoadCost, held: Container[str]) -> tuple[Arm, FinalTrial] | None:
+        """The first trial for which nothing must be loaded, else the first of those that cost least; None: all wait.
+
+        Args:
+            cost: what the worker that asks would have to load.
+            held: trial_ids that are with workers now.
+        """
+        work = self._work()
+        while work and not self._is_open(work[0][1]):
+            work.popleft()
+        best: tuple[Arm, FinalTrial] | None = None
+        for arm, final in work:
+            if not self._is_free(final, held):
+                continue
+            if cost(arm) == 0:
+                return arm, self._now(final)
+            if best is None or cost(arm) < cost(best[0]):
+                best = arm, self._now(final)
+        return best
+
+    def _work(self) -> deque[tuple[Arm, FinalTrial]]:
+        """What the search left to finalise; finalising itself does not change it."""
+        if self._asked is None:
+            arms = self._progress.sweep.arms
+            asked = ((arm, final) for arm in arms for final in self._progress.finals(arm))
+            self._asked = deque((arm, final) for arm, final in asked if not final.is_over)
+        return self._asked
+
+    def _now(self, final: FinalTrial) -> FinalTrial:
+        """The same with its trial as it is now."""
+        trial = self._progress.record.replicates[final.point.point_id].get(final.seed)
+        return FinalTrial(point=final.point, seed=final.seed, trial=trial)
+
+    def _is_open(self, final: FinalTrial) -> bool:
+        """Whether it can still be brought to an end."""
+        now = self._now(final)
+        return not now.is_over and (now.trial is None or now.trial.trial_id not in self._given_up)
+
+    def _is_free(self, final: FinalTrial, held: Container[str]) -> bool:
+        trial = self._now(final).trial
+        return self._is_open(final) and (trial is None or trial.trial_id not in held)
