@@ -524,7 +524,11 @@ def test_paths_are_relative_to_the_folder_where_the_command_runs(
     (tmp_path / "models" / "mini").mkdir(parents=True)
     arms = {
         "a": {"method": "finetune"},
-        "b": {"method": "finetune", "task": {"data_dir": "$PLACE/x"}, "backbone": {"name": "models/mini/"}},
+        "b": {
+            "method": "finetune",
+            "task": {"data_dir": "$PLACE/x", "data_name": "x"},
+            "backbone": {"name": "models/mini/"},
+        },
         "c": {"method": "finetune", "backbone": {"name": "XLM-R", "path": "models/mini"}},
         "d": {
             "method": "finetune",
@@ -616,3 +620,52 @@ def test_an_arm_is_found_by_name(read: Callable[..., Sweep]) -> None:
     assert sweep.arm("deep") is sweep.arms[0]
     with pytest.raises(ConfigError, match=r"no arm 'depe'; did you mean 'deep'\?"):
         sweep.arm("depe")
+
+
+# -- two places under one name ---------------------------------------------------------------------------------------
+
+
+def _two_arms(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    arm = {"method": "finetune", "space": {"learning_rate": [1e-4, 1e-3]}}
+    return {"task": "udpos", "backbone": "toy-bert", "arms": {"one": {**arm, **one}, "other": {**arm, **other}}}
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "message"),
+    [
+        (
+            {"backbone": "a/model"},
+            {"backbone": "b/model"},
+            r"backbone_path: .*a/model' and .*b/model'.*backbone: \{name:",
+        ),
+        ({"task": {"data_dir": "a"}}, {"task": {"data_dir": "b"}}, r"data_dir: .* task: \{data_name: ANOTHER"),
+        ({"task": {"data_dir": "a"}}, {}, r"data_dir: .* and None"),
+        ({"task": {"parallel_dir": "a"}}, {"task": {"parallel_dir": "b"}}, "parallel_dir"),
+    ],
+)
+def test_two_arms_that_read_different_places_under_one_name_are_refused_with_the_cure(
+    one: dict[str, Any], other: dict[str, Any], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder in ("a/model", "b/model"):
+        (tmp_path / folder).mkdir(parents=True)
+    with pytest.raises(ConfigError, match=f"arms 'one' and 'other' read different places under one name.*{message}"):
+        parse_sweep(_two_arms(one, other), Source("two.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"backbone": {"name": "a", "path": "a/model"}}, {"backbone": {"name": "b", "path": "b/model"}}),
+        ({"backbone": "a/model"}, {"backbone": "b/model", "method": "bitfit"}),
+        ({"task": {"data_dir": "a"}}, {"task": {"data_dir": "b", "data_name": "second"}}),
+        ({"backbone": "a/model"}, {"backbone": "a/model"}),
+    ],
+)
+def test_two_arms_of_one_place_or_of_two_names_may_stand_together(
+    one: dict[str, Any], other: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder in ("a/model", "b/model"):
+        (tmp_path / folder).mkdir(parents=True)
+    assert len(parse_sweep(_two_arms(one, other), Source("two.yaml")).arms) == 2

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from tunekit.errors import require
 from tunekit.schema import canonical_json, to_json
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Version of the identity of a trial; part of every ``trial_id``."""
 
 
@@ -24,6 +24,8 @@ class TaskConfig:
 
     name: str
     """XTREME's key (xnli, pawsx, panx, udpos), a toy task, or a name of your own together with `kind`."""
+    data_name: str | None = None
+    """A name for the data, where two arms read one task from different places; part of the trial's name."""
     kind: Literal["token", "pair"] | None = None
     """Only for a task of your own files: one label a word (token) or one label a pair of texts (pair)."""
     source_language: str = "en"

@@ -17,6 +17,7 @@ from tunekit.schema import coerce
 from tunekit.sweep.arms import ARM_KEYS, NAME, ArmReader, is_folder
 from tunekit.sweep.arms import PATH_KEYS as _PATH_KEYS
 from tunekit.sweep.parameters import resolve
+from tunekit.sweep.places import require_distinct_names
 from tunekit.sweep.source import Source, known_keys, read_yaml, yaml_problem
 from tunekit.sweep.types import (
     SEED_RANGE,
@@ -115,6 +116,7 @@ def parse_sweep(content: Mapping[str, Any], source: Source, *, folders_must_exis
         source=source,
     )
     _check(sweep, content, source)
+    require_distinct_names(sweep.arms, source)
     return sweep
 
 
