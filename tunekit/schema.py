@@ -13,10 +13,16 @@ from typing import Any, Literal, TypeVar
 
 from tunekit.errors import ConfigError, nearest
 
+Values = Mapping[str, Any]
+"""Keys and values as YAML or JSON holds them."""
+
+JsonObject = dict[str, Any]
+"""The same, made here and open to change."""
+
 T = TypeVar("T")
 
 
-def to_json(value: Any) -> Any:
+def to_json(value: object) -> Any:
     """Dataclasses, mappings and tuples as plain JSON values."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: to_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
@@ -27,12 +33,12 @@ def to_json(value: Any) -> Any:
     return value
 
 
-def canonical_json(value: Any) -> str:
+def canonical_json(value: object) -> str:
     """One spelling for one value: sorted keys, no spaces, UTF-8, no NaN."""
     return json.dumps(to_json(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
-def build(cls: type[T], values: Mapping[str, Any], where: str) -> T:
+def build(cls: type[T], values: object, where: str) -> T:
     """Make the dataclass `cls` from parsed YAML or JSON, strictly.
 
     Args:
@@ -66,7 +72,7 @@ def type_hints(cls: type) -> Mapping[str, object]:
     return typing.get_type_hints(cls)
 
 
-def coerce(hint: Any, value: Any, where: str) -> Any:
+def coerce(hint: object, value: object, where: str) -> Any:
     """`value` as the type `hint`, or a ConfigError that explains YAML's traps (``1e-4`` is text, ``no`` is False)."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
@@ -97,7 +103,7 @@ def coerce(hint: Any, value: Any, where: str) -> Any:
 _SCALARS = {float: "a number", int: "a whole number", bool: "true or false", str: "text"}
 
 
-def _scalar(kind: type, value: Any, where: str) -> Any:
+def _scalar(kind: type, value: object, where: str) -> object:
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if kind is float and isinstance(value, float) and not math.isfinite(value):

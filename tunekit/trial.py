@@ -9,10 +9,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from tunekit.errors import require
-from tunekit.schema import canonical_json, to_json
+from tunekit.schema import Values, canonical_json, to_json
 
 SCHEMA_VERSION = 2
 """Version of the identity of a trial; part of every ``trial_id``."""
@@ -128,7 +128,7 @@ class Locations:
 
     data_dir: str | None = None
     """Folder in XTREME's layout: ``<task>/<split>-<language>.tsv``. None loads from the Hugging Face hub."""
-    files: Mapping[str, Any] | str | None = None
+    files: Values | str | None = None
     """A task of your own: a pattern with ``{split}`` and ``{language}``, or ``{split: {language: path}}``."""
     fewshot_dir: str | None = None
     """Fixed few-shot draws: ``<language>/<split>-<shots>.jsonl``."""
@@ -149,7 +149,7 @@ class TrialConfig:
     task: TaskConfig
     backbone: BackboneConfig
     method: str
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Values = field(default_factory=dict)
     """The fields of the method's own ``Config``, all of them."""
     training: TrainingConfig
     seed: int
@@ -240,11 +240,11 @@ class Outcome:
     num_trainable_parameters: int = 0
     num_backbone_parameters: int = 0
     peak_memory_bytes: int = 0
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    facts: Values = field(default_factory=dict)
     """Data fingerprint, rows and words a split, truncated pairs, majority scores, versions, device."""
     reason: str | None = None
     """Why it FAILED or was PRUNED."""
 
 
-def _digest(value: Any) -> str:
+def _digest(value: object) -> str:
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:12]

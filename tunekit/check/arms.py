@@ -287,8 +287,8 @@ def _corners(arm: Arm) -> Iterator[dict[str, Any]]:
 
 def _extremes(dimension: Dimension) -> tuple[Any, ...]:
     corners = dimension.corners()
-    is_numeric = all(isinstance(c, (int, float)) and not isinstance(c, bool) for c in corners)
-    return tuple(dict.fromkeys((min(corners), max(corners)))) if is_numeric else corners
+    numbers = [corner for corner in corners if isinstance(corner, (int, float)) and not isinstance(corner, bool)]
+    return tuple(dict.fromkeys((min(numbers), max(numbers)))) if len(numbers) == len(corners) else corners
 
 
 def _pieces_basis(backbone: Backbone) -> str:

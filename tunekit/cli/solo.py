@@ -36,7 +36,7 @@ def load_trial(path: Path) -> tuple[TrialConfig, Locations]:
     if not is_trained(str(content.get("method"))) and isinstance(content.get("training", {}), dict):
         content["training"] = {"epochs": 1, **content.get("training", {})}
     config = build(TrialConfig, content, str(path))
-    options = build(method_config_class(config.method), config.options, f"{path}: options")
+    options: object = build(method_config_class(config.method), config.options, f"{path}: options")
     return build(TrialConfig, {**to_json(config), "options": to_json(options)}, str(path)), locations
 
 

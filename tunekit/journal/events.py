@@ -23,15 +23,14 @@ import json
 import zlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
 
 from tunekit.errors import TunekitError, nearest
-from tunekit.schema import to_json
+from tunekit.schema import JsonObject, Values, to_json
 
 SCHEMA = 2
 """Version of the journal's lines."""
 
-Event = Mapping[str, Any]
+Event = Values
 """A line, parsed."""
 
 _TRIAL = ("trial_id",)
@@ -86,7 +85,7 @@ def encoded(event: Event, number: int) -> bytes:
     return b'%b%b%08x"}\n' % (body, _CHECKSUM, zlib.crc32(body))
 
 
-def decoded(line: bytes, number: int, where: str) -> dict[str, Any]:
+def decoded(line: bytes, number: int, where: str) -> JsonObject:
     """The event of a line.
 
     Args:
@@ -108,7 +107,7 @@ def decoded(line: bytes, number: int, where: str) -> dict[str, Any]:
     return event
 
 
-def parsed(line: bytes, where: str) -> dict[str, Any]:
+def parsed(line: bytes, where: str) -> JsonObject:
     """A line's JSON object.
 
     Raises:

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import bisect
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
-from typing import Any
 
 from tunekit.journal.trial_record import TrialRecord
+from tunekit.schema import Values
 from tunekit.trial import EpochReport
 
 
@@ -22,9 +22,9 @@ class Point:
 
     number: int
     point_id: str
-    params: Mapping[str, Any]
+    params: Values
     """What the search chose, the seed left out."""
-    sampler: Mapping[str, Any] = field(default_factory=dict)
+    sampler: Values = field(default_factory=dict)
     """What the searcher remembers of this draw."""
     trials: list[TrialRecord] = field(default_factory=list)
     """Those of the search, in the order of creation; at least one."""
@@ -115,7 +115,7 @@ class ArmRecord:
             found.setdefault(point.point_id, point)
         return list(found.values())[:number]
 
-    def add(self, trial: TrialRecord, sampler: Mapping[str, Any], seeds: Sequence[int]) -> None:
+    def add(self, trial: TrialRecord, sampler: Values, seeds: Sequence[int]) -> None:
         """Take a new trial."""
         self.trials.append(trial)
         self.counts[trial.phase, trial.state] += 1

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 from tunekit.journal.events import Event
 from tunekit.journal.points import ArmRecord
 from tunekit.journal.trial_record import TrialRecord
-from tunekit.schema import build
+from tunekit.schema import JsonObject, build
 from tunekit.sweep import Sweep, from_resolved
 from tunekit.trial import EpochReport, Outcome, TrialFacts
 
@@ -19,13 +18,13 @@ from tunekit.trial import EpochReport, Outcome, TrialFacts
 class SweepRecord:
     """A whole sweep as its journal tells it."""
 
-    definition: dict[str, Any] = field(default_factory=dict)
+    definition: JsonObject = field(default_factory=dict)
     """The sweep file's content, paths absolute."""
-    resolved: dict[str, Any] = field(default_factory=dict)
+    resolved: JsonObject = field(default_factory=dict)
     """The Sweep as JSON, all defaults filled in."""
     schema: int = 0
     """Of the journal's lines; 0 before the first one."""
-    execution: dict[str, Any] = field(default_factory=dict)
+    execution: JsonObject = field(default_factory=dict)
     """Where it was last run, and how wide."""
     versions: dict[str, str] = field(default_factory=dict)
     launched_at: str = ""

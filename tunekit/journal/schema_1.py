@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import fields, replace
-from typing import Any
 
 from tunekit.journal.events import KEYS, JournalError, parsed, require_complete
+from tunekit.schema import JsonObject, Values
 from tunekit.sweep import Source, Sweep, parse_sweep, resolved
 from tunekit.trial import Outcome, TrialFacts
 
@@ -51,7 +51,7 @@ class Translator:
         self._metrics = _metrics(lines)
         self._num_epochs: Counter[str] = Counter()
 
-    def event(self, line: bytes, where: str) -> dict[str, Any]:
+    def event(self, line: bytes, where: str) -> JsonObject:
         """What a line says; a decision is an event ``decided``, which only old journals have.
 
         Raises:
@@ -73,12 +73,12 @@ class Translator:
                 event["outcome"] = {key: value for key, value in event["outcome"].items() if key in _OUTCOME}
         return event
 
-    def _sweep(self, definition: Mapping[str, Any], where: str) -> Sweep:
+    def _sweep(self, definition: Values, where: str) -> Sweep:
         sweep = parse_sweep(_readable(definition), Source(where), folders_must_exist=False)
         arms = (replace(arm, metric=self._metrics.get(arm.name, arm.metric)) for arm in sweep.arms)
         return replace(sweep, arms=tuple(arms))
 
-    def _facts(self, event: Mapping[str, Any]) -> dict[str, Any] | None:
+    def _facts(self, event: Values) -> JsonObject | None:
         """What the trial had found; None for one that the driver stopped, which did not say so."""
         outcome = event["outcome"]
         found = outcome.get("facts") or {}
@@ -110,13 +110,13 @@ def _metrics(lines: Iterable[bytes]) -> dict[str, str]:
     return found
 
 
-def _readable(definition: Mapping[str, Any]) -> dict[str, Any]:
+def _readable(definition: Values) -> JsonObject:
     """The sweep file without what is no longer a parameter: how many tokens are computed at once changes no score."""
     arms = {name: _without_tokens(arm) for name, arm in definition["arms"].items()}
     return {**_without_tokens(definition), "arms": arms}
 
 
-def _without_tokens(block: Mapping[str, Any]) -> dict[str, Any]:
+def _without_tokens(block: Values) -> JsonObject:
     fixed = block.get("fixed")
     if not fixed or "tokens_per_step" not in fixed:
         return dict(block)

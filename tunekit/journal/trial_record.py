@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
+from tunekit.schema import JsonObject, Values
 from tunekit.trial import EpochReport, Outcome, TrialFacts
 
 
@@ -19,16 +18,16 @@ class TrialRecord:
     """Which point of its arm this is, in the order in which the searcher drew them; replicates share it."""
     point_id: str
     seed: int
-    params: dict[str, Any]
+    params: JsonObject
     """What the search chose (the seed too, where it is searched)."""
-    config: Mapping[str, Any]
+    config: Values
     """The whole resolved TrialConfig as JSON."""
     phase: str
     """``search``, or ``finalise`` for a replicate that only the final evaluation asked for."""
     created_at: str
     state: str = "RUNNING"
     reports: dict[int, EpochReport] = field(default_factory=dict)
-    decisions: dict[int, Mapping[str, Any]] = field(default_factory=dict)
+    decisions: dict[int, Values] = field(default_factory=dict)
     num_attempts: int = 0
     num_interruptions: int = 0
     facts: TrialFacts | None = None

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
-from typing import Any
 
 from tunekit.journal import Point, TrialRecord
+from tunekit.schema import Values
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +33,7 @@ class FinalPoint:
     """A point with test scores."""
 
     number: int
-    params: Mapping[str, Any]
+    params: Values
     trials: tuple[TrialRecord, ...]
     """COMPLETE, scored on test, and on a seed of `finalise`; in the order of these seeds. At least one."""
     missing: Mapping[int, str]

@@ -13,10 +13,12 @@ from __future__ import annotations
 import bisect
 import copy
 from collections.abc import Container, Sequence
-from typing import Any
 
+from optuna._typing import JSONSerializable
 from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial, TrialState
+
+from tunekit.schema import JsonObject
 
 NUM_FIRST = 10
 """Trials from the beginning that stay in view: quasi-random sequences read their space from the first one."""
@@ -36,7 +38,7 @@ class BoundedStorage(InMemoryStorage):
         self._unfinished: set[int] = set()
         self._finished: list[int] = []
         self._ranking: list[tuple[float, int]] = []
-        self.changed_attributes: dict[str, Any] = {}
+        self.changed_attributes: JsonObject = {}
         """Study attributes that samplers have set since this was last emptied."""
 
     def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
@@ -56,7 +58,7 @@ class BoundedStorage(InMemoryStorage):
                 bisect.insort(self._ranking, (-trial.value, trial.number))
         return is_set
 
-    def set_study_system_attr(self, study_id: int, key: str, value: Any) -> None:
+    def set_study_system_attr(self, study_id: int, key: str, value: JSONSerializable) -> None:
         """See InMemoryStorage."""
         if self.get_study_system_attrs(study_id).get(key) != value:
             self.changed_attributes[key] = value

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import optuna
 from optuna.trial import TrialState, create_trial
 
 from tunekit.journal import Point, SweepRecord
+from tunekit.schema import JsonObject
 from tunekit.search.study import distribution
 from tunekit.sweep import Arm, Sweep
 
@@ -41,7 +41,7 @@ def export_studies(sweep: Sweep, record: SweepRecord, path: Path) -> list[str]:
 def _trial(arm: Arm, point: Point) -> optuna.trial.FrozenTrial:
     first = point.trials[0]
     state = next((t.state for t in point.trials if t.state != "COMPLETE"), "COMPLETE")
-    params: dict[str, Any] = dict(first.params)
+    params: JsonObject = dict(first.params)
     curve = {epoch: report.value for epoch, report in first.reports.items()}
     value = point.value if state == "COMPLETE" else first.best_so_far if state == "PRUNED" else None
     return create_trial(

@@ -11,18 +11,21 @@ import hashlib
 import random
 import warnings
 from collections.abc import Mapping
-from typing import Any
+from typing import cast
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
-from tunekit.schema import canonical_json
+from tunekit.schema import JsonObject, Values, canonical_json
 from tunekit.search.bounded_storage import BoundedStorage
 from tunekit.sweep import Arm, Dimension, Sweep
 from tunekit.trial import EpochReport
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+Choice = str | int | float | bool | None
+"""What Optuna takes as a choice."""
 
 HISTORY = {"tpe": (100, 200), "gp": (50, 100)}
 """Finished points that a searcher sees at most: the best ones and the latest ones. Others see as many as TPE; a
@@ -75,7 +78,7 @@ def make_sampler(searcher: str, *, seed: int, draw_seed: int) -> optuna.samplers
     return fallback
 
 
-def _suggest(trial: optuna.trial.Trial, dimension: Dimension) -> Any:
+def _suggest(trial: optuna.trial.Trial, dimension: Dimension) -> object:
     if dimension.kind == "choice":
         chosen = trial.suggest_categorical(dimension.name, [_plain(choice) for choice in dimension.choices])
         return next(choice for choice in dimension.choices if _is_same(_plain(choice), chosen))
@@ -86,12 +89,12 @@ def _suggest(trial: optuna.trial.Trial, dimension: Dimension) -> Any:
     return trial.suggest_float(dimension.name, low, high, log=log, step=dimension.step)
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> Choice:
     """A value that Optuna takes as a choice: lists and mappings as JSON text."""
-    return canonical_json(value) if isinstance(value, (Mapping, list, tuple)) else value
+    return canonical_json(value) if isinstance(value, (Mapping, list, tuple)) else cast(Choice, value)
 
 
-def _is_same(one: Any, other: Any) -> bool:
+def _is_same(one: object, other: object) -> bool:
     return type(one) is type(other) and bool(one == other)  # True == 1 in Python
 
 
@@ -120,14 +123,14 @@ class ArmStudy:
             warnings.simplefilter("ignore")
             return make_sampler(self._searcher, seed=self._seed, draw_seed=derived_seed(self._seed, number))
 
-    def _shuffled_grid(self) -> list[dict[str, Any]]:
+    def _shuffled_grid(self) -> list[JsonObject]:
         """Every combination in a random order, enqueued ones first."""
         points = list(self._arm.grid())
         random.Random(self._seed).shuffle(points)
         queued = [point for point in points if any(_agrees(point, setting) for setting in self._arm.enqueue)]
         return queued + [point for point in points if point not in queued] if queued else points
 
-    def ask(self, number: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    def ask(self, number: int) -> tuple[JsonObject, JsonObject]:
         """Draw the arm's point `number`.
 
         Returns:
@@ -141,20 +144,20 @@ class ArmStudy:
             if known is not None:
                 self.study.enqueue_trial({name: _plain(value) for name, value in known.items()})
             trial = self.study.ask()
-            params: dict[str, Any] = {}
+            params: JsonObject = {}
             for dimension in self._arm.space:
                 if dimension.is_active(params):
                     params[dimension.name] = _suggest(trial, dimension)
         remembered = dict(self._storage.trial_of(self._id, number).system_attrs)
         return params, {"trial": remembered, "study": dict(self._storage.changed_attributes)}
 
-    def _known_setting(self, number: int) -> Mapping[str, Any] | None:
+    def _known_setting(self, number: int) -> Values | None:
         """An enqueued setting (first), or the grid's next point; None leaves all to the searcher."""
         if number < len(self._arm.enqueue) and not self._grid:
             return self._arm.enqueue[number]
         return self._grid[number] if self._grid else None
 
-    def restore(self, params: Mapping[str, Any], remembered: Mapping[str, Any]) -> None:
+    def restore(self, params: Values, remembered: Values) -> None:
         """Put back a point that an earlier process drew."""
         for key, value in remembered["study"].items():
             self._storage.set_study_system_attr(self._id, key, value)
@@ -180,5 +183,5 @@ class ArmStudy:
         self.study.tell(number, value if state == "COMPLETE" else None, state=optuna_state)
 
 
-def _agrees(point: Mapping[str, Any], setting: Mapping[str, Any]) -> bool:
+def _agrees(point: Values, setting: Values) -> bool:
     return all(point.get(key) == value for key, value in setting.items())

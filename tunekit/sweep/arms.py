@@ -6,11 +6,10 @@ import re
 import typing
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from tunekit.errors import ConfigError, nearest, require
 from tunekit.registry import BACKBONES, METHODS, TASKS
-from tunekit.schema import build, coerce
+from tunekit.schema import JsonObject, Values, build, coerce
 from tunekit.sweep.parameters import field_names, is_trained, parameter_hints
 from tunekit.sweep.source import Source, known_keys
 from tunekit.sweep.space import Blocks, enqueued, parameters
@@ -33,7 +32,7 @@ class ArmReader:
         folders_must_exist: refuse a backbone's folder that is not there.
     """
 
-    def __init__(self, content: Mapping[str, Any], source: Source, *, folders_must_exist: bool = True) -> None:
+    def __init__(self, content: Values, source: Source, *, folders_must_exist: bool = True) -> None:
         self._folders_must_exist = folders_must_exist
         self._content = content
         self._source = source
@@ -62,7 +61,7 @@ class ArmReader:
         self._refuse_unused(arms)
         return arms
 
-    def _labels(self, name: str, raw: Mapping[str, Any]) -> list[tuple[str, int | None]]:
+    def _labels(self, name: str, raw: Values) -> list[tuple[str, int | None]]:
         """The names of the arms that `name` becomes, and their shots."""
         where = self._source.at("arms", name, "shots") if "shots" in raw else self._source.at("shots")
         shots = raw.get("shots", self._content.get("shots"))
@@ -121,11 +120,11 @@ class ArmReader:
                         f"nothing; {nearest('', useful)}"
                     )
 
-    def _task(self, name: str, shots: int | None) -> tuple[TaskConfig, dict[str, Any]]:
+    def _task(self, name: str, shots: int | None) -> tuple[TaskConfig, JsonObject]:
         """The task of an arm, and where its data are."""
         source = self._source
         raw = self._content["arms"][name]
-        values: dict[str, Any] = {}
+        values: JsonObject = {}
         origin: dict[str, str] = {}
         for owner, path in ((self._content, ("task",)), (raw, ("arms", name, "task"))):
             block = {} if owner.get("task") is None else owner["task"]
@@ -177,7 +176,7 @@ def is_folder(backbone: str) -> bool:
     return looks_local or (backbone not in BACKBONES and Path(backbone).is_dir())
 
 
-def _check_task_name(values: Mapping[str, Any], where: str) -> None:
+def _check_task_name(values: Values, where: str) -> None:
     if "name" not in values:
         raise ConfigError(f"{where}: missing key 'name'; {nearest('', TASKS)}")
     name = str(values["name"])
@@ -188,7 +187,7 @@ def _check_task_name(values: Mapping[str, Any], where: str) -> None:
         )
 
 
-def _place(key: str, value: Any, where: str) -> Any:
+def _place(key: str, value: object, where: str) -> object:
     """A path, a pattern of paths, or for `files` a mapping of them."""
     if key != "files" or not isinstance(value, Mapping):
         return coerce(str | None, value, where)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import dataclasses
 import typing
 from collections.abc import Mapping
-from typing import Any
 
 from tunekit.errors import ConfigError
 from tunekit.registry import lookup
-from tunekit.schema import build, to_json
-from tunekit.sweep.types import Arm, Sweep
+from tunekit.schema import Values, build, to_json
+from tunekit.sweep.types import Arm, Selection, Sweep
 from tunekit.trial import EVALUATION_FIELDS, BackboneConfig, TrainingConfig, TrialConfig
 
 BACKBONE_PARAMETERS = ("dtype", "word_piece")
@@ -26,7 +25,7 @@ def trial_config(sweep: Sweep, arm: Arm, params: Mapping[str, object], seed: int
     return resolve(arm, {**arm.fixed, **params}, seed=seed, selection=sweep.selection)
 
 
-def resolve(arm: Arm, values: Mapping[str, Any], *, seed: int, selection: Any) -> TrialConfig:
+def resolve(arm: Arm, values: Values, *, seed: int, selection: Selection) -> TrialConfig:
     """The TrialConfig of `arm` with flat parameter `values` sorted to method, training and backbone.
 
     Raises:
@@ -49,7 +48,7 @@ def resolve(arm: Arm, values: Mapping[str, Any], *, seed: int, selection: Any) -
     )
 
 
-def method_config_class(method: str) -> Any:
+def method_config_class(method: str) -> type:
     """The ``Config`` dataclass of a method, found by name.
 
     Raises:
@@ -60,7 +59,8 @@ def method_config_class(method: str) -> Any:
         raise ConfigError(
             f"method {method!r} is {found!r}, which is no Method: it lacks Config, kinds or trains_backbone"
         )
-    return found.Config
+    config_class: type = found.Config
+    return config_class
 
 
 def is_trained(method: str) -> bool:
@@ -81,12 +81,12 @@ def training_parameters(method: str) -> tuple[str, ...]:
     return field_names(TrainingConfig) if is_trained(method) else EVALUATION_FIELDS
 
 
-def field_names(cls: Any) -> tuple[str, ...]:
+def field_names(cls: type) -> tuple[str, ...]:
     """Names of a dataclass's fields, in order."""
     return tuple(f.name for f in dataclasses.fields(cls))
 
 
-def parameter_hints(method: str) -> dict[str, Any]:
+def parameter_hints(method: str) -> dict[str, object]:
     """Type of every flat parameter that has an effect on an arm of `method`, by name.
 
     Raises:

@@ -7,13 +7,12 @@ import re
 import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from tunekit.errors import ConfigError, TunekitError
 from tunekit.registry import lookup
-from tunekit.schema import coerce
+from tunekit.schema import JsonObject, Values, coerce
 from tunekit.sweep.arms import ARM_KEYS, NAME, ArmReader, is_folder
 from tunekit.sweep.arms import PATH_KEYS as _PATH_KEYS
 from tunekit.sweep.parameters import resolve
@@ -62,7 +61,7 @@ def load_sweep(path: str | Path, *, overrides: Sequence[str] = (), name: str | N
     return parse_sweep(content, Source(str(path), lines, overridden))
 
 
-def _override(content: dict[str, Any], override: str) -> tuple[str, ...]:
+def _override(content: JsonObject, override: str) -> tuple[str, ...]:
     """Put one ``KEY=VALUE`` into `content`; gives the key's path."""
     key, separator, text = override.partition("=")
     *parents, last = (part.strip() for part in key.split("."))
@@ -72,7 +71,7 @@ def _override(content: dict[str, Any], override: str) -> tuple[str, ...]:
         value = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError) as error:
         raise ConfigError(f"--set {override!r}: {text!r} is not valid YAML: {yaml_problem(error)}") from None
-    place: Any = content
+    place = content
     for parent in parents:
         if place.get(parent) is None:
             place[parent] = {}
@@ -85,7 +84,7 @@ def _override(content: dict[str, Any], override: str) -> tuple[str, ...]:
     return (*parents, last)
 
 
-def parse_sweep(content: Mapping[str, Any], source: Source, *, folders_must_exist: bool = True) -> Sweep:
+def parse_sweep(content: Values, source: Source, *, folders_must_exist: bool = True) -> Sweep:
     """Check the content of a sweep file (or a `Sweep.definition`) and resolve it.
 
     Args:
@@ -120,7 +119,7 @@ def parse_sweep(content: Mapping[str, Any], source: Source, *, folders_must_exis
     return sweep
 
 
-def _name(content: Mapping[str, Any], source: Source) -> str:
+def _name(content: Values, source: Source) -> str:
     """The sweep's name; a number or a date will do."""
     name = content.get("name", "sweep")
     name = coerce(str, name, source.at("name")) if isinstance(name, (bool, list, dict)) else str(name)
@@ -132,11 +131,11 @@ def _name(content: Mapping[str, Any], source: Source) -> str:
     return name
 
 
-def _selection_hint() -> Any:
+def _selection_hint() -> object:
     return typing.get_type_hints(Sweep)["selection"]
 
 
-def _seeds(content: Mapping[str, Any], source: Source) -> tuple[int, ...]:
+def _seeds(content: Values, source: Source) -> tuple[int, ...]:
     seeds: tuple[int, ...] = coerce(tuple[int, ...], content.get("seeds", [10]), source.at("seeds"))
     if not seeds or len(set(seeds)) != len(seeds):
         raise ConfigError(f"{source.at('seeds')}: {list(seeds)} must be at least one seed, none repeated")
@@ -145,7 +144,7 @@ def _seeds(content: Mapping[str, Any], source: Source) -> tuple[int, ...]:
     return seeds
 
 
-def _with_bytes(resources: Any, source: Source) -> Any:
+def _with_bytes(resources: object, source: Source) -> object:
     """The block with a `memory` such as 8 GiB in bytes."""
     if not isinstance(resources, Mapping) or not isinstance(resources.get("memory"), str):
         return resources
@@ -159,10 +158,10 @@ def _with_bytes(resources: Any, source: Source) -> Any:
     return {**resources, "memory": int(float(match[1]) * 1024 ** (units.index(match[2]) + 1))}
 
 
-def _absolute(content: Mapping[str, Any]) -> dict[str, Any]:
+def _absolute(content: Values) -> JsonObject:
     """A deep copy with every path made absolute, so that a sweep can be resumed from another folder."""
 
-    def walk(value: Any, key: str | None) -> Any:
+    def walk(value: object, key: str | None) -> object:
         if isinstance(value, Mapping):
             inner = {str(k): str(k) if key != "files" else "files" for k in value}
             if key == "backbone" and "path" not in inner and "name" in inner:
@@ -174,11 +173,10 @@ def _absolute(content: Mapping[str, Any]) -> dict[str, Any]:
             return os.path.abspath(os.path.expanduser(os.path.expandvars(value)))
         return value
 
-    result: dict[str, Any] = walk(content, None)
-    return result
+    return {str(key): walk(value, str(key)) for key, value in content.items()}
 
 
-def _check(sweep: Sweep, content: Mapping[str, Any], source: Source) -> None:
+def _check(sweep: Sweep, content: Values, source: Source) -> None:
     """What only the whole can tell: method and task fit, every corner of every space is accepted."""
     for arm in sweep.arms:
         where = source.at("arms", arm.name.partition("@")[0])

@@ -6,12 +6,12 @@ import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import yaml
 
 from tunekit.errors import ConfigError, nearest
-from tunekit.schema import build, coerce
+from tunekit.schema import JsonObject, Values, build, coerce
 
 T = TypeVar("T")
 
@@ -49,22 +49,21 @@ class Source:
                 return self.at(*path) if path[0] == "arms" else f"{self.at(*path)}: arm {arm!r}"
         return self.at("arms", name)
 
-    def build(self, cls: type[T], values: Any, *path: str) -> T:
+    def build(self, cls: type[T], values: object, *path: str) -> T:
         """`schema.build` of the block at `path` (None is an empty one), with the line of the very key in messages."""
-        values = {} if values is None else values
         hints = typing.get_type_hints(cls)
-        known_keys(values, tuple(hints), self, path)
-        checked = {key: coerce(hints[key], value, self.at(*path, key)) for key, value in values.items()}
+        block = known_keys({} if values is None else values, tuple(hints), self, path)
+        checked = {key: coerce(hints[key], value, self.at(*path, key)) for key, value in block.items()}
         try:
             return build(cls, checked, self.at(*path))
         except ConfigError as error:
             # A range that the class refuses: its message starts with the key, whose own line is wanted.
             text = str(error).removeprefix(f"{self.at(*path)}: ")
             key = text.partition(" ")[0]
-            raise ConfigError(f"{self.at(*path, key) if key in values else self.at(*path)}: {text}") from None
+            raise ConfigError(f"{self.at(*path, key) if key in block else self.at(*path)}: {text}") from None
 
 
-def read_yaml(path: Path) -> tuple[dict[str, Any], dict[tuple[str, ...], int]]:
+def read_yaml(path: Path) -> tuple[JsonObject, dict[tuple[str, ...], int]]:
     """The mapping in a YAML file and the line of every key path in it.
 
     Raises:
@@ -74,7 +73,7 @@ def read_yaml(path: Path) -> tuple[dict[str, Any], dict[tuple[str, ...], int]]:
     try:
         text = path.read_text(encoding="utf-8")
         node = yaml.compose(text, Loader=yaml.SafeLoader)
-        content: Any = yaml.safe_load(text)
+        content: JsonObject = yaml.safe_load(text)
         if isinstance(node, yaml.MappingNode):
             _collect_lines(node, (), lines, path)
     except FileNotFoundError:
@@ -125,10 +124,11 @@ def _collect_lines(node: yaml.Node, path: tuple[str, ...], lines: dict[tuple[str
             _collect_lines(value, inner, lines, file)
 
 
-def known_keys(values: Any, valid: Sequence[str], source: Source, path: tuple[str, ...]) -> None:
-    """Refuse what is not a mapping, and the first key that is not among `valid`."""
+def known_keys(values: object, valid: Sequence[str], source: Source, path: tuple[str, ...]) -> Values:
+    """`values` as a mapping; refuses what is none, and the first key that is not among `valid`."""
     if not isinstance(values, Mapping):
         raise ConfigError(f"{source.at(*path)}: expected keys and values, got {values!r}")
     for key in values:
         if key not in valid:
             raise ConfigError(f"{source.at(*path, str(key))}: unknown key {key!r}; {nearest(str(key), valid)}")
+    return values

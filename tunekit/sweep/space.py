@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from tunekit.errors import ConfigError, nearest
-from tunekit.schema import coerce
+from tunekit.schema import JsonObject, Values, coerce
 from tunekit.sweep.source import Source, known_keys
-from tunekit.sweep.types import SEED_RANGE, Dimension, is_seed
+from tunekit.sweep.types import SEED_RANGE, Conditions, Dimension, is_seed
 
 _DIMENSION_KEYS = ("low", "high", "log", "step", "choices", "type", "when")
 
 
-Blocks = tuple[tuple[Mapping[str, Any], tuple[str, ...]], ...]
+Blocks = tuple[tuple[Values, tuple[str, ...]], ...]
 """What holds `fixed` and `space`, with its key path: the whole file, then the arm, which wins."""
 
 
 def parameters(
-    blocks: Blocks, hints: Mapping[str, Any], source: Source, used: set[str]
-) -> tuple[dict[str, Any], tuple[Dimension, ...]]:
+    blocks: Blocks, hints: Values, source: Source, used: set[str]
+) -> tuple[JsonObject, tuple[Dimension, ...]]:
     """An arm's fixed values and its space; what the arm says of itself wins over what the file says of all.
 
     Args:
@@ -28,7 +27,7 @@ def parameters(
         source: for messages.
         used: gets the parameters that were found.
     """
-    fixed: dict[str, Any] = {}
+    fixed: JsonObject = {}
     space: dict[str, Dimension] = {}
     origin: dict[str, str] = {}
     hints = {**hints, "seed": int}
@@ -54,7 +53,7 @@ def parameters(
     return fixed, _ordered(space, origin)
 
 
-def _mapping(block: Mapping[str, Any], key: str, source: Source, path: tuple[str, ...]) -> Mapping[str, Any]:
+def _mapping(block: Values, key: str, source: Source, path: tuple[str, ...]) -> Values:
     """The block's `key`, whose own keys are free; nothing at all is an empty one."""
     found = block.get(key)
     if found is None:
@@ -64,7 +63,7 @@ def _mapping(block: Mapping[str, Any], key: str, source: Source, path: tuple[str
     return {str(name): value for name, value in found.items()}
 
 
-def _fixed(name: str, value: Any, hint: Any, where: str) -> Any:
+def _fixed(name: str, value: object, hint: object, where: str) -> object:
     if name == "seed":
         raise ConfigError(f"{where}: a seed is not fixed here; write `seeds: [{value}]` at the top of the file")
     if isinstance(value, (list, Mapping)) and hint in (int, float, str, bool, int | None, float | None):
@@ -72,7 +71,7 @@ def _fixed(name: str, value: Any, hint: Any, where: str) -> Any:
     return coerce(hint, value, where)
 
 
-def _dimension(name: str, value: Any, hint: Any, where: str) -> Dimension:
+def _dimension(name: str, value: object, hint: object, where: str) -> Dimension:
     if isinstance(value, list):
         value = {"choices": value}
     if not isinstance(value, Mapping):
@@ -95,9 +94,7 @@ def _dimension(name: str, value: Any, hint: Any, where: str) -> Dimension:
     return dimension
 
 
-def _choice(
-    name: str, value: Mapping[str, Any], hint: Any, *, when: Mapping[str, tuple[Any, ...]], where: str
-) -> Dimension:
+def _choice(name: str, value: Values, hint: object, *, when: Conditions, where: str) -> Dimension:
     extra = set(value) - {"choices", "when"}
     if extra:
         raise ConfigError(f"{where}: {', '.join(sorted(extra))} has no effect beside `choices`")
@@ -111,9 +108,7 @@ def _choice(
     return Dimension(name=name, kind="choice", choices=choices, when=when)
 
 
-def _range(
-    name: str, value: Mapping[str, Any], hint: Any, *, when: Mapping[str, tuple[Any, ...]], where: str
-) -> Dimension:
+def _range(name: str, value: Values, hint: object, *, when: Conditions, where: str) -> Dimension:
     is_int, is_float = hint in (int, int | None), hint in (float, float | None)
     if not is_int and not is_float:
         raise ConfigError(f"{where}: {name!r} is not a number, so it takes `choices`, not a range")
@@ -124,7 +119,7 @@ def _range(
     for bound in ("low", "high"):
         if bound not in value:
             raise ConfigError(f"{where}: missing key {bound!r}")
-    number: Any = int if kind == "int" else float
+    number: type[int] | type[float] = int if kind == "int" else float
     low, high = (coerce(number, value[bound], f"{where}.{bound}") for bound in ("low", "high"))
     step = coerce(number, value["step"], f"{where}.step") if value.get("step") is not None else None
     log = coerce(bool, value.get("log", False), f"{where}.log")
@@ -164,7 +159,7 @@ def _ordered(space: Mapping[str, Dimension], origin: Mapping[str, str]) -> tuple
     return tuple(ordered)
 
 
-def enqueued(settings: Any, space: Sequence[Dimension], source: Source, path: tuple[str, ...]) -> list[dict[str, Any]]:
+def enqueued(settings: object, space: Sequence[Dimension], source: Source, path: tuple[str, ...]) -> list[JsonObject]:
     """The settings that an arm tries first, held against its space."""
     if not isinstance(settings, list):
         raise ConfigError(f"{source.at(*path, 'enqueue')}: expected a list of settings, got {settings!r}")
@@ -185,7 +180,7 @@ def enqueued(settings: Any, space: Sequence[Dimension], source: Source, path: tu
     return result
 
 
-def _excluding(name: str, setting: Mapping[str, Any], by_name: Mapping[str, Dimension]) -> str | None:
+def _excluding(name: str, setting: Values, by_name: Mapping[str, Dimension]) -> str | None:
     """The parameter whose value in `setting` makes `name` inactive, directly or through its own conditions."""
     for parent, values in by_name[name].when.items():
         if parent in setting and setting[parent] not in values:
@@ -196,7 +191,7 @@ def _excluding(name: str, setting: Mapping[str, Any], by_name: Mapping[str, Dime
     return None
 
 
-def _setting(dimension: Dimension, value: Any, where: str) -> Any:
+def _setting(dimension: Dimension, value: object, where: str) -> object:
     """One enqueued value in the dimension's own type."""
     numbers = {"int": int, "float": float}
     of_choices = {type(choice) for choice in dimension.choices}

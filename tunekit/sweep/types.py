@@ -12,12 +12,17 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Literal
 
 from tunekit.errors import ConfigError, nearest, require
-from tunekit.schema import canonical_json, to_json
+from tunekit.schema import JsonObject, Values, canonical_json, to_json
 from tunekit.sweep.source import Source
 from tunekit.trial import BackboneConfig, Locations, TaskConfig
+
+Conditions = Mapping[str, tuple[object, ...]]
+"""Values that each named parameter must have."""
+Selection = Literal["source_dev", "target_dev"]
+"""What the search maximises."""
 
 SEED_RANGE = f"whole numbers from 0 to {2**32 - 1}"
 
@@ -37,15 +42,15 @@ class Dimension:
     high: float | None = None
     log: bool = False
     step: float | None = None
-    choices: tuple[Any, ...] = ()
-    when: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    choices: tuple[object, ...] = ()
+    when: Conditions = field(default_factory=dict)
     """Only searched where each named parameter has one of the listed values."""
 
-    def is_active(self, params: Mapping[str, Any]) -> bool:
+    def is_active(self, params: Values) -> bool:
         """Whether this dimension is searched, given the params drawn before it."""
         return all(name in params and params[name] in values for name, values in self.when.items())
 
-    def contains(self, value: Any) -> bool:
+    def contains(self, value: object) -> bool:
         """Whether `value` lies in the range or among the choices."""
         if self.kind == "choice":
             # True == 1 in Python, and not in a sweep file.
@@ -58,11 +63,11 @@ class Dimension:
         on_grid = (self.kind == "float" and self.step is None) or abs(steps - round(steps)) < 1e-8
         return self.low <= value <= self.high and on_grid
 
-    def corners(self) -> tuple[Any, ...]:
+    def corners(self) -> tuple[object, ...]:
         """The extreme values (or all choices), for checking that a method accepts them."""
         return self.choices if self.kind == "choice" else (self.low, self.high)
 
-    def grid(self) -> tuple[Any, ...]:
+    def grid(self) -> tuple[object, ...]:
         """Every value, for the grid searcher.
 
         Raises:
@@ -95,10 +100,10 @@ class Arm:
     task: TaskConfig
     backbone: BackboneConfig
     locations: Locations
-    fixed: Mapping[str, Any]
+    fixed: Values
     space: tuple[Dimension, ...]
     """In an order in which every `when` refers back."""
-    enqueue: tuple[Mapping[str, Any], ...] = ()
+    enqueue: tuple[Values, ...] = ()
     metric: str | None = None
     """The task's main metric; None until the task has been loaded, which a launch does."""
 
@@ -107,11 +112,11 @@ class Arm:
         """Whether the seed is drawn like any parameter."""
         return any(dimension.name == "seed" for dimension in self.space)
 
-    def grid(self) -> Iterator[dict[str, Any]]:
+    def grid(self) -> Iterator[JsonObject]:
         """Every combination, in a fixed order; inactive conditional parameters are left out."""
         seen: set[str] = set()
         for values in itertools.product(*(dimension.grid() for dimension in self.space)):
-            params: dict[str, Any] = {}
+            params: JsonObject = {}
             for dimension, value in zip(self.space, values, strict=True):
                 if dimension.is_active(params):
                     params[dimension.name] = value
@@ -228,7 +233,7 @@ class Sweep:
     resources: ResourcesConfig
     budget: BudgetConfig
     selection: Literal["source_dev", "target_dev"]
-    definition: Mapping[str, Any]
+    definition: Values
     """The file's content with overrides applied and paths made absolute; parsing it again gives this Sweep."""
     source: Source = field(default=Source("sweep"), compare=False, repr=False)
     """Where it was read from, for messages."""
@@ -249,7 +254,7 @@ class Sweep:
         wanted = self.search.num_trials
         return sum(1 for _ in itertools.islice(arm.grid(), wanted)) if self.search.searcher == "grid" else wanted
 
-    def identity(self) -> dict[str, Any]:
+    def identity(self) -> JsonObject:
         """What may not change between launches: everything that decides which trials are run and how they score."""
         arms = {
             arm.name: {**to_json(dataclasses.replace(arm, locations=Locations(), metric=None)), "locations": None}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -13,7 +12,7 @@ from tunekit.reports.files import save
 from tunekit.reports.render.formats import metric_name, names, percent, plural, spread
 from tunekit.reports.results import ArmResult, SweepResult, read
 from tunekit.reports.scores import FinalPoint, Spread
-from tunekit.schema import to_json
+from tunekit.schema import JsonObject, to_json
 
 KEYS = ("task", "backbone", "method", "options", "training", "seed", "selection")
 
@@ -46,7 +45,7 @@ def to_yaml(result: SweepResult, arm: ArmResult) -> str:
     if best is None:
         raise ConfigError(f"arm {arm.name!r} of sweep {result.sweep.name!r} has no COMPLETE point: {_states(arm)}")
     trial = next(trial for trial in best.trials if trial.value is not None)
-    content: dict[str, Any] = {key: trial.config[key] for key in KEYS if key in trial.config}
+    content: JsonObject = {key: trial.config[key] for key in KEYS if key in trial.config}
     locations = {key: value for key, value in to_json(arm.arm.locations).items() if value is not None}
     if locations:
         content["locations"] = locations

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Iterable, Sequence
 
 from tunekit.reports.scores import Spread
+from tunekit.schema import Values
 
 NOTHING = "–"
 """Stands where a table has no value."""
@@ -49,12 +49,12 @@ def plural(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def parameter(value: Any) -> str:
+def parameter(value: object) -> str:
     """One value of a parameter, to four significant digits."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def parameters(params: Mapping[str, Any]) -> str:
+def parameters(params: Values) -> str:
     """Parameters on one line."""
     return ", ".join(f"{name} {parameter(value)}" for name, value in params.items()) or "nothing was searched"
 

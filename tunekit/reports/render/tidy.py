@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tunekit.journal import SweepRecord, TrialRecord
 from tunekit.reports.files import save
 from tunekit.reports.results import ArmResult, SweepResult, read
+from tunekit.schema import JsonObject
 
 if TYPE_CHECKING:
     import pandas
@@ -37,7 +38,7 @@ def frame(result: SweepResult) -> pandas.DataFrame:
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype({"shots": "Int64"})
 
 
-def _arm_rows(result: SweepResult, arm: ArmResult) -> Iterator[dict[str, Any]]:
+def _arm_rows(result: SweepResult, arm: ArmResult) -> Iterator[JsonObject]:
     common = {
         "sweep": result.sweep.name,
         "selection": result.sweep.selection,
@@ -57,7 +58,7 @@ def _arm_rows(result: SweepResult, arm: ArmResult) -> Iterator[dict[str, Any]]:
             yield from ({**point, **row} for row in _trial_rows(arm, trial) if row["split"] == "dev")
 
 
-def _trial_rows(arm: ArmResult, trial: TrialRecord) -> Iterator[dict[str, Any]]:
+def _trial_rows(arm: ArmResult, trial: TrialRecord) -> Iterator[JsonObject]:
     assert trial.outcome is not None
     scores = {**trial.outcome.metrics, **(trial.test_scores or {})}
     dev_majority = trial.facts.majority if trial.facts else {}
