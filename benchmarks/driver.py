@@ -49,11 +49,11 @@ FACTS = TrialFacts(
 READERS = {
     "replay": "from tunekit.journal import replay; replay(folder)",
     "status": (
-        "from tunekit.journal import replay; from tunekit.reports import status_table; from rich.console import Console\n"
+        "from rich.console import Console\nfrom tunekit.journal import replay\nfrom tunekit.reports import *\n"
         "Console(file=open('/dev/null', 'w')).print(status_table([('a', replay(folder))]))"
     ),
     "report": (
-        "from tunekit.journal import replay; from tunekit.reports import summary, write; from rich.console import Console\n"
+        "from rich.console import Console\nfrom tunekit.journal import replay\nfrom tunekit.reports import *\n"
         "record = replay(folder); write(record, folder / 'report')\n"
         "Console(file=open('/dev/null', 'w')).print(summary(record))"
     ),

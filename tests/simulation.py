@@ -84,11 +84,12 @@ def drive(search: Search, *, num_workers: int = 1) -> None:
         if not running:
             return
         assignment, epoch = running.pop(0)
-        if _advance(search, assignment, epoch + 1):
+        if advance(search, assignment, epoch + 1):
             running.append((assignment, epoch + 1))
 
 
-def _advance(search: Search, assignment: Any, epoch: int) -> bool:
+def advance(search: Search, assignment: Any, epoch: int) -> bool:
+    """One epoch of a simulated trial, or its test; whether it goes on."""
     trial = assignment.trial
     num_epochs = trial.config["training"]["epochs"]
     if trial.state == "RUNNING":

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import random
+import sys
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
+import optuna
 import pytest
-from simulation import Killed, facts, run, simulated_sweep
+from optuna.trial import TrialState
+from simulation import Killed, advance, facts, launch, run, simulated_sweep
 
+from tunekit.errors import DataChanged
 from tunekit.journal import FILE_NAME, Journal, read_events, replay
 from tunekit.search import Search
+from tunekit.search import study as studies
+from tunekit.search.bounded_storage import BoundedStorage
+from tunekit.search.engine import LEAD
 from tunekit.search.schedulers import Rungs, decide
 from tunekit.sweep import Sweep, trial_config
+from tunekit.trial import TrialFacts
 
 SEARCHERS = ["tpe", "random", "grid", "qmc", "cmaes", "gp", "nsga2"]
 
@@ -229,3 +238,164 @@ def test_an_export_loads_as_an_optuna_study_with_every_point(tmp_path: Path) -> 
     best = record.arm("ptuning_v2").top(1)[0]
     assert study.best_value == pytest.approx(best.value)
     assert study.best_params == dict(best.params)
+
+
+# -- growth ----------------------------------------------------------------------------------------------------------
+
+
+class LineCounter:
+    """Counts the lines of Python that run inside it, comprehensions and loops included."""
+
+    def __init__(self) -> None:
+        self.num_lines = 0
+
+    def __enter__(self) -> LineCounter:
+        sys.settrace(self._trace)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        sys.settrace(None)
+
+    def _trace(self, frame: Any, event: str, argument: object) -> Any:
+        self.num_lines += event == "line"
+        return self._trace
+
+
+def _lines_per_trial(search: Search, *, until: int, at_once: int) -> float:
+    """Drive the search until so many trials were created; the lines that each of the last 30 has cost."""
+    running: list[tuple[Any, int]] = []
+    counter = LineCounter()
+    start = until - 30
+    while len(search.record.trials) < start:
+        _turn(search, running, at_once)
+    with counter:
+        while len(search.record.trials) < until:
+            _turn(search, running, at_once)
+    while running:
+        assignment, epoch = running.pop(0)
+        if advance(search, assignment, epoch + 1):
+            running.append((assignment, epoch + 1))
+    return counter.num_lines / 30
+
+
+def _turn(search: Search, running: list[tuple[Any, int]], at_once: int) -> None:
+    while len(running) < at_once and (assignment := search.next_trial()) is not None:
+        search.started(assignment.trial, "worker", TrialFacts())
+        running.append((assignment, 0))
+    assignment, epoch = running.pop(0)
+    if advance(search, assignment, epoch + 1):
+        running.append((assignment, epoch + 1))
+
+
+@pytest.mark.parametrize("scheduler", ["none", "asha", "hyperband", "median"])
+def test_a_trial_costs_the_driver_as_much_work_late_as_early(scheduler: str, tmp_path: Path) -> None:
+    """Work is counted in lines of Python, not timed. A second seed makes replicates a part of it."""
+    sweep = simulated_sweep(
+        search={"searcher": "random", "num_trials": 400, "seed": 3},
+        scheduler={"name": scheduler},
+        seeds=[10, 42],
+        fixed={"epochs": 3},
+    )
+    with Journal(tmp_path, durable=False) as journal:
+        launch(sweep, journal)
+        search = Search(sweep, journal)
+        early = _lines_per_trial(search, until=150, at_once=20)
+        late = _lines_per_trial(search, until=1200 if scheduler == "none" else 700, at_once=20)
+    assert late < 1.1 * early, (early, late)
+
+
+def test_finalising_many_points_costs_as_much_work_late_as_early(tmp_path: Path) -> None:
+    sweep = simulated_sweep(
+        search={"searcher": "random", "num_trials": 120, "seed": 3},
+        scheduler={"name": "none"},
+        fixed={"epochs": 1},
+        finalise={"top": 100, "seeds": [10, 42]},
+    )
+    with Journal(tmp_path, durable=False) as journal:
+        launch(sweep, journal)
+        search = Search(sweep, journal)
+        early = _lines_per_trial(search, until=280, at_once=1)
+        late = _lines_per_trial(search, until=420, at_once=1)
+    assert late < 1.2 * early, (early, late)
+
+
+# -- a bounded history -----------------------------------------------------------------------------------------------
+
+
+def test_a_sampler_sees_the_best_and_the_latest_trials_and_all_that_run() -> None:
+    storage = BoundedStorage(num_best=5, num_latest=7)
+    study = optuna.create_study(storage=storage, direction="maximize")
+    generator = random.Random(1)
+    values = [generator.random() for _ in range(200)]
+    trials = [study.ask() for _ in values]
+    order = list(range(190))
+    generator.shuffle(order)  # they finish in any order
+    for number in order:
+        study.tell(trials[number], values[number])
+    seen = {trial.number for trial in study.get_trials(deepcopy=False)}
+    best = sorted(range(190), key=lambda number: -values[number])[:5]
+    assert seen == {*range(10), *best, *range(183, 190), *range(190, 200)}
+    assert [t.number for t in study.get_trials(states=[TrialState.RUNNING])] == list(range(190, 200))
+
+
+@pytest.mark.parametrize("searcher", ["tpe", "cmaes", "nsga2", "qmc"])
+def test_beyond_the_bound_a_killed_search_still_draws_what_an_undisturbed_one_draws(
+    searcher: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(studies.HISTORY, "tpe", (12, 12))
+    sweep = simulated_sweep(
+        search={"searcher": searcher, "num_trials": 45, "seed": 5}, fixed={"epochs": 2}, scheduler={"name": "asha"}
+    )
+    undisturbed = facts(run(sweep, tmp_path / "undisturbed"))
+    _killed_until_done(sweep, tmp_path / "killed", [40, 90, 70])
+    assert facts(replay(tmp_path / "killed")) == undisturbed
+
+
+def test_below_the_bound_a_bounded_search_is_an_unbounded_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sweep = simulated_sweep(search={"searcher": "tpe", "num_trials": 30, "seed": 5})
+    bounded = facts(run(sweep, tmp_path / "bounded"))
+    monkeypatch.setitem(studies.HISTORY, "tpe", (10**9, 10**9))
+    assert facts(run(sweep, tmp_path / "unbounded")) == bounded
+
+
+# -- other bytes -----------------------------------------------------------------------------------------------------
+
+
+def test_a_trial_that_reads_other_bytes_than_the_sweep_began_with_stops_it(tmp_path: Path) -> None:
+    sweep = simulated_sweep(search={"searcher": "random", "num_trials": 3, "seed": 1})
+    before = {"backbone": "00", "train/en": "11", "test/de": "22"}
+    with Journal(tmp_path) as journal:
+        launch(sweep, journal)
+        search = Search(sweep, journal)
+        first = search.next_trial()
+        assert first is not None
+        search.started(first.trial, "worker", TrialFacts(fingerprints=before))
+    for key, what in (("backbone", "the backbone 'toy-bert'"), ("test/de", "test of 'udpos' in 'de'")):
+        with Journal(tmp_path) as journal:  # the next process knows what the first one read
+            search = Search(sweep, journal)
+            again = search.next_trial()
+            assert again is not None and again.trial.trial_id == first.trial.trial_id
+            with pytest.raises(
+                DataChanged, match=f"^{what} .*changed since the sweep began: .* was {before[key]} and is"
+            ):
+                search.started(again.trial, "worker", TrialFacts(fingerprints={**before, key: "ff"}))
+            assert again.trial.num_attempts == 1, "nothing of it is in the journal"
+
+
+# -- served evenly, with what is warm --------------------------------------------------------------------------------
+
+
+def test_a_worker_gets_what_is_warm_as_long_as_arms_stay_evenly_served(tmp_path: Path) -> None:
+    sweep = simulated_sweep(search={"searcher": "random", "num_trials": 12, "seed": 1}, scheduler={"name": "none"})
+    with Journal(tmp_path) as journal:
+        launch(sweep, journal)
+        search = Search(sweep, journal)
+        drawn = []
+        for _ in range(16):
+            assignment = search.next_trial(lambda arm: int(arm.name != "ptuning_v2"))
+            assert assignment is not None
+            drawn.append(assignment.arm.name)
+        counts = [drawn[: at + 1].count("ptuning_v2") - drawn[: at + 1].count("finetune") for at in range(len(drawn))]
+    assert drawn[: LEAD + 1] == ["ptuning_v2"] * (LEAD + 1)
+    assert max(counts) == LEAD + 1, "never further ahead than that"
+    assert counts[-1] in (LEAD, LEAD + 1)
