@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from tunekit.errors import ConfigError, nearest
 from tunekit.schema import build, to_json
 from tunekit.trial import Locations, TrialConfig
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tunekit.export import FinishedTrial
 
 OUTCOME = "outcome.json"
@@ -61,13 +63,13 @@ def trial_to_export(name: str, arm: str | None, root: Path) -> tuple[FinishedTri
 
 def note_locations(folder: Path, locations: Locations) -> None:
     """Leave a note in a trial's folder of where its data and backbone are, in absolute paths."""
-    from tunekit.training.checkpoints import save_json
+    from tunekit.storage import write_json
 
     found = to_json(locations)
     for key, value in found.items():
         if value is not None and (key.endswith("_dir") or key == "backbone_path"):
             found[key] = str(Path(value).expanduser().absolute())
-    save_json(folder / LOCATIONS, found)
+    write_json(folder / LOCATIONS, found)
 
 
 def _best_trial(folder: Path, arm: str | None) -> FinishedTrial:
@@ -86,26 +88,28 @@ def _best_trial(folder: Path, arm: str | None) -> FinishedTrial:
 
 def _trial_in(folder: Path) -> FinishedTrial:
     from tunekit.export import FinishedTrial
-    from tunekit.training.checkpoints import load_json
+    from tunekit.storage import read_json
 
-    stored = load_json(folder / OUTCOME)
+    stored = read_json(folder / OUTCOME)
     if stored is None:
         raise ConfigError(f"{folder / OUTCOME} is torn; run the trial again")
-    config = build(TrialConfig, stored["config"], str(folder / OUTCOME))
+    config = build(TrialConfig, cast("Mapping[str, object]", stored["config"]), str(folder / OUTCOME))
     return FinishedTrial(config=config, locations=_locations(folder, config.trial_id), folder=folder)
 
 
 def _locations(folder: Path, trial_id: str) -> Locations:
     """Where a trial's data and backbone were: by its note, else by the sweep that it belongs to."""
     from tunekit.journal import FILE_NAME, replay
-    from tunekit.training.checkpoints import load_json
+    from tunekit.reports.results import read
+    from tunekit.storage import read_json
 
-    noted = load_json(folder / LOCATIONS)
+    noted = read_json(folder / LOCATIONS)
     if noted is not None:
         return build(Locations, noted, str(folder / LOCATIONS))
     sweep = folder.resolve().parents[1]
     if (sweep / FILE_NAME).is_file():
         record = replay(sweep)
         if trial_id in record.trials:
-            return record.sweep.arm(record.trials[trial_id].arm).locations
+            arm = read(record).arm(record.trials[trial_id].arm)
+            return build(Locations, dict(arm.definition.locations), f"{sweep}: locations")
     return Locations()

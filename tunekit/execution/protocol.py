@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import socket
-import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from tunekit.errors import TrialFailed, TunekitError
+from tunekit import training
+from tunekit.errors import TunekitError
 from tunekit.journal import TrialRecord
 from tunekit.schema import build
 from tunekit.search import Assignment, Search
-from tunekit.training import CheckpointMissing, FinalScores, TrialRun, Worker, checkpoints
-from tunekit.trial import EpochReport, Locations, Outcome, TrialConfig, TrialFacts
-
-logger = logging.getLogger(__name__)
+from tunekit.storage import TrialFolder, remove
+from tunekit.training import FinalScores, TrialMessage, WorkerCache
+from tunekit.training.messages import Finished, Reported, Tested, Untested
+from tunekit.trial import EpochReport, Locations, Outcome, TrialConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,15 +30,18 @@ class Job:
     """The trial's own, on storage that the driver and every worker see."""
     test: bool
     """Also score test, once the trial is COMPLETE."""
+    tokens_per_step: int
+    """Padded tokens computed at once."""
 
     @classmethod
-    def of(cls, assignment: Assignment, sweep_folder: Path) -> Job:
+    def of(cls, assignment: Assignment, sweep_folder: Path, *, tokens_per_step: int) -> Job:
         """The job of an assignment in the sweep's folder."""
         return cls(
             config=build(TrialConfig, assignment.trial.config, "journal"),
             locations=assignment.arm.locations,
             folder=str(trial_folder(sweep_folder, assignment.trial.trial_id)),
             test=assignment.test,
+            tokens_per_step=tokens_per_step,
         )
 
 
@@ -62,7 +64,6 @@ class Message:
     is_last: bool = False
     report: EpochReport | None = None
     outcome: Outcome | None = None
-    facts: TrialFacts | None = None
     scores: FinalScores | None = None
     reason: str | None = None
 
@@ -73,81 +74,43 @@ def worker_name(node: str | None = None) -> str:
     return name if node is None else f"{name}@{node[:8]}"
 
 
-def perform(job: Job, worker: Worker, *, name: str | None = None) -> Iterator[Message]:
+def perform(job: Job, cache: WorkerCache, *, name: str | None = None) -> Iterator[Message]:
     """Run a job, message by message; what an earlier attempt did is told again, not done again.
 
     The driver may stop listening after any ``reported`` message: that prunes the trial.
 
     Args:
         job: what to run.
-        worker: caches of this process.
+        cache: what this process keeps between trials.
         name: of this process, for the journal; `worker_name` if not given.
     """
     name = name or worker_name()
     try:
-        yield from _perform(job, worker, name)
+        for message in training.perform(
+            job.config,
+            folder=Path(job.folder),
+            locations=job.locations,
+            cache=cache,
+            tokens_per_step=job.tokens_per_step,
+            test=job.test,
+        ):
+            yield _message(message, name)
     except TunekitError as error:
         yield Message(kind="fatal", worker=name, is_last=True, reason=str(error))
 
 
-def _perform(job: Job, worker: Worker, name: str) -> Iterator[Message]:
-    run: TrialRun | None = None
-    try:
-        run = _open(job, worker)
-        yield Message(kind="started", worker=name, facts=run.facts)
-        for report in run.history:
-            yield Message(kind="reported", worker=name, report=report)
-        while not run.is_done:
-            yield Message(kind="reported", worker=name, report=run.step())
-        outcome = run.outcome()
-    except Exception as error:
-        if _is_fatal(error):
-            raise
-        outcome = _failed(run, error)
-    wants_test = job.test and outcome.state == "COMPLETE"
-    yield Message(kind="finished", worker=name, is_last=not wants_test, outcome=outcome)
-    if wants_test and run is not None:
-        yield _test(job, run, worker, name)
-
-
-def _open(job: Job, worker: Worker) -> TrialRun:
-    return TrialRun(job.config, folder=Path(job.folder), locations=job.locations, worker=worker)
-
-
-def _is_fatal(error: Exception) -> bool:
-    """Whether every other trial would meet the same: bad input or storage, not this trial's own failure."""
-    return isinstance(error, TunekitError) and not isinstance(error, TrialFailed)
-
-
-def _failed(run: TrialRun | None, error: Exception) -> Outcome:
-    expected = isinstance(error, TunekitError)
-    reason = str(error) if expected else f"{type(error).__name__}: {error}"
-    if not expected:
-        logger.error("trial failed\n%s", "".join(traceback.format_exception(error)))
-    return (
-        run.outcome("FAILED", reason=reason) if run is not None else Outcome(state="FAILED", value=None, reason=reason)
-    )
-
-
-def _test(job: Job, run: TrialRun, worker: Worker, name: str) -> Message:
-    """Score test once. Where the best weights were deleted or lost, the trial is trained again, to the same bits."""
-    try:
-        try:
-            scores = run.test()
-        except CheckpointMissing as missing:
-            logger.warning("%s; training it again", missing)
-            checkpoints.forget(Path(job.folder))
-            run = _open(job, worker)
-            while not run.is_done:
-                run.step()
-            run.outcome()
-            scores = run.test()
-    except Exception as error:
-        if _is_fatal(error):
-            raise
-        logger.error("test failed\n%s", "".join(traceback.format_exception(error)))
-        return Message(kind="untested", worker=name, is_last=True, reason=f"{type(error).__name__}: {error}")
-    return Message(kind="tested", worker=name, is_last=True, scores=scores)
+def _message(message: TrialMessage, name: str) -> Message:
+    match message:
+        case Reported():
+            return Message(kind="reported", worker=name, report=message.report)
+        case Finished():
+            return Message(kind="finished", worker=name, is_last=message.is_last, outcome=message.outcome)
+        case Tested():
+            return Message(kind="tested", worker=name, is_last=True, scores=message.scores)
+        case Untested():
+            return Message(kind="untested", worker=name, is_last=True, reason=message.reason)
+        case _:
+            return Message(kind="started", worker=name)
 
 
 class Courier:
@@ -158,6 +121,7 @@ class Courier:
         self.folder = folder
         self.problems: list[str] = []
         """What could not be tested, for the end of the run."""
+        self._disposed: set[str] = set()
 
     def deliver(self, assignment: Assignment, message: Message) -> bool:
         """Take one message; False: the trial must not go on (stopped early, or this was its last word).
@@ -166,15 +130,11 @@ class Courier:
             SweepInterrupted: the message was ``fatal``.
             StorageError: the journal cannot be written.
         """
-        goes_on = self._deliver(assignment, message)
-        self.search.flush()
-        return goes_on
-
-    def _deliver(self, assignment: Assignment, message: Message) -> bool:
         search, trial = self.search, assignment.trial
         match message.kind:
             case "started":
-                search.started(trial, message.worker, message.facts or TrialFacts())
+                if trial.state == "RUNNING":
+                    search.started(trial, message.worker)
             case "reported":
                 assert message.report is not None
                 decision = search.report(trial, message.report)
@@ -189,7 +149,7 @@ class Courier:
             case "tested":
                 assert message.scores is not None
                 found = message.scores
-                search.tested(trial, found)
+                search.tested(trial, scores=found.scores, baselines=found.majority, num_examples=found.num_examples)
             case "untested":
                 self._untested(trial, message.reason)
             case "fatal":
@@ -215,9 +175,11 @@ class Courier:
         """Give the trial back and delete weights that nothing will ask for."""
         self.search.release(assignment.trial)
         if assignment.trial.state in ("PRUNED", "FAILED"):
-            checkpoints.remove(trial_folder(self.folder, assignment.trial.trial_id) / checkpoints.LAST)
-        for trial in self.search.take_disposable():
-            checkpoints.remove(trial_folder(self.folder, trial.trial_id) / checkpoints.BEST)
+            remove(TrialFolder(trial_folder(self.folder, assignment.trial.trial_id)).last)
+        for trial in self.search.disposable(assignment.arm):
+            if trial.trial_id not in self._disposed:
+                remove(TrialFolder(trial_folder(self.folder, trial.trial_id)).best)
+                self._disposed.add(trial.trial_id)
 
 
 class SweepInterrupted(TunekitError):

@@ -30,20 +30,20 @@ from tunekit.search import Assignment, Search
 class Trainable(tune.Trainable):
     """One worker: keeps its caches from trial to trial and forwards a job's messages, one a ``step``."""
 
-    _worker: Any = None
+    _cache: Any = None
 
     def setup(self, config: dict[str, Any]) -> None:
         """Take up a job; the caches of earlier jobs in this process stay."""
         import torch
 
-        from tunekit.training import Worker
+        from tunekit.training import WorkerCache
 
         torch.set_num_threads(int(config["num_threads"]))
-        if Trainable._worker is None:
-            Trainable._worker = Worker()
+        if Trainable._cache is None:
+            Trainable._cache = WorkerCache()
         job = build(Job, json.loads(config["job"]), "job")
         node = ray.get_runtime_context().get_node_id()
-        self._messages = perform(job, Trainable._worker, name=worker_name(node))
+        self._messages = perform(job, Trainable._cache, name=worker_name(node))
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Take up another job on a warm worker."""
@@ -111,7 +111,8 @@ class _Asker(Searcher):  # type: ignore[misc, unused-ignore]
                 return Searcher.FINISHED if bridge.search.is_done else None
             bridge.assignments[trial_id] = assignment
             threads = math.ceil(bridge.search.sweep.resources.cpu)
-            return {"job": canonical_json(Job.of(assignment, bridge.folder)), "num_threads": threads}
+            job = Job.of(assignment, bridge.folder, tokens_per_step=bridge.search.sweep.resources.tokens_per_step)
+            return {"job": canonical_json(job), "num_threads": threads}
         return Searcher.FINISHED
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
