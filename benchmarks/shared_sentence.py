@@ -35,7 +35,7 @@ from tunekit.methods.topro_zero_shot import Config, ToProZeroShot
 from tunekit.tasks import Task, TokenExample
 from tunekit.toy import backbones as toy_backbones
 from tunekit.training import schedule as plan
-from tunekit.training.learner import CPU_EVALUATION_PIECES
+from tunekit.training.predictor import CPU_EVALUATION_TOKENS
 from tunekit.trial import BackboneConfig, Locations, TaskConfig, TrainingConfig
 
 LANGUAGE = "alo"
@@ -161,7 +161,7 @@ def _run(method: ToProZeroShot, sentences: Sequence[TokenExample]) -> Run:
     found: dict[int, torch.Tensor] = {}
     started = time.process_time()
     with torch.inference_mode():
-        for step in plan.steps(sorted(set(asked)), lengths, max_pieces=CPU_EVALUATION_PIECES):
+        for step in plan.steps(sorted(set(asked)), lengths, max_tokens=CPU_EVALUATION_TOKENS):
             scores = method.logits(method.collate([rows[row] for row in step]))
             found.update(zip(step, scores.split([len(rows[row].label_ids) for row in step]), strict=True))
     duration_s = time.process_time() - started

@@ -49,9 +49,10 @@ from tunekit.backbone.vocabulary import taken_apart
 from tunekit.methods import Feature, pad_rows
 from tunekit.tasks import Example, Task
 from tunekit.training import schedule as plan
-from tunekit.training.caches import Worker
-from tunekit.training.learner import CPU_EVALUATION_PIECES, Learner
-from tunekit.trial import BackboneConfig, Locations, TaskConfig, TrainingConfig, TrialConfig
+from tunekit.training.caches import WorkerCache
+from tunekit.training.learner import Learner
+from tunekit.training.predictor import CPU_EVALUATION_TOKENS
+from tunekit.trial import TOKENS_PER_STEP, BackboneConfig, Locations, TaskConfig, TrainingConfig, TrialConfig
 
 SHARED = Path(os.environ.get("TUNEKIT_SHARED", Path(__file__).resolve().parents[2] / "shared"))
 reports: Any = transformers_logging  # transformers leaves these untyped
@@ -111,7 +112,7 @@ class Bench:
         self._ours = self.learner(self._model)
         method: Any = self._ours.method
         self._languages = tuple(words.languages)
-        self._rows = {name: self._ours.encoded("test", name).rows for name in self._languages}
+        self._rows = {name: self._ours.tokenized("test", name).rows for name in self._languages}
         self._pieces = torch.tensor(method.verbalizer.piece_ids)
 
     def facts(self, phase: str) -> str:
@@ -147,8 +148,10 @@ class Bench:
             body, head = taken_apart(model)
             return Backbone("model", body, self._tokenizer, dtype=dtype, vocabulary_head=head).eval()
 
-        worker = Worker(load_task=lambda *_: self._task, load_backbone=load)
-        return Learner(config, locations=Locations(device="cpu"), worker=worker)
+        cache = WorkerCache(
+            load_task=lambda *_: self._task, load_backbone=load, fingerprint_backbone=lambda *_: "made here"
+        )
+        return Learner(config, locations=Locations(device="cpu"), cache=cache, tokens_per_step=TOKENS_PER_STEP)
 
     def rounds(self, ways: dict[str, Callable[[], Run]]) -> dict[str, list[Run]]:
         """Every way once a round, each round beginning with another."""
@@ -192,7 +195,7 @@ class Bench:
 
     def _expert(self, rows: Sequence[Feature]) -> Tensor:
         logits = torch.empty(len(rows), len(self._task.labels))
-        for step in plan.steps(range(len(rows)), [row.length for row in rows], max_pieces=CPU_EVALUATION_PIECES):
+        for step in plan.steps(range(len(rows)), [row.length for row in rows], max_tokens=CPU_EVALUATION_TOKENS):
             logits[list(step)] = self._at_mask(self._model, [rows[row] for row in step])
         return logits
 
@@ -215,7 +218,7 @@ class Bench:
 
     def _evaluated(self, learner: Learner) -> Run:
         for name in self._languages:
-            learner.encoded("test", name)  # tokenized before the clock starts, as for the others
+            learner.tokenized("test", name)  # tokenized before the clock starts, as for the others
         self._task.answers = []
         started = time.process_time()
         for name in self._languages:
@@ -229,7 +232,7 @@ class Bench:
         found: list[float] = []
         with torch.inference_mode():
             for name in self._languages:
-                rows = learner.encoded("test", name).rows
+                rows = learner.tokenized("test", name).rows
                 for start in range(0, len(rows), BATCH):
                     batch = learner.method.collate(rows[start : start + BATCH])
                     logits = learner.method.logits(batch)
@@ -286,8 +289,8 @@ class Bench:
     @staticmethod
     def _sorted_parts(rows: list[Feature]) -> list[list[Feature]]:
         lengths = [row.length for row in rows]
-        budget = TrainingConfig().tokens_per_step
-        return [[rows[i] for i in step] for step in plan.steps(range(len(rows)), lengths, max_pieces=budget)]
+        budget = TOKENS_PER_STEP
+        return [[rows[i] for i in step] for step in plan.steps(range(len(rows)), lengths, max_tokens=budget)]
 
     def _trained(self, **changes: Any) -> Run:
         learner = self.learner(self._fresh(), **changes)

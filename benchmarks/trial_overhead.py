@@ -34,7 +34,7 @@ from typing import Any
 import tunekit
 from tunekit.schema import build, canonical_json
 from tunekit.sweep import Source, Sweep, parse_sweep, trial_config
-from tunekit.trial import Locations, TrialConfig
+from tunekit.trial import TOKENS_PER_STEP, Locations, TrialConfig
 
 RUNNERS = ("tunekit", "class, reused", "function, reused", "class, stock", "function, stock")
 METHODS = ("ptuning_v2", "finetune")
@@ -187,22 +187,28 @@ def _clock() -> Any:
     return Clock()
 
 
-_worker: Any = None
+_cache: Any = None
 
 
 def _train(params: dict[str, Any]) -> dict[str, float]:
     """One trial by tunekit's own loop; what can be kept in this process is kept."""
     import torch
 
-    from tunekit.training import TrialRun, Worker
+    from tunekit.training import TrialRun, WorkerCache
 
-    global _worker
+    global _cache
     torch.set_num_threads(1)
-    _worker = _worker or Worker()
+    _cache = _cache or WorkerCache()
     config = build(TrialConfig, json.loads(params["config"]), "benchmark")
     config = replace(config, training=replace(config.training, learning_rate=params["learning_rate"]))
     locations = build(Locations, json.loads(params["locations"]), "benchmark")
-    run = TrialRun(config, folder=Path(params["folder"]) / config.trial_id, locations=locations, worker=_worker)
+    run = TrialRun(
+        config,
+        folder=Path(params["folder"]) / config.trial_id,
+        locations=locations,
+        cache=_cache,
+        tokens_per_step=TOKENS_PER_STEP,
+    )
     report = run.step()
     run.outcome()
     return {"value": report.value, "training_s": report.duration_s}

@@ -16,7 +16,7 @@ from tunekit.backbone.shapes import SHAPES
 from tunekit.backbone.vocabulary import taken_apart
 from tunekit.errors import ConfigError
 from tunekit.toy import backbones as toy_backbones
-from tunekit.training.caches import Worker
+from tunekit.training.caches import WorkerCache
 from tunekit.trial import BackboneConfig, Locations
 
 ENCODERS = ("bert", "roberta", "xlm-roberta")
@@ -140,16 +140,16 @@ def test_of_the_well_known_models_only_sentence_encoders_are_described_without_a
     assert without == {"intfloat/multilingual-e5-small"}
 
 
-def test_a_worker_puts_a_trained_head_back_as_it_was_loaded() -> None:
-    worker = Worker(load_backbone=lambda config, locations: backbone_of("bert"))
+def test_a_cache_puts_a_trained_head_back_as_it_was_loaded() -> None:
+    cache = WorkerCache(load_backbone=lambda *_: backbone_of("bert"), fingerprint_backbone=lambda *_: "tiny")
     config, where = BackboneConfig(name="tiny"), Locations(device="cpu")
-    backbone = worker.borrow(config, where, trained=True).backbone
+    backbone = cache.backbone(config, where, trained=True).backbone
     backbone.set_trained(True)
     backbone.train_vocabulary_head(True)
     with torch.no_grad():
         for parameter in backbone.parameters():
             parameter.add_(1.0)
-    again = worker.borrow(config, where, trained=False).backbone
+    again = cache.backbone(config, where, trained=False).backbone
     assert again is backbone
     states = torch.randn(2, 32)
     torch.testing.assert_close(

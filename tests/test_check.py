@@ -21,7 +21,7 @@ from tunekit.check.text import measure, tokenizer_of
 from tunekit.errors import ConfigError, DataError
 from tunekit.sweep import Sweep, load_sweep, trial_config
 from tunekit.tasks.examples import labels_of
-from tunekit.training import Worker, run_trial
+from tunekit.training import WorkerCache, run_trial
 from tunekit.trial import BackboneConfig, Locations, TaskConfig, TrialConfig
 
 RATE = 1e9
@@ -118,7 +118,7 @@ def test_updates_are_those_that_training_makes(read: Reader, tmp_path: Path) -> 
     assert plain.num_updates == Span(low=3 * 6, high=3 * 11), "44 sentences in batches of 8 or 4"
     assert deep.num_updates == Span(low=3 * 3, high=3 * 3)
     config = trial_config(sweep, sweep.arms[0], {"batch_size": 4}, 1)
-    outcome = run_trial(config, folder=tmp_path / "trial", locations=sweep.arms[0].locations, worker=Worker())
+    outcome = run_trial(config, folder=tmp_path / "trial", locations=sweep.arms[0].locations, cache=WorkerCache())
     assert outcome.num_updates == plain.num_updates.high
     assert outcome.num_trainable_parameters == plain.num_trainable.low
 
@@ -143,7 +143,7 @@ def test_dev_data_are_those_that_select(read: Reader) -> None:
 
 def pieces(config: TrialConfig, sweep: Sweep, split: Any) -> int:
     """Pieces of a split, special ones included, counted by hand: each word of the tiny world is one piece."""
-    task = Worker().task(config.task, sweep.arms[0].locations).task
+    task = WorkerCache().task(config.task, sweep.arms[0].locations).task
     return sum(len(labels_of(example)) + 2 for example in task.examples(split, "en"))
 
 

@@ -62,15 +62,15 @@ def test_planned_updates_count_what_the_epochs_make() -> None:
     assert planned_updates(len(LENGTHS), training) == made == 3 * 63
 
 
-@pytest.mark.parametrize("max_pieces", [128, 500, 100_000])
-def test_steps_hold_each_row_once_within_the_budget(max_pieces: int) -> None:
-    groups = steps(range(200), LENGTHS, max_pieces=max_pieces)
+@pytest.mark.parametrize("max_tokens", [128, 500, 100_000])
+def test_steps_hold_each_row_once_within_the_budget(max_tokens: int) -> None:
+    groups = steps(range(200), LENGTHS, max_tokens=max_tokens)
     assert sorted(row for group in groups for row in group) == list(range(200))
-    assert all(len(group) * max(LENGTHS[row] for row in group) <= max_pieces for group in groups)
+    assert all(len(group) * max(LENGTHS[row] for row in group) <= max_tokens for group in groups)
 
 
 def test_a_row_beyond_the_budget_is_a_step_of_its_own() -> None:
-    assert steps([0, 1, 2], (5, 50, 5), max_pieces=10) == [(1,), (0, 2)]
+    assert steps([0, 1, 2], (5, 50, 5), max_tokens=10) == [(1,), (0, 2)]
 
 
 def test_the_rate_rises_over_the_warm_up_and_falls_to_zero_after_the_last_update() -> None:

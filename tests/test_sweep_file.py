@@ -311,7 +311,7 @@ def test_a_grid_of_floats_stays_inside_its_range() -> None:
 
 
 def test_a_huge_grid_is_counted_no_further_than_it_is_searched(read: Callable[..., Sweep]) -> None:
-    axes = ("prompt_length", "batch_size", "projection_size", "tokens_per_step")
+    axes = ("prompt_length", "batch_size", "projection_size", "max_length")
     space = {name: {"low": 128, "high": 1127} for name in axes}
     assert read(of_space(**space), "search.searcher=grid", "search.num_trials=7").search.num_trials == 7
 
@@ -462,8 +462,35 @@ def test_a_missing_backbone_is_missed(refusal: Callable[..., str]) -> None:
 
 
 def test_a_corner_of_the_space_that_training_refuses_is_found(refusal: Callable[..., str]) -> None:
-    message = refusal(of_space(max_length=[32, 16384]))
-    assert "tokens_per_step is 8192, must be at least max_length (16384)" in message
+    message = refusal(of_space(max_length=[32, 4]))
+    assert "max_length is 4, must be at least 8" in message
+
+
+def test_a_step_must_hold_the_longest_row_of_every_trial(
+    read: Callable[..., Sweep], refusal: Callable[..., str]
+) -> None:
+    text = of_space(max_length=[32, 16384])
+    assert "tokens_per_step is 8192, must be at least max_length (16384) of arm 'deep'" in refusal(text)
+    assert read(text, "resources.tokens_per_step=16384").resources.tokens_per_step == 16384
+    assert "--set 'resources.tokens_per_step=64': resources.tokens_per_step: tokens_per_step is 64, must be" in refusal(
+        text, "resources.tokens_per_step=64"
+    )
+
+
+@pytest.mark.parametrize("place", ["fixed", "arms.deep.fixed", "arms.deep.space"])
+def test_tokens_per_step_is_a_resource_and_no_parameter(refusal: Callable[..., str], place: str) -> None:
+    value = "[64, 128]" if place.endswith("space") else "4096"
+    message = refusal(SMALL, f"{place}.tokens_per_step={value}")
+    assert f"{place}.tokens_per_step: 'tokens_per_step' is no parameter but a resource" in message
+    assert "write it as resources.tokens_per_step" in message
+
+
+def test_tokens_per_step_does_not_change_a_trials_name(read: Callable[..., Sweep]) -> None:
+    names = set()
+    for tokens in (2048, 8192):
+        sweep = read(SMALL, f"resources.tokens_per_step={tokens}")
+        names.add(trial_config(sweep, sweep.arms[0], {}, 10).trial_id)
+    assert len(names) == 1
 
 
 def test_a_searched_seed_leaves_no_seeds_to_list(read: Callable[..., Sweep], refusal: Callable[..., str]) -> None:

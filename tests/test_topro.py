@@ -22,8 +22,9 @@ from tunekit.sweep.reader import parse_sweep
 from tunekit.sweep.source import Source
 from tunekit.tasks import Task, TokenExample
 from tunekit.tasks.tagging import PANX_LABELS, UDPOS_LABELS
-from tunekit.training import learner as learning
-from tunekit.training.caches import Worker
+from tunekit.training import predictor
+from tunekit.training.caches import WorkerCache
+from tunekit.training.learner import Learner
 from tunekit.trial import BackboneConfig, Locations, TaskConfig, TrainingConfig, TrialConfig
 
 WORDS = {"N": "cat", "V": "sees", "X": "here"}
@@ -270,8 +271,8 @@ def test_equal_questions_of_a_split_are_computed_once_with_the_same_scores(
         training=TrainingConfig(max_length=40),
         seed=1,
     )
-    worker = Worker(load_task=lambda *_: task)
-    learner = learning.Learner(config, locations=Locations(backbone_path=str(tmp_path)), worker=worker)
+    cache = WorkerCache(load_task=lambda *_: task)
+    learner = Learner(config, locations=Locations(backbone_path=str(tmp_path)), cache=cache, tokens_per_step=8192)
     computed: list[int] = []
     predict = ToPro.predict
 
@@ -282,7 +283,7 @@ def test_equal_questions_of_a_split_are_computed_once_with_the_same_scores(
     monkeypatch.setattr(ToPro, "predict", counting)
     scores = learner.evaluate("dev", "en")
     assert sum(computed) == (2 if share else 5)
-    monkeypatch.setattr(learning, "_first_rows", lambda rows: list(range(len(rows))))
+    monkeypatch.setattr(predictor, "_first_rows", lambda rows: list(range(len(rows))))
     assert learner.evaluate("dev", "en") == scores
     assert sum(computed) == (2 + 4 if share else 5 + 12)
 

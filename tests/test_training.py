@@ -17,8 +17,8 @@ import torch
 from fakes import save_backbone
 
 from tunekit.backbone import load as load_backbone
-from tunekit.errors import ConfigError, StorageError, TrialFailed
-from tunekit.training import CheckpointMissing, TrialRun, Worker, checkpoints, run_trial
+from tunekit.errors import ConfigError, DataChanged, StorageError, TrialFailed
+from tunekit.training import CheckpointMissing, TrialRun, WorkerCache, checkpoints, run_trial
 from tunekit.trial import BackboneConfig, EpochReport, Locations, Outcome, TaskConfig, TrainingConfig, TrialConfig
 
 OPTIONS = {
@@ -28,7 +28,9 @@ OPTIONS = {
     "lora": {"rank": 2},
     "bitfit": {},
 }
-TRAINING = TrainingConfig(learning_rate=1e-2, epochs=3, batch_size=8, max_length=16, tokens_per_step=64)
+TRAINING = TrainingConfig(learning_rate=1e-2, epochs=3, batch_size=8, max_length=16)
+TOKENS = 64
+"""Padded tokens a step: few enough that updates are cut into several."""
 
 
 @pytest.fixture(scope="module")
@@ -37,8 +39,8 @@ def locations(tmp_path_factory: pytest.TempPathFactory) -> Locations:
 
 
 @pytest.fixture(scope="module")
-def shared_worker() -> Worker:
-    return Worker()
+def shared_cache() -> WorkerCache:
+    return WorkerCache()
 
 
 def trial(method: str = "ptuning_v2", *, seed: int = 1, training: TrainingConfig = TRAINING) -> TrialConfig:
@@ -64,12 +66,13 @@ def curve(history: tuple[EpochReport, ...]) -> list[EpochReport]:
 
 def assert_same_files(left: Path, right: Path) -> None:
     """Both folders hold the same best parameters, bit for bit, and the same curve."""
-    one, two = (checkpoints.load_tensors(folder / "best.pt") for folder in (left, right))
+    one, two = (checkpoints.load(folder / "best.pt") for folder in (left, right))
     assert one is not None and two is not None
-    assert one["epoch"] == two["epoch"]
-    assert one["parameters"].keys() == two["parameters"].keys()
-    for name, tensor in one["parameters"].items():
-        assert torch.equal(tensor, two["parameters"][name]), name
+    assert one.parameters is not None and two.parameters is not None
+    assert one.epoch == two.epoch
+    assert one.parameters.keys() == two.parameters.keys()
+    for name, tensor in one.parameters.items():
+        assert torch.equal(tensor, two.parameters[name]), name
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +83,9 @@ def undisturbed(
     found = {}
     for method in OPTIONS:
         folder = tmp_path_factory.mktemp(method)
-        run = train(TrialRun(trial(method), folder=folder, locations=locations, worker=Worker()))
+        run = train(
+            TrialRun(trial(method), folder=folder, locations=locations, cache=WorkerCache(), tokens_per_step=TOKENS)
+        )
         assert run._learner is not None
         found[method] = (folder, curve(run.history), {k: v.clone() for k, v in run._learner.parameters().items()})
     return found
@@ -96,8 +101,11 @@ def test_a_trial_that_goes_on_on_another_worker_is_bit_identical(
     tmp_path: Path,
 ) -> None:
     folder, reports, parameters = undisturbed[method]
-    train(TrialRun(trial(method), folder=tmp_path, locations=locations, worker=Worker()), epochs=epochs_before)
-    run = TrialRun(trial(method), folder=tmp_path, locations=locations, worker=Worker())
+    train(
+        TrialRun(trial(method), folder=tmp_path, locations=locations, cache=WorkerCache(), tokens_per_step=TOKENS),
+        epochs=epochs_before,
+    )
+    run = TrialRun(trial(method), folder=tmp_path, locations=locations, cache=WorkerCache(), tokens_per_step=TOKENS)
     assert len(run.history) == epochs_before
     train(run)
     assert run._learner is not None
@@ -112,12 +120,18 @@ def test_a_worker_that_ran_other_methods_gives_the_same_bits(
     method: str,
     undisturbed: dict[str, tuple[Path, list[EpochReport], dict[str, torch.Tensor]]],
     locations: Locations,
-    shared_worker: Worker,
+    shared_cache: WorkerCache,
     tmp_path: Path,
 ) -> None:
     for other in OPTIONS:
-        run_trial(trial(other, seed=7), folder=tmp_path / other, locations=locations, worker=shared_worker)
-    run_trial(trial(method), folder=tmp_path / "again", locations=locations, worker=shared_worker)
+        run_trial(
+            trial(other, seed=7),
+            folder=tmp_path / other,
+            locations=locations,
+            cache=shared_cache,
+            tokens_per_step=TOKENS,
+        )
+    run_trial(trial(method), folder=tmp_path / "again", locations=locations, cache=shared_cache, tokens_per_step=TOKENS)
     assert_same_files(undisturbed[method][0], tmp_path / "again")
 
 
@@ -126,10 +140,13 @@ def test_a_continued_trial_may_have_shared_its_worker_with_others_in_between(
     locations: Locations,
     tmp_path: Path,
 ) -> None:
-    worker = Worker()
-    train(TrialRun(trial("finetune"), folder=tmp_path / "a", locations=locations, worker=worker), epochs=1)
-    run_trial(trial("ptuning_v2"), folder=tmp_path / "b", locations=locations, worker=worker)
-    run_trial(trial("finetune"), folder=tmp_path / "a", locations=locations, worker=worker)
+    cache = WorkerCache()
+    train(
+        TrialRun(trial("finetune"), folder=tmp_path / "a", locations=locations, cache=cache, tokens_per_step=TOKENS),
+        epochs=1,
+    )
+    run_trial(trial("ptuning_v2"), folder=tmp_path / "b", locations=locations, cache=cache, tokens_per_step=TOKENS)
+    run_trial(trial("finetune"), folder=tmp_path / "a", locations=locations, cache=cache, tokens_per_step=TOKENS)
     assert_same_files(undisturbed["finetune"][0], tmp_path / "a")
     assert_same_files(undisturbed["ptuning_v2"][0], tmp_path / "b")
 
@@ -145,7 +162,7 @@ def test_a_kill_around_any_write_leaves_a_trial_that_ends_the_same(
     when: str,
     undisturbed: dict[str, tuple[Path, list[EpochReport], dict[str, torch.Tensor]]],
     locations: Locations,
-    shared_worker: Worker,
+    shared_cache: WorkerCache,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -162,18 +179,30 @@ def test_a_kill_around_any_write_leaves_a_trial_that_ends_the_same(
 
     config = trial("ptuning_v2")
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoints.os, "replace", deadly)
+        patch.setattr(os, "replace", deadly)
         try:
-            run_trial(config, folder=tmp_path, locations=locations, worker=shared_worker)
+            run_trial(config, folder=tmp_path, locations=locations, cache=shared_cache, tokens_per_step=TOKENS)
         except Killed:
             pass
         else:
             assert num_writes < number
     reports: list[EpochReport] = []
-    outcome = run_trial(config, folder=tmp_path, locations=locations, worker=shared_worker, on_epoch=reports.append)
+    outcome = run_trial(
+        config,
+        folder=tmp_path,
+        locations=locations,
+        cache=shared_cache,
+        tokens_per_step=TOKENS,
+        on_epoch=reports.append,
+    )
     folder, expected, _ = undisturbed["ptuning_v2"]
     assert outcome.state == "COMPLETE"
-    assert curve(TrialRun(config, folder=tmp_path, locations=locations, worker=shared_worker).history) == expected
+    assert (
+        curve(
+            TrialRun(config, folder=tmp_path, locations=locations, cache=shared_cache, tokens_per_step=TOKENS).history
+        )
+        == expected
+    )
     assert_same_files(folder, tmp_path)
     assert sorted(os.listdir(tmp_path)) == ["best.pt", "outcome.json"]
 
@@ -181,13 +210,16 @@ def test_a_kill_around_any_write_leaves_a_trial_that_ends_the_same(
 def test_a_process_killed_outright_costs_at_most_its_epoch(
     undisturbed: dict[str, tuple[Path, list[EpochReport], dict[str, torch.Tensor]]],
     locations: Locations,
-    shared_worker: Worker,
+    shared_cache: WorkerCache,
     tmp_path: Path,
 ) -> None:
     child = os.fork()
     if child == 0:
         try:
-            run = train(TrialRun(trial(), folder=tmp_path, locations=locations, worker=shared_worker), epochs=2)
+            run = train(
+                TrialRun(trial(), folder=tmp_path, locations=locations, cache=shared_cache, tokens_per_step=TOKENS),
+                epochs=2,
+            )
             assert run._learner is not None
             run._learner._update = lambda *_: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[method-assign,assignment,return-value]
             run.step()
@@ -195,7 +227,7 @@ def test_a_process_killed_outright_costs_at_most_its_epoch(
             os._exit(1)
     _, status = os.waitpid(child, 0)
     assert os.WTERMSIG(status) == signal.SIGKILL
-    run = TrialRun(trial(), folder=tmp_path, locations=locations, worker=shared_worker)
+    run = TrialRun(trial(), folder=tmp_path, locations=locations, cache=shared_cache, tokens_per_step=TOKENS)
     assert len(run.history) == 2
     train(run)
     assert_same_files(undisturbed["ptuning_v2"][0], tmp_path)
@@ -206,42 +238,44 @@ def test_a_torn_checkpoint_is_ignored_with_a_warning_and_training_starts_again(
     kept: int,
     undisturbed: dict[str, tuple[Path, list[EpochReport], dict[str, torch.Tensor]]],
     locations: Locations,
-    shared_worker: Worker,
+    shared_cache: WorkerCache,
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    train(TrialRun(trial(), folder=tmp_path, locations=locations, worker=shared_worker), epochs=2)
+    train(TrialRun(trial(), folder=tmp_path, locations=locations, cache=shared_cache, tokens_per_step=TOKENS), epochs=2)
     last = tmp_path / "last.pt"
     last.write_bytes(last.read_bytes()[:kept])
-    run = TrialRun(trial(), folder=tmp_path, locations=locations, worker=shared_worker)
+    run = TrialRun(trial(), folder=tmp_path, locations=locations, cache=shared_cache, tokens_per_step=TOKENS)
     assert run.history == ()
     assert "torn" in caplog.text and str(last) in caplog.text
     train(run)
     assert_same_files(undisturbed["ptuning_v2"][0], tmp_path)
 
 
-def test_a_folder_of_another_trial_is_refused(locations: Locations, shared_worker: Worker, tmp_path: Path) -> None:
-    train(TrialRun(trial(), folder=tmp_path, locations=locations, worker=shared_worker), epochs=1)
+def test_a_folder_of_another_trial_is_refused(locations: Locations, shared_cache: WorkerCache, tmp_path: Path) -> None:
+    train(TrialRun(trial(), folder=tmp_path, locations=locations, cache=shared_cache, tokens_per_step=TOKENS), epochs=1)
     with pytest.raises(ConfigError, match=f"belongs to trial {trial().trial_id}, not to {trial(seed=2).trial_id}"):
-        TrialRun(trial(seed=2), folder=tmp_path, locations=locations, worker=shared_worker)
+        TrialRun(trial(seed=2), folder=tmp_path, locations=locations, cache=shared_cache, tokens_per_step=TOKENS)
 
 
 def test_a_trial_does_not_go_on_over_changed_data(
     locations: Locations, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    train(TrialRun(trial(), folder=tmp_path, locations=locations, worker=Worker()), epochs=1)
+    train(
+        TrialRun(trial(), folder=tmp_path, locations=locations, cache=WorkerCache(), tokens_per_step=TOKENS), epochs=1
+    )
     monkeypatch.setitem(__import__("fakes").SIZES, "train", 45)
-    with pytest.raises(ConfigError, match="trained on other data"):
-        TrialRun(trial(), folder=tmp_path, locations=locations, worker=Worker())
+    with pytest.raises(DataChanged, match="trained on other data: train/en in "):
+        TrialRun(trial(), folder=tmp_path, locations=locations, cache=WorkerCache(), tokens_per_step=TOKENS)
 
 
 def test_numbers_drawn_by_others_between_epochs_change_nothing(
     undisturbed: dict[str, tuple[Path, list[EpochReport], dict[str, torch.Tensor]]],
     locations: Locations,
-    shared_worker: Worker,
+    shared_cache: WorkerCache,
     tmp_path: Path,
 ) -> None:
-    run = TrialRun(trial(), folder=tmp_path, locations=locations, worker=shared_worker)
+    run = TrialRun(trial(), folder=tmp_path, locations=locations, cache=shared_cache, tokens_per_step=TOKENS)
     while not run.is_done:
         torch.rand(3), np.random.rand(3), random.random()
         run.step()
@@ -249,24 +283,27 @@ def test_numbers_drawn_by_others_between_epochs_change_nothing(
 
 
 def test_a_pass_that_spans_epochs_goes_on_bit_identically(
-    locations: Locations, shared_worker: Worker, tmp_path: Path
+    locations: Locations, shared_cache: WorkerCache, tmp_path: Path
 ) -> None:
     config = trial(training=replace(TRAINING, updates_per_epoch=4, epochs=4))
-    whole = train(TrialRun(config, folder=tmp_path / "whole", locations=locations, worker=shared_worker))
+    whole = train(
+        TrialRun(config, folder=tmp_path / "whole", locations=locations, cache=shared_cache, tokens_per_step=TOKENS)
+    )
     for epoch in range(1, 5):
-        run = TrialRun(config, folder=tmp_path / "cut", locations=locations, worker=shared_worker)
+        run = TrialRun(config, folder=tmp_path / "cut", locations=locations, cache=shared_cache, tokens_per_step=TOKENS)
         train(run, epochs=epoch)
     assert curve(run.history) == curve(whole.history)
     assert run.outcome().num_updates == 16
 
 
 def test_how_an_update_is_cut_into_steps_changes_rounding_only(
-    locations: Locations, shared_worker: Worker, tmp_path: Path
+    locations: Locations, shared_cache: WorkerCache, tmp_path: Path
 ) -> None:
     def one_epoch(tokens: int) -> tuple[EpochReport, dict[str, torch.Tensor]]:
-        training = replace(TRAINING, tokens_per_step=tokens, epochs=1, updates_per_epoch=4)
+        training = replace(TRAINING, epochs=1, updates_per_epoch=4)
         config = trial("prompt_tuning", training=training)
-        run = TrialRun(config, folder=tmp_path / str(tokens), locations=locations, worker=shared_worker)
+        folder = tmp_path / str(tokens)
+        run = TrialRun(config, folder=folder, locations=locations, cache=shared_cache, tokens_per_step=tokens)
         assert run._learner is not None
         method = run._learner.method.eval()  # a mask of dropout is drawn for each step, so it would differ
         method.train = lambda mode=True: method  # type: ignore[method-assign]
@@ -279,17 +316,17 @@ def test_how_an_update_is_cut_into_steps_changes_rounding_only(
 
 
 def test_of_equal_dev_scores_the_earlier_epoch_is_kept(
-    locations: Locations, shared_worker: Worker, tmp_path: Path
+    locations: Locations, shared_cache: WorkerCache, tmp_path: Path
 ) -> None:
     config = trial(training=replace(TRAINING, learning_rate=1e-12))
-    outcome = run_trial(config, folder=tmp_path, locations=locations, worker=shared_worker)
+    outcome = run_trial(config, folder=tmp_path, locations=locations, cache=shared_cache, tokens_per_step=TOKENS)
     assert outcome.best_epoch == 1
 
 
 def test_the_outcome_says_what_was_done_and_on_what(
-    locations: Locations, shared_worker: Worker, tmp_path: Path
+    locations: Locations, shared_cache: WorkerCache, tmp_path: Path
 ) -> None:
-    outcome = run_trial(trial(), folder=tmp_path, locations=locations, worker=shared_worker)
+    outcome = run_trial(trial(), folder=tmp_path, locations=locations, cache=shared_cache, tokens_per_step=TOKENS)
     assert outcome.value == max(outcome.metrics["dev/en/accuracy"], 0.0)
     assert outcome.num_updates == 18
     assert 0 < outcome.num_trainable_parameters < outcome.num_backbone_parameters
@@ -303,46 +340,60 @@ def test_the_outcome_says_what_was_done_and_on_what(
 
 
 def test_a_finished_trial_is_read_and_not_trained_again(
-    locations: Locations, shared_worker: Worker, tmp_path: Path
+    locations: Locations, shared_cache: WorkerCache, tmp_path: Path
 ) -> None:
-    first = run_trial(trial(), folder=tmp_path, locations=locations, worker=shared_worker)
+    first = run_trial(trial(), folder=tmp_path, locations=locations, cache=shared_cache, tokens_per_step=TOKENS)
     reports: list[EpochReport] = []
-    second = run_trial(trial(), folder=tmp_path, locations=locations, worker=shared_worker, on_epoch=reports.append)
+    second = run_trial(
+        trial(),
+        folder=tmp_path,
+        locations=locations,
+        cache=shared_cache,
+        tokens_per_step=TOKENS,
+        on_epoch=reports.append,
+    )
     assert reports == []
     assert second == first
-    run = TrialRun(trial(), folder=tmp_path, locations=locations, worker=shared_worker)
+    run = TrialRun(trial(), folder=tmp_path, locations=locations, cache=shared_cache, tokens_per_step=TOKENS)
     assert run.is_done and run.finished == first and len(run.history) == 3
     with pytest.raises(RuntimeError, match="nothing left"):
         run.step()
 
 
 def test_a_pruned_trial_keeps_its_curve_and_no_checkpoint_to_go_on(
-    locations: Locations, shared_worker: Worker, tmp_path: Path
+    locations: Locations, shared_cache: WorkerCache, tmp_path: Path
 ) -> None:
     outcome = run_trial(
-        trial(), folder=tmp_path, locations=locations, worker=shared_worker, on_epoch=lambda report: report.epoch < 2
+        trial(),
+        folder=tmp_path,
+        locations=locations,
+        cache=shared_cache,
+        tokens_per_step=TOKENS,
+        on_epoch=lambda report: report.epoch < 2,
     )
     assert outcome.state == "PRUNED" and outcome.reason == "stopped after epoch 2"
     assert not (tmp_path / "last.pt").exists()
-    run = TrialRun(trial(), folder=tmp_path, locations=locations, worker=shared_worker)
+    run = TrialRun(trial(), folder=tmp_path, locations=locations, cache=shared_cache, tokens_per_step=TOKENS)
     assert run.is_done and len(run.history) == 2 and run.outcome() == outcome
 
 
 def test_a_loss_that_is_no_number_fails_the_trial_and_says_where(
-    locations: Locations, shared_worker: Worker, tmp_path: Path
+    locations: Locations, shared_cache: WorkerCache, tmp_path: Path
 ) -> None:
-    training = replace(TRAINING, tokens_per_step=1000, updates_per_epoch=3)
+    training = replace(TRAINING, updates_per_epoch=3)
     config = trial("fakes:Diverging", training=training)
-    outcome = run_trial(config, folder=tmp_path, locations=locations, worker=shared_worker)
+    outcome = run_trial(config, folder=tmp_path, locations=locations, cache=shared_cache, tokens_per_step=1000)
     assert (outcome.state, outcome.value) == ("FAILED", None)
     assert outcome.reason is not None
     assert "loss became nan at update 2 of epoch 2 (learning rate 0.00556)" in outcome.reason
 
 
 def test_want_of_memory_fails_the_trial_with_advice(
-    locations: Locations, shared_worker: Worker, tmp_path: Path
+    locations: Locations, shared_cache: WorkerCache, tmp_path: Path
 ) -> None:
-    run = TrialRun(trial("fakes:Greedy"), folder=tmp_path, locations=locations, worker=shared_worker)
+    run = TrialRun(
+        trial("fakes:Greedy"), folder=tmp_path, locations=locations, cache=shared_cache, tokens_per_step=TOKENS
+    )
     with pytest.raises(TrialFailed, match=r"out of memory on cpu; lower tokens_per_step \(now 64\)"):
         run.step()
 
@@ -350,7 +401,7 @@ def test_want_of_memory_fails_the_trial_with_advice(
 def test_a_dev_score_that_is_no_number_fails_the_trial(
     locations: Locations, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = TrialRun(trial(), folder=tmp_path, locations=locations, worker=Worker())
+    run = TrialRun(trial(), folder=tmp_path, locations=locations, cache=WorkerCache(), tokens_per_step=TOKENS)
     assert run._learner is not None
     monkeypatch.setattr(run._learner.task, "score", lambda *_: {"accuracy": float("nan")})
     with pytest.raises(TrialFailed, match="dev/en/accuracy is nan at epoch 1"):
@@ -358,13 +409,15 @@ def test_a_dev_score_that_is_no_number_fails_the_trial(
 
 
 def test_a_full_disk_is_a_storage_error_and_leaves_the_old_checkpoint(
-    locations: Locations, shared_worker: Worker, tmp_path: Path
+    locations: Locations, shared_cache: WorkerCache, tmp_path: Path
 ) -> None:
-    run = train(TrialRun(trial(), folder=tmp_path, locations=locations, worker=shared_worker), epochs=1)
+    run = train(
+        TrialRun(trial(), folder=tmp_path, locations=locations, cache=shared_cache, tokens_per_step=TOKENS), epochs=1
+    )
     with _small_files(1000), pytest.raises(StorageError, match=r"cannot write .*last.pt"):
         run.step()
     assert sorted(os.listdir(tmp_path)) == ["best.pt", "last.pt"]
-    again = TrialRun(trial(), folder=tmp_path, locations=locations, worker=shared_worker)
+    again = TrialRun(trial(), folder=tmp_path, locations=locations, cache=shared_cache, tokens_per_step=TOKENS)
     assert len(again.history) == 1
 
 
@@ -383,64 +436,77 @@ class _small_files:
 
 
 def test_test_is_scored_once_at_the_best_epoch_in_every_language(
-    locations: Locations, shared_worker: Worker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    locations: Locations, shared_cache: WorkerCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = train(TrialRun(trial(), folder=tmp_path, locations=locations, worker=shared_worker))
+    run = train(TrialRun(trial(), folder=tmp_path, locations=locations, cache=shared_cache, tokens_per_step=TOKENS))
     outcome = run.outcome()
     final = run.test()
     assert final.epoch == outcome.best_epoch
     assert set(final.scores) == {f"test/{lang}/{name}" for lang in ("en", "xx") for name in ("accuracy", "macro_f1")}
     assert set(final.majority) == {key.replace("test/", "majority/") for key in final.scores}
     assert final.num_examples == {"en": 16, "xx": 16}
-    again = TrialRun(trial(), folder=tmp_path, locations=locations, worker=shared_worker)
+    again = TrialRun(trial(), folder=tmp_path, locations=locations, cache=shared_cache, tokens_per_step=TOKENS)
     monkeypatch.setattr(TrialRun, "_require_learner", lambda self: pytest.fail("scored twice"))
     assert again.test() == final
 
 
 def test_a_finished_trial_is_scored_alike_by_a_fresh_process(
-    locations: Locations, shared_worker: Worker, tmp_path: Path
+    locations: Locations, shared_cache: WorkerCache, tmp_path: Path
 ) -> None:
-    run = train(TrialRun(trial("finetune"), folder=tmp_path, locations=locations, worker=shared_worker))
+    run = train(
+        TrialRun(trial("finetune"), folder=tmp_path, locations=locations, cache=shared_cache, tokens_per_step=TOKENS)
+    )
     run.outcome()
     here = run.test()
     (tmp_path / "test.json").unlink()
-    assert TrialRun(trial("finetune"), folder=tmp_path, locations=locations, worker=Worker()).test() == here
+    assert (
+        TrialRun(
+            trial("finetune"), folder=tmp_path, locations=locations, cache=WorkerCache(), tokens_per_step=TOKENS
+        ).test()
+        == here
+    )
 
 
-def test_test_is_refused_before_all_epochs(locations: Locations, shared_worker: Worker, tmp_path: Path) -> None:
-    run = train(TrialRun(trial(), folder=tmp_path, locations=locations, worker=shared_worker), epochs=1)
+def test_test_is_refused_before_all_epochs(locations: Locations, shared_cache: WorkerCache, tmp_path: Path) -> None:
+    run = train(
+        TrialRun(trial(), folder=tmp_path, locations=locations, cache=shared_cache, tokens_per_step=TOKENS), epochs=1
+    )
     with pytest.raises(RuntimeError, match="after all epochs"):
         run.test()
 
 
 def test_lost_best_parameters_are_named_and_trained_again(
-    locations: Locations, shared_worker: Worker, tmp_path: Path
+    locations: Locations, shared_cache: WorkerCache, tmp_path: Path
 ) -> None:
-    first = run_trial(trial(), folder=tmp_path, locations=locations, worker=shared_worker, test=True)
+    first = run_trial(
+        trial(), folder=tmp_path, locations=locations, cache=shared_cache, tokens_per_step=TOKENS, test=True
+    )
     (tmp_path / "best.pt").unlink()
     (tmp_path / "test.json").unlink()
     with pytest.raises(CheckpointMissing, match=r"best.pt is gone"):
-        TrialRun(trial(), folder=tmp_path, locations=locations, worker=shared_worker).test()
-    second = run_trial(trial(), folder=tmp_path, locations=locations, worker=shared_worker, test=True)
+        TrialRun(trial(), folder=tmp_path, locations=locations, cache=shared_cache, tokens_per_step=TOKENS).test()
+    second = run_trial(
+        trial(), folder=tmp_path, locations=locations, cache=shared_cache, tokens_per_step=TOKENS, test=True
+    )
     assert second.metrics == first.metrics
     assert second.facts["majority"].keys() >= {"dev/en/accuracy", "majority/xx/accuracy"}
 
 
 def test_selection_on_target_dev_takes_the_mean_of_the_targets(
-    locations: Locations, shared_worker: Worker, tmp_path: Path
+    locations: Locations, shared_cache: WorkerCache, tmp_path: Path
 ) -> None:
     task = TaskConfig(name="fakes:load_words", target_languages=("xx", "yy"))
     config = replace(trial(), task=task, selection="target_dev")
-    outcome = run_trial(config, folder=tmp_path, locations=locations, worker=shared_worker)
+    outcome = run_trial(config, folder=tmp_path, locations=locations, cache=shared_cache, tokens_per_step=TOKENS)
     scores = [outcome.metrics[f"dev/{language}/accuracy"] for language in ("xx", "yy")]
     assert outcome.value == sum(scores) / 2
     assert "dev/en/accuracy" in outcome.metrics
 
 
-def test_selection_on_target_dev_needs_targets(locations: Locations, shared_worker: Worker, tmp_path: Path) -> None:
+def test_selection_on_target_dev_needs_targets(locations: Locations, shared_cache: WorkerCache, tmp_path: Path) -> None:
     config = replace(trial(), task=TaskConfig(name="fakes:load_words"), selection="target_dev")
     with pytest.raises(ConfigError, match="selection is 'target_dev', must be source_dev"):
-        TrialRun(config, folder=tmp_path, locations=locations, worker=shared_worker)
+        TrialRun(config, folder=tmp_path, locations=locations, cache=shared_cache, tokens_per_step=TOKENS)
 
 
 def test_a_worker_reads_tokenizes_and_loads_once(
@@ -460,39 +526,57 @@ def test_a_worker_reads_tokenizes_and_loads_once(
         return load_backbone(config, where)
 
     monkeypatch.setattr(HeadMethod, "encode_all", counted)
-    worker = Worker(load_backbone=load)  # type: ignore[arg-type]
+    cache = WorkerCache(load_backbone=load)  # type: ignore[arg-type]
     for number, method in enumerate([*OPTIONS, *OPTIONS]):
-        run_trial(trial(method, seed=number), folder=tmp_path / str(number), locations=locations, worker=worker)
+        run_trial(
+            trial(method, seed=number),
+            folder=tmp_path / str(number),
+            locations=locations,
+            cache=cache,
+            tokens_per_step=TOKENS,
+        )
     assert loaded == ["tiny"]
     assert encoded == [44, 20]
 
 
 def test_a_frozen_backbone_is_left_bit_for_bit_as_it_was_loaded(
-    locations: Locations, shared_worker: Worker, tmp_path: Path
+    locations: Locations, shared_cache: WorkerCache, tmp_path: Path
 ) -> None:
     fresh = load_backbone(BackboneConfig(name="tiny"), locations).state_dict()
-    run_trial(trial("finetune"), folder=tmp_path / "a", locations=locations, worker=shared_worker)
-    run = train(TrialRun(trial("ptuning_v2"), folder=tmp_path / "b", locations=locations, worker=shared_worker))
+    run_trial(trial("finetune"), folder=tmp_path / "a", locations=locations, cache=shared_cache, tokens_per_step=TOKENS)
+    run = train(
+        TrialRun(
+            trial("ptuning_v2"), folder=tmp_path / "b", locations=locations, cache=shared_cache, tokens_per_step=TOKENS
+        )
+    )
     assert run._learner is not None
     for name, tensor in run._learner.method.backbone.state_dict().items():
         assert torch.equal(tensor, fresh[name]), name
 
 
 def test_a_trial_whose_backbone_went_to_another_says_so(
-    locations: Locations, shared_worker: Worker, tmp_path: Path
+    locations: Locations, shared_cache: WorkerCache, tmp_path: Path
 ) -> None:
-    first = TrialRun(trial("ptuning_v2"), folder=tmp_path / "a", locations=locations, worker=shared_worker)
-    TrialRun(trial("finetune"), folder=tmp_path / "b", locations=locations, worker=shared_worker)
+    first = TrialRun(
+        trial("ptuning_v2"), folder=tmp_path / "a", locations=locations, cache=shared_cache, tokens_per_step=TOKENS
+    )
+    TrialRun(trial("finetune"), folder=tmp_path / "b", locations=locations, cache=shared_cache, tokens_per_step=TOKENS)
     with pytest.raises(RuntimeError, match="finish one before the next"):
         first.step()
 
 
 @pytest.mark.parametrize(("device", "message"), [("gpu", "is not one that torch knows"), ("cuda:99", "is not there")])
 def test_a_device_that_is_not_there_is_named(
-    device: str, message: str, locations: Locations, shared_worker: Worker, tmp_path: Path
+    device: str, message: str, locations: Locations, shared_cache: WorkerCache, tmp_path: Path
 ) -> None:
     with pytest.raises(ConfigError, match=message):
-        TrialRun(trial(), folder=tmp_path, locations=replace(locations, device=device), worker=shared_worker)
+        TrialRun(
+            trial(),
+            folder=tmp_path,
+            locations=replace(locations, device=device),
+            cache=shared_cache,
+            tokens_per_step=TOKENS,
+        )
 
 
 @pytest.mark.parametrize("method", ["finetune", "ptuning_v2"])
@@ -501,11 +585,13 @@ def test_bf16_trials_of_both_kinds_share_a_worker_and_go_on_bit_identically(
 ) -> None:
     config = replace(trial(method), backbone=BackboneConfig(name="tiny", dtype="bf16"))
     other = replace(trial("ptuning_v2" if method == "finetune" else "finetune"), backbone=config.backbone)
-    whole = run_trial(config, folder=tmp_path / "whole", locations=locations, worker=Worker())
-    worker = Worker()
-    train(TrialRun(config, folder=tmp_path / "cut", locations=locations, worker=worker), epochs=1)
-    run_trial(other, folder=tmp_path / "other", locations=locations, worker=worker)
-    cut = run_trial(config, folder=tmp_path / "cut", locations=locations, worker=worker)
+    whole = run_trial(
+        config, folder=tmp_path / "whole", locations=locations, cache=WorkerCache(), tokens_per_step=TOKENS
+    )
+    cache = WorkerCache()
+    train(TrialRun(config, folder=tmp_path / "cut", locations=locations, cache=cache, tokens_per_step=TOKENS), epochs=1)
+    run_trial(other, folder=tmp_path / "other", locations=locations, cache=cache, tokens_per_step=TOKENS)
+    cut = run_trial(config, folder=tmp_path / "cut", locations=locations, cache=cache, tokens_per_step=TOKENS)
     assert isinstance(whole, Outcome) and cut.metrics == whole.metrics
     assert_same_files(tmp_path / "whole", tmp_path / "cut")
 

@@ -25,7 +25,7 @@ from tunekit.journal import replay
 from tunekit.schema import to_json
 from tunekit.sweep import Source, Sweep, parse_sweep, trial_config
 from tunekit.toy.world import TAGS
-from tunekit.training import TrialRun, Worker, run_trial
+from tunekit.training import TrialRun, WorkerCache, run_trial
 from tunekit.training.learner import Learner
 from tunekit.trial import Locations, TrainingConfig, TrialConfig
 
@@ -117,9 +117,9 @@ def test_a_sweep_over_templates_and_demonstrations_is_searched_and_finalised(mod
 def test_a_trial_goes_on_after_its_only_epoch_and_is_tested_once(model: Path, tmp_path: Path) -> None:
     config, places = trial_of(sweep_of(model), "shown", num_demonstrations=1)
     undisturbed = run_trial(config, folder=tmp_path / "one", locations=places, test=True)
-    first = TrialRun(config, folder=tmp_path / "two", locations=places, worker=Worker())
+    first = TrialRun(config, folder=tmp_path / "two", locations=places, cache=WorkerCache(), tokens_per_step=8192)
     report = first.step()
-    again = TrialRun(config, folder=tmp_path / "two", locations=places, worker=Worker())
+    again = TrialRun(config, folder=tmp_path / "two", locations=places, cache=WorkerCache(), tokens_per_step=8192)
     assert again.is_done and again.history == (report,)
     outcome = again.outcome()
     assert outcome.value == undisturbed.value
@@ -129,20 +129,20 @@ def test_a_trial_goes_on_after_its_only_epoch_and_is_tested_once(model: Path, tm
 
 
 def test_the_seed_draws_the_demonstrations(model: Path) -> None:
-    worker, sweep = Worker(), sweep_of(model)
+    cache, sweep = WorkerCache(), sweep_of(model)
     config, places = trial_of(sweep, "shown", num_demonstrations=2)
     shown = []
     for seed in (10, 11, 10):
-        learner = Learner(dataclasses.replace(config, seed=seed), locations=places, worker=worker)
+        learner = Learner(dataclasses.replace(config, seed=seed), locations=places, cache=cache, tokens_per_step=8192)
         shown.append(learner.method.demonstrations)
     assert shown[0] == shown[2] != shown[1]
 
 
 def test_nothing_of_train_is_tokenized_for_updates(model: Path) -> None:
     config, places = trial_of(sweep_of(model), "asked")
-    learner = Learner(config, locations=places, worker=Worker())
+    learner = Learner(config, locations=places, cache=WorkerCache(), tokens_per_step=8192)
     assert learner.train_rows.rows == () and learner.num_updates == 0 and learner.trained == {}
-    assert learner.facts()["num_train_examples"] == SIZES["max_train_examples"]
+    assert learner.facts().num_train_examples == SIZES["max_train_examples"]
     with pytest.raises(RuntimeError, match="topro_zero_shot has nothing to train"):
         learner.train_epoch(1)
 
@@ -188,7 +188,7 @@ def test_a_single_trial_needs_no_epochs_and_refuses_what_only_training_uses(tmp_
         ({"epochs": 2}, "epochs is 2, but icl trains nothing, so it must be 1"),
     ):
         with pytest.raises(ConfigError, match=message):
-            Learner(read(training), locations=places, worker=Worker())
+            Learner(read(training), locations=places, cache=WorkerCache(), tokens_per_step=8192)
 
 
 def test_check_says_that_nothing_is_trained_and_what_evaluation_costs(tmp_path: Path) -> None:

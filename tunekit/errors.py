@@ -19,7 +19,7 @@ class DataError(ConfigError):
 
 
 class DataChanged(ConfigError):
-    """A trial reads other bytes than its sweep began with. The sweep stops and can be resumed once they are back."""
+    """What a trial reads (data, backbone) is no longer what it read before; names what changed."""
 
 
 class TrialFailed(TunekitError):

@@ -78,8 +78,6 @@ class TrainingConfig:
     """Rows (sentences, pairs, windows or prompts) an update, >= 1."""
     max_length: int = 128
     """Pieces a row, special tokens included and the prompt not; longer sentences are windowed, >= 8."""
-    tokens_per_step: int = 8192
-    """Ceiling of padded pieces computed at once; a larger batch is accumulated over several steps."""
     warmup_fraction: float = 0.0
     """Share of the updates with a linearly rising rate, 0 to 1."""
     schedule: Literal["linear", "constant"] = "linear"
@@ -102,12 +100,6 @@ class TrainingConfig:
         )
         require(self.batch_size >= 1, "batch_size", self.batch_size, "at least 1")
         require(self.max_length >= 8, "max_length", self.max_length, "at least 8 pieces")
-        require(
-            self.tokens_per_step >= self.max_length,
-            "tokens_per_step",
-            self.tokens_per_step,
-            f"at least max_length ({self.max_length})",
-        )
         require(0 <= self.warmup_fraction <= 1, "warmup_fraction", self.warmup_fraction, "between 0 and 1")
         require(self.weight_decay >= 0, "weight_decay", self.weight_decay, "0 or more")
         require(self.adam_epsilon > 0, "adam_epsilon", self.adam_epsilon, "greater than 0")
@@ -118,8 +110,11 @@ class TrainingConfig:
         return TrainingConfig(epochs=1, **{name: getattr(self, name) for name in EVALUATION_FIELDS})
 
 
-EVALUATION_FIELDS = ("max_length", "tokens_per_step")
+EVALUATION_FIELDS = ("max_length",)
 """Fields of TrainingConfig that have an effect where nothing is trained."""
+
+TOKENS_PER_STEP = 8192
+"""Padded tokens that a trial computes at once where nothing else is said; what it is changes rounding only."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from tunekit.errors import ConfigError, nearest
 from tunekit.schema import build, to_json
 from tunekit.trial import Locations, TrialConfig
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tunekit.export import FinishedTrial
 
 OUTCOME = "outcome.json"
@@ -61,46 +63,46 @@ def trial_to_export(name: str, arm: str | None, root: Path) -> tuple[FinishedTri
 
 def note_locations(folder: Path, locations: Locations) -> None:
     """Leave a note in a trial's folder of where its data and backbone are, in absolute paths."""
-    from tunekit.training.checkpoints import save_json
+    from tunekit.storage import write_json
 
     found = to_json(locations)
     for key, value in found.items():
         if value is not None and (key.endswith("_dir") or key == "backbone_path"):
             found[key] = str(Path(value).expanduser().absolute())
-    save_json(folder / LOCATIONS, found)
+    write_json(folder / LOCATIONS, found)
 
 
 def _best_trial(folder: Path, arm: str | None) -> FinishedTrial:
     import yaml
 
-    from tunekit.execution import trial_folder
     from tunekit.export import FinishedTrial
     from tunekit.journal import replay
     from tunekit.reports import best_config_yaml
+    from tunekit.storage import SweepFolder
 
     content = yaml.safe_load(best_config_yaml(replay(folder), arm))
     locations = build(Locations, content.pop("locations", None) or {}, f"{folder}: locations")
     config = build(TrialConfig, content, str(folder))
-    return FinishedTrial(config=config, locations=locations, folder=trial_folder(folder, config.trial_id))
+    return FinishedTrial(config=config, locations=locations, folder=SweepFolder(folder).trial(config.trial_id).path)
 
 
 def _trial_in(folder: Path) -> FinishedTrial:
     from tunekit.export import FinishedTrial
-    from tunekit.training.checkpoints import load_json
+    from tunekit.storage import read_json
 
-    stored = load_json(folder / OUTCOME)
+    stored = read_json(folder / OUTCOME)
     if stored is None:
         raise ConfigError(f"{folder / OUTCOME} is torn; run the trial again")
-    config = build(TrialConfig, stored["config"], str(folder / OUTCOME))
+    config = build(TrialConfig, cast("Mapping[str, object]", stored["config"]), str(folder / OUTCOME))
     return FinishedTrial(config=config, locations=_locations(folder, config.trial_id), folder=folder)
 
 
 def _locations(folder: Path, trial_id: str) -> Locations:
     """Where a trial's data and backbone were: by its note, else by the sweep that it belongs to."""
     from tunekit.journal import FILE_NAME, replay
-    from tunekit.training.checkpoints import load_json
+    from tunekit.storage import read_json
 
-    noted = load_json(folder / LOCATIONS)
+    noted = read_json(folder / LOCATIONS)
     if noted is not None:
         return build(Locations, noted, str(folder / LOCATIONS))
     sweep = folder.resolve().parents[1]

@@ -13,6 +13,6 @@ os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 
 from tunekit.execution.launch import Execution, Finish, run_sweep, stored_sweep
-from tunekit.execution.protocol import Job, SweepInterrupted, perform, trial_folder
+from tunekit.execution.protocol import Job, SweepInterrupted
 
-__all__ = ["Execution", "Finish", "Job", "SweepInterrupted", "perform", "run_sweep", "stored_sweep", "trial_folder"]
+__all__ = ["Execution", "Finish", "Job", "SweepInterrupted", "run_sweep", "stored_sweep"]

@@ -1,22 +1,37 @@
-"""Trials one after the other in this process, without Ray. Deterministic on a CPU."""
+"""One slot in this process, without Ray: trials one after the other. Deterministic on a CPU."""
 
 from __future__ import annotations
 
 import math
 from pathlib import Path
 
-from tunekit.execution.protocol import Courier, Job, perform
+from tunekit.execution.dispatcher import Dispatcher
+from tunekit.execution.protocol import Reply, SlotMessage, worker_name
 from tunekit.search import Search
-from tunekit.training import Worker
+from tunekit.training import WorkerCache
 
 
-def run_in_process(search: Search, folder: Path, *, worker: Worker | None = None) -> list[str]:
+class _Here:
+    """The line between a slot and a dispatcher in one process."""
+
+    def __init__(self, dispatcher: Dispatcher) -> None:
+        self._dispatcher = dispatcher
+
+    def post(self, message: SlotMessage) -> None:
+        self._dispatcher.exchange([message])
+
+    def ask(self, message: SlotMessage) -> Reply:
+        ((_, reply),) = self._dispatcher.exchange([message])
+        return reply
+
+
+def run_in_process(search: Search, folder: Path, *, cache: WorkerCache | None = None) -> list[str]:
     """Run the sweep to its end.
 
     Args:
         search: replayed and ready.
         folder: the sweep's.
-        worker: caches to use; a new one if not given.
+        cache: what trials share; a new one if not given.
 
     Returns:
         Problems that are not trials' failures (a trial that could not be tested), for the user.
@@ -26,11 +41,11 @@ def run_in_process(search: Search, folder: Path, *, worker: Worker | None = None
     """
     import torch
 
+    from tunekit.execution.slot import serve
+
     torch.set_num_threads(math.ceil(search.sweep.resources.cpu))
-    worker = worker or Worker()
-    courier = Courier(search, folder)
-    while (assignment := search.next_trial()) is not None:
-        for message in perform(Job.of(assignment, folder), worker):
-            if not courier.deliver(assignment, message):
-                break
-    return courier.problems
+    dispatcher = Dispatcher(search, folder)
+
+    for _ in serve("here", cache or WorkerCache(), _Here(dispatcher), worker=worker_name()):
+        pass
+    return dispatcher.problems

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import platform
 import socket
@@ -23,6 +24,8 @@ from tunekit.sweep import Source, Sweep, parse_sweep, resolved
 
 MAX_DIFFERENCES = 10
 """Differences that are shown of a sweep that is not the one that was launched."""
+
+logger = logging.getLogger(__name__)
 
 _PACKAGES = ("torch", "transformers", "ray", "optuna", "datasets", "seqeval")
 
@@ -81,6 +84,7 @@ def run_sweep(
     *,
     retry_failed: bool = False,
     watch: Callable[[Search, Event | None], None] | None = None,
+    notify: Callable[[str], None] = logger.warning,
 ) -> Finish:
     """Run `sweep` in `folder` to its end; if it was begun before, go on.
 
@@ -90,6 +94,7 @@ def run_sweep(
         execution: where trials run.
         retry_failed: take failed trials up again, each as the same trial.
         watch: called once after the replay (event None) and after every new event.
+        notify: called with a sentence that the user should read while the sweep runs, such as what it waits for.
 
     Raises:
         ConfigError: the folder holds another sweep, or is in use (`SweepBusy`).
@@ -110,20 +115,20 @@ def run_sweep(
             watch(search, None)
         problems: list[str] = []
         if not search.is_done:
-            problems = _run(search, folder, execution)
+            problems = _run(search, folder, execution, notify)
         search.flush()
         failed = sum(trial.state == "FAILED" for trial in search.record.trials.values())
     return Finish(num_failed=failed, problems=tuple(problems))
 
 
-def _run(search: Search, folder: Path, execution: Execution) -> list[str]:
+def _run(search: Search, folder: Path, execution: Execution, notify: Callable[[str], None]) -> list[str]:
     if execution.in_process:
         from tunekit.execution.in_process import run_in_process
 
         return run_in_process(search, folder)
     from tunekit.execution.ray_slots import run_on_ray
 
-    return run_on_ray(search, folder, address=execution.address, num_workers=execution.workers)
+    return run_on_ray(search, folder, address=execution.address, num_workers=execution.workers, notify=notify)
 
 
 def _announce(sweep: Sweep, journal: Journal, execution: Execution) -> None:

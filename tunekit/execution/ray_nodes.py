@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import socket
-import tempfile
-from collections.abc import Iterator
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import ray
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from tunekit import __version__
-from tunekit.errors import ConfigError
+from tunekit import __version__, storage
+from tunekit.errors import ConfigError, StorageError
 from tunekit.sweep import ResourcesConfig
 
 OBJECT_STORE_BYTES = 256 * 1024**2
@@ -24,6 +29,28 @@ REACH_S = 10.0
 """How long the head of a cluster may take to answer at all."""
 SERVE_S = 120.0
 """How long a node may take to start a process that imports tunekit."""
+STATUS_S = 10.0
+"""How long a cluster that was just started may take to say whether it has an autoscaler."""
+
+
+class Node(TypedDict):
+    """What Ray tells of a node; keys that are not used here are left out."""
+
+    NodeID: str
+    NodeManagerHostname: str
+    Alive: bool
+    Resources: dict[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """What a process on some node finds there."""
+
+    host: str
+    version: str
+    """Of tunekit."""
+    sees_folder: bool
+    """Whether it can read and write the sweep's folder."""
 
 
 def connect(address: str | None, resources: ResourcesConfig, num_workers: int | None) -> None:
@@ -32,13 +59,13 @@ def connect(address: str | None, resources: ResourcesConfig, num_workers: int | 
     Raises:
         ConfigError: no Ray there, or it does not let us in.
     """
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-    if address is None:
-        cores = None if num_workers is None else max(1, math.ceil(num_workers * resources.cpu))
-        store = OBJECT_STORE_BYTES
-        quiet |= {"num_cpus": cores, "include_dashboard": False, "object_store_memory": store}
+    quiet = partial(ray.init, log_to_driver=False, logging_level=logging.ERROR)
     try:
-        ray.init(address=address or "local", **quiet)
+        if address is not None:
+            quiet(address=address)
+            return
+        cores = None if num_workers is None else max(1, math.ceil(num_workers * resources.cpu))
+        quiet(address="local", num_cpus=cores, include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES)
     except (ConnectionError, RuntimeError, ValueError, RayError) as error:
         where = "start Ray here" if address is None else f"join the Ray cluster at {address!r}"
         raise ConfigError(f"cannot {where}: {_why(error)}") from error
@@ -74,7 +101,8 @@ def _why(error: BaseException) -> str:
                 f"it asks for a token that we do not have ({reason}). Set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH "
                 "to a file with the token that the cluster was started with (~/.ray/auth_token unless set)"
             )
-    return _line(error)
+    text = " ".join(str(error).split())
+    return text if len(text) <= 240 else text[:237] + "..."
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
@@ -83,76 +111,134 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
-def _line(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    return text if len(text) <= 240 else text[:237] + "..."
+# -- what the nodes offer ----------------------------------------------------------------------------------------------
 
 
 def room(resources: ResourcesConfig) -> int:
-    """How many trials fit at once; a trial cannot be spread over nodes.
-
-    Raises:
-        ConfigError: not even one does.
-    """
+    """How many trials fit at once on the nodes alive now; a trial cannot be spread over nodes."""
     wanted = {"CPU": resources.cpu, "GPU": resources.gpu, "memory": resources.memory or 0}
     fits = 0
     for node in _nodes():
         offer = node["Resources"]
         fits += min((int(offer.get(key, 0) / need + 1e-9) for key, need in wanted.items() if need), default=1)
-    if fits < 1:
-        raise ConfigError(f"resources: a trial takes {_wanted(resources)}, but no node offers it ({_offered()})")
     return fits
 
 
-def _nodes() -> list[dict[str, Any]]:
-    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+def require_room(resources: ResourcesConfig, *, may_grow: bool) -> None:
+    """A trial must fit on a node, or the cluster must be one that starts nodes by itself.
+
+    Raises:
+        ConfigError: neither is so.
+    """
+    if room(resources) < 1 and not (may_grow and has_autoscaler()):
+        raise ConfigError(f"resources: a trial takes {wanted(resources)}, but no node offers it ({offered()})")
+
+
+def has_autoscaler() -> bool:
+    """Whether the cluster starts and stops nodes by itself.
+
+    Ray runs its autoscaler's loop on every cluster; where it may start nothing, it gives each node a type of its own,
+    called after the node.
+    """
+    end = time.monotonic() + STATUS_S
+    while not (types := _node_types()) and time.monotonic() < end:
+        time.sleep(0.5)
+    return any(name != f"node_{node_id}" for node_id, name in types.items())
+
+
+def _node_types() -> Mapping[str, str]:
+    """The type of each node by the node's id, as the autoscaler says; empty before it has said anything."""
+    from ray._private.ray_constants import DEBUG_AUTOSCALING_STATUS
+    from ray.autoscaler.v2.sdk import get_cluster_status
+    from ray.autoscaler.v2.utils import is_autoscaler_v2
+    from ray.experimental.internal_kv import _internal_kv_get
+
+    if is_autoscaler_v2():
+        status = get_cluster_status(ray.get_runtime_context().gcs_address)
+        return {str(node.node_id): node.ray_node_type_name for node in [*status.active_nodes, *status.idle_nodes]}
+    status = json.loads(_internal_kv_get(DEBUG_AUTOSCALING_STATUS) or b"{}")
+    report = status.get("autoscaler_report") or {}
+    found: dict[str, str] = report.get("node_type_mapping") or {}
+    return found
+
+
+def _nodes() -> list[Node]:
+    nodes: list[Node] = ray.nodes()  # type: ignore[no-untyped-call]
     return [node for node in nodes if node["Alive"]]
 
 
-def _wanted(resources: ResourcesConfig) -> str:
+def wanted(resources: ResourcesConfig) -> str:
+    """What a trial takes, in words."""
     memory = f", {resources.memory} bytes of memory" if resources.memory else ""
     return f"{resources.cpu:g} CPU, {resources.gpu:g} GPU{memory}"
 
 
-def _offered() -> str:
+def offered() -> str:
+    """What the nodes alive now have, in words."""
     offers = ((node["NodeManagerHostname"], node["Resources"]) for node in _nodes())
     return "; ".join(f"{host}: {offer.get('CPU', 0):g} CPU, {offer.get('GPU', 0):g} GPU" for host, offer in offers)
 
 
-def require_same_world(folder: Path) -> None:
+# -- whether a node can serve ------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def token_in(folder: Path) -> Iterator[Path]:
+    """A file in the sweep's folder that a node must see to serve; gone at the end."""
+    token = storage.write_text(folder / f".seen-by-all-{uuid.uuid4().hex}", __version__)
+    try:
+        yield token
+    finally:
+        storage.remove(token)
+
+
+def look(token: Path) -> View:
+    """What this process finds on its node."""
+    try:
+        is_there = storage.read_text(token) == __version__
+        if is_there:
+            storage.remove(storage.write_text(token.with_name(f"{token.name}-{uuid.uuid4().hex}"), ""))
+    except StorageError:
+        is_there = False
+    return View(host=socket.gethostname(), version=__version__, sees_folder=is_there)
+
+
+def require_same_world(token: Path) -> None:
     """Every node must see the sweep's folder and run the same tunekit, or trials could not be taken up elsewhere.
 
     Raises:
         ConfigError: a node does not.
     """
-    with tempfile.NamedTemporaryFile(dir=folder, prefix=".seen-by-all-") as token:
-        asked = [(node["NodeManagerHostname"], _ask(node["NodeID"], token.name)) for node in _nodes()]
-        for host, answer in asked:
-            try:
-                version, is_visible = ray.get(answer, timeout=SERVE_S)
-            except Exception as error:
-                raise ConfigError(f"node {host} cannot run tunekit: {_last_line(error)}") from error
-            if version != __version__:
-                raise ConfigError(f"node {host} has tunekit {version}, the driver {__version__}; install the same")
-            if not is_visible:
-                raise ConfigError(f"node {host} does not see {folder}; put --root on storage that all nodes share")
+    asked = [(node["NodeManagerHostname"], _ask(node["NodeID"], token)) for node in _nodes()]
+    for host, answer in asked:
+        try:
+            view = ray.get(answer, timeout=SERVE_S)
+        except Exception as error:
+            raise ConfigError(f"node {host} cannot run tunekit: {last_line(str(error))}") from error
+        require_fit(host, view, token.parent)
 
 
-def _ask(node_id: str, path: str) -> Any:
+def require_fit(host: str, view: View, folder: Path) -> None:
+    """What was found on a node must be what the driver has.
+
+    Raises:
+        ConfigError: another tunekit, or `folder` cannot be read and written there.
+    """
+    if view.version != __version__:
+        raise ConfigError(f"node {host} has tunekit {view.version}, the driver {__version__}; install the same")
+    if not view.sees_folder:
+        raise ConfigError(f"node {host} does not see {folder}; put --root on storage that all nodes share")
+
+
+def _ask(node_id: str, token: Path) -> ray.ObjectRef[View]:
     strategy = NodeAffinitySchedulingStrategy(node_id=node_id, soft=False)
-    return ray.remote(_look).options(num_cpus=0, scheduling_strategy=strategy, max_retries=0).remote(path)
+    answer: ray.ObjectRef[View] = (
+        ray.remote(look).options(num_cpus=0, scheduling_strategy=strategy, max_retries=0).remote(token)
+    )
+    return answer
 
 
-def _last_line(error: BaseException) -> str:
+def last_line(text: str) -> str:
     """Of an error on a node Ray shows the whole traceback; its last line says what happened."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1] if lines else type(error).__name__
-
-
-def _look(path: str) -> tuple[str, bool]:
-    """Runs on a node: its tunekit, and whether it may write what the driver wrote."""
-    import os
-
-    from tunekit import __version__
-
-    return __version__, os.access(path, os.R_OK | os.W_OK)
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1] if lines else "no reason was given"

@@ -1,131 +1,161 @@
-"""Trials as Ray Tune trainables with reused actors, on a local Ray or on a running cluster.
+"""Slots as Ray Tune trials, on a local Ray or on a running cluster.
 
-Ray Tune places trials, restarts those whose worker died and keeps actors warm. It decides nothing and remembers
-nothing: what to try and when to stop comes from :class:`tunekit.search.Search`, and Tune's own experiment state is
-thrown away. A restarted trial finds its checkpoint in its folder, on storage that every node sees.
+Ray Tune asks for slots, places them where the cluster has room, and tells when one died. It decides nothing and
+remembers nothing: what to try and when to stop comes from :class:`tunekit.search.Search`, and Tune's own experiment
+state is thrown away. Tune runs in a thread of its own; the calling thread alone touches the search and its journal. It
+talks to the slots through a :class:`~tunekit.execution.mailbox.Mailbox`.
 """
 
 from __future__ import annotations
 
-import json
 import math
+import queue
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+import threading
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Protocol, cast
 
 import ray
 from ray import tune
-from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.exceptions import RayError
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from tunekit.execution import ray_nodes as nodes
-from tunekit.execution.protocol import Courier, Job, Message, SweepInterrupted, perform, worker_name
+from tunekit.execution.dispatcher import Dispatcher
+from tunekit.execution.driver import Driver, Letters
+from tunekit.execution.mailbox import Mailbox
+from tunekit.execution.protocol import Reply, SlotMessage, SweepInterrupted, worker_name
 from tunekit.schema import build, canonical_json
-from tunekit.search import Assignment, Search
+from tunekit.search import Search
+from tunekit.sweep import ResourcesConfig
+
+STEP_S = 2.0
+"""How long a slot serves before it tells Tune that it is alive."""
+IDLE_S = 10.0
+"""A slot of a cluster that has had nothing to do for so long gives its resources back."""
+MAX_SLOTS = 10_000
+"""At once, where no number of workers is given."""
 
 
-class Trainable(tune.Trainable):
-    """One worker: keeps its caches from trial to trial and forwards a job's messages, one a ``step``."""
+# -- on a worker -------------------------------------------------------------------------------------------------------
 
-    _worker: Any = None
 
-    def setup(self, config: dict[str, Any]) -> None:
-        """Take up a job; the caches of earlier jobs in this process stay."""
+class Slot(tune.Trainable):
+    """A slot: one warm process that serves until it is told to leave."""
+
+    def setup(self, config: Mapping[str, object]) -> None:
+        """Get ready to serve."""
         import torch
 
-        from tunekit.training import Worker
+        from tunekit.execution.slot import serve
+        from tunekit.training import WorkerCache
 
-        torch.set_num_threads(int(config["num_threads"]))
-        if Trainable._worker is None:
-            Trainable._worker = Worker()
-        job = build(Job, json.loads(config["job"]), "job")
-        node = ray.get_runtime_context().get_node_id()
-        self._messages = perform(job, Trainable._worker, name=worker_name(node))
+        torch.set_num_threads(int(str(config["num_threads"])))
+        self._name, self._token = str(self.trial_id), Path(str(config["token"]))
+        self._mailbox = ray.get_actor(str(config["mailbox"]))
+        self._is_known = False
+        worker = worker_name(ray.get_runtime_context().get_node_id())
+        self._replies = serve(self._name, WorkerCache(), self, worker=worker)
 
-    def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Take up another job on a warm worker."""
-        self.setup(new_config)
-        return True
+    def step(self) -> dict[str, bool]:
+        """Serve for a while."""
+        if not self._is_known:
+            self._ask(canonical_json({"view": nodes.look(self._token)}))
+            self._is_known = True
+        end = time.monotonic() + STEP_S
+        for _ in self._replies:
+            if time.monotonic() > end:
+                return {"done": False}
+        return {"done": True}
 
-    def step(self) -> dict[str, Any]:
-        """The job's next message."""
-        message = next(self._messages)
-        return {"message": canonical_json(message), "done": message.is_last}  # as text: Tune flattens mappings
+    def post(self, message: SlotMessage) -> None:
+        """Leave a message for the driver."""
+        self._mailbox.post.remote(self._name, message.to_text())
 
-    def save_checkpoint(self, checkpoint_dir: str) -> dict[str, Any]:
-        """Nothing: the trial keeps its checkpoints in its own folder."""
+    def ask(self, message: SlotMessage) -> Reply:
+        """The driver's reply to a message."""
+        return Reply.from_text(self._ask(message.to_text()))
+
+    def _ask(self, text: str) -> str:
+        return str(ray.get(self._mailbox.ask.remote(self._name, text)))
+
+    def save_checkpoint(self, checkpoint_dir: str) -> dict[str, object]:
+        """Nothing: trials keep their checkpoints in their own folders."""
         return {}
 
-    def load_checkpoint(self, checkpoint: dict[str, Any] | None) -> None:
+    def load_checkpoint(self, checkpoint: Mapping[str, object] | None) -> None:
         """Nothing, for the same reason."""
 
 
-def _message(result: dict[str, Any]) -> Message:
-    return build(Message, json.loads(result["message"]), "message")
+# -- Tune's thread -----------------------------------------------------------------------------------------------------
 
 
-class _Bridge:
-    """What Tune's searcher, scheduler and callbacks share: assignments by Tune's own trial names."""
+class _TuneController(Protocol):
+    """What is used here of Tune's controller."""
 
-    def __init__(self, search: Search, folder: Path) -> None:
-        self.search = search
-        self.folder = folder
-        self.courier = Courier(search, folder)
-        self.assignments: dict[str, Assignment] = {}
-        self.fatal: BaseException | None = None
+    def get_trials(self) -> list[Trial]: ...
+    def stop_trial(self, trial: Trial) -> None: ...
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Tune pickles its searcher into an experiment state that nobody will read; the journal stays here."""
+
+class _Ended(BaseException):
+    """Raised inside Tune's loop to end it at once."""
+
+
+class _Shared:
+    """What Tune's thread and the driver's share."""
+
+    def __init__(self, config: Mapping[str, object]) -> None:
+        self.config = dict(config)
+        self.num_wanted = 0
+        """Slots to have, pending ones included; written by the driver."""
+        self.is_over = threading.Event()
+        self.lost: queue.SimpleQueue[tuple[str, str]] = queue.SimpleQueue()
+        """Slots that died, and why."""
+
+    def __reduce__(self) -> tuple[type[str], tuple[()]]:
+        """Tune pickles its searcher into an experiment state that nobody will read."""
         return (str, ())
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> _Bridge:
+    def __deepcopy__(self, memo: dict[int, object]) -> _Shared:
         return self
 
-    @contextmanager
-    def guarded(self) -> Iterator[None]:
-        """Remember what must stop the sweep; Tune would wrap or swallow it."""
-        try:
-            yield
-        except BaseException as error:
-            self.fatal = self.fatal or error
+    def require_open(self) -> None:
+        """Raises _Ended once the sweep is over."""
+        if self.is_over.is_set():
+            raise _Ended
 
 
 class _Asker(Searcher):  # type: ignore[misc, unused-ignore]
-    """Tune's searcher: hands out assignments."""
+    """Tune's searcher: asks for as many slots as are wanted."""
 
-    def __init__(self, bridge: _Bridge) -> None:
-        super().__init__(metric="value", mode="max")
-        self._bridge = bridge
+    def __init__(self, shared: _Shared) -> None:
+        super().__init__(metric="done", mode="max")
+        self._shared = shared
+        self._slots: set[str] = set()
 
-    def suggest(self, trial_id: str) -> Any:
-        """The next job, None to be asked later, FINISHED at the end."""
-        bridge = self._bridge
-        if bridge.fatal is not None:
-            return Searcher.FINISHED
-        with bridge.guarded():
-            assignment = bridge.search.next_trial()
-            if assignment is None:
-                return Searcher.FINISHED if bridge.search.is_done else None
-            bridge.assignments[trial_id] = assignment
-            threads = math.ceil(bridge.search.sweep.resources.cpu)
-            return {"job": canonical_json(Job.of(assignment, bridge.folder)), "num_threads": threads}
-        return Searcher.FINISHED
+    def suggest(self, trial_id: str) -> dict[str, object] | None:
+        """Another slot, or None to be asked later."""
+        self._shared.require_open()
+        if len(self._slots) >= self._shared.num_wanted:
+            return None
+        self._slots.add(trial_id)
+        return self._shared.config
 
-    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """The last word on a trial, also the last message of one that ended by itself."""
-        bridge = self._bridge
-        assignment = bridge.assignments.pop(trial_id, None)
-        if assignment is None or bridge.fatal is not None:
-            return
-        with bridge.guarded():
-            if error:
-                retries = bridge.search.sweep.resources.retries
-                bridge.courier.lost(assignment, f"its worker died {retries + 1} times")
-            elif result is not None and "message" in result:
-                bridge.courier.deliver(assignment, _message(result))
+    def on_trial_complete(self, trial_id: str, result: object = None, error: bool = False) -> None:
+        """A slot has left, died or was withdrawn."""
+        self._slots.discard(trial_id)
+
+    def num_surplus(self) -> int:
+        """Slots beyond those wanted."""
+        return len(self._slots) - self._shared.num_wanted
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: the journal remembers."""
@@ -134,113 +164,181 @@ class _Asker(Searcher):  # type: ignore[misc, unused-ignore]
         """Nothing, for the same reason."""
 
 
-class _Decider(FIFOScheduler):  # type: ignore[misc, unused-ignore]
-    """Tune's scheduler: passes reports on and stops whom the search stops."""
+class _Withdrawer(FIFOScheduler):  # type: ignore[misc, unused-ignore]
+    """Tune's scheduler: takes back requests for slots that are not wanted any more, so that no node starts for them."""
 
-    def __init__(self, bridge: _Bridge) -> None:
+    def __init__(self, asker: _Asker) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._bridge = bridge
+        self._asker = asker
 
-    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        """Continue, or stop early."""
-        bridge = self._bridge
-        assignment = bridge.assignments.get(trial.trial_id)
-        if assignment is None or bridge.fatal is not None:
-            return str(TrialScheduler.STOP)
-        with bridge.guarded():
-            goes_on = bridge.courier.deliver(assignment, _message(result))
-            if not goes_on:
-                bridge.assignments.pop(trial.trial_id)
-            return str(TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP)
-        return str(TrialScheduler.STOP)
+    def choose_trial_to_run(self, tune_controller: _TuneController) -> None:
+        """Leave the choice to Tune, which starts slots in the order in which they were asked for."""
+        surplus = self._asker.num_surplus()
+        if surplus > 0:
+            pending = [trial for trial in tune_controller.get_trials() if trial.status == "PENDING"]
+            for trial in pending[-surplus:]:
+                tune_controller.stop_trial(trial)
 
 
 class _Watcher(tune.Callback):
-    """Writes interruptions into the journal."""
+    """Tells the driver of slots that died, and ends Tune's loop."""
 
-    def __init__(self, bridge: _Bridge) -> None:
-        self._bridge = bridge
+    def __init__(self, shared: _Shared) -> None:
+        self._shared = shared
 
-    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """A worker died; Tune takes its trial up again."""
-        assignment = self._bridge.assignments.get(trial.trial_id)
-        if assignment is not None:
-            with self._bridge.guarded():
-                self._bridge.search.interrupted(assignment.trial, "its worker died")
+    def on_step_begin(self, iteration: int, trials: list[Trial], **info: object) -> None:
+        """End the loop once the sweep is over."""
+        self._shared.require_open()
 
-
-class _Stopper(tune.Stopper):
-    """Ends the experiment once the sweep cannot go on."""
-
-    def __init__(self, bridge: _Bridge) -> None:
-        self._bridge = bridge
-
-    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        return False
-
-    def stop_all(self) -> bool:
-        """Whether all trials must stop now."""
-        return self._bridge.fatal is not None
+    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: object) -> None:
+        """A slot died."""
+        text = Path(trial.error_file).read_text(encoding="utf-8", errors="replace") if trial.error_file else ""
+        self._shared.lost.put((trial.trial_id, nodes.last_line(text)))
 
 
-def run_on_ray(search: Search, folder: Path, *, address: str | None, num_workers: int | None) -> list[str]:
+class SlotPool:
+    """Slots that come and go as they are wanted; a context manager around the thread in which Tune runs.
+
+    Args:
+        resources: what each slot takes.
+        config: what each slot is told when it starts.
+        max_slots: at most so many.
+    """
+
+    def __init__(self, resources: ResourcesConfig, config: Mapping[str, object], *, max_slots: int) -> None:
+        self._shared = _Shared(config)
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, args=(resources, max_slots), name="ray-tune", daemon=True)
+
+    def want(self, number: int) -> None:
+        """Have so many slots from now on, as far as the cluster has room; those at work are not stopped."""
+        self._shared.num_wanted = number
+
+    def take_lost(self) -> list[tuple[str, str]]:
+        """The slots that died since the last call, and why.
+
+        Raises:
+            SweepInterrupted: Tune has ended.
+        """
+        if not self._thread.is_alive():
+            why = f": {self._failure}" if self._failure is not None else ""
+            raise SweepInterrupted(f"Ray Tune stopped before the sweep was done{why}") from self._failure
+        found = []
+        while not self._shared.lost.empty():
+            found.append(self._shared.lost.get())
+        return found
+
+    def __enter__(self) -> SlotPool:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._shared.is_over.set()
+        self._thread.join(timeout=30)
+
+    def _run(self, resources: ResourcesConfig, max_slots: int) -> None:
+        scratch = tempfile.mkdtemp(prefix="tunekit-ray-")
+        try:
+            self._tuner(resources, max_slots, scratch).fit()
+        except _Ended:
+            pass
+        except BaseException as error:
+            self._failure = error
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+    def _tuner(self, resources: ResourcesConfig, max_slots: int, scratch: str) -> tune.Tuner:
+        request = {"CPU": resources.cpu, "GPU": resources.gpu, "memory": resources.memory or 0}
+        asker = _Asker(self._shared)
+        return tune.Tuner(
+            tune.with_resources(Slot, {key: need for key, need in request.items() if need}),
+            tune_config=tune.TuneConfig(
+                search_alg=asker,
+                scheduler=_Withdrawer(asker),
+                num_samples=-1,
+                max_concurrent_trials=max_slots,
+            ),
+            run_config=tune.RunConfig(
+                name="tune",
+                storage_path=scratch,
+                verbose=0,
+                callbacks=[_Watcher(self._shared)],
+                failure_config=tune.FailureConfig(max_failures=0),  # a new slot takes the place of one that died
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False, checkpoint_frequency=0),
+            ),
+        )
+
+
+# -- the driver's thread -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Nodes:
+    """Ray's nodes, as the driver asks about them."""
+
+    resources: ResourcesConfig
+    token: Path
+    is_fixed: bool
+
+    def room(self) -> int:
+        return nodes.room(self.resources)
+
+    def offer(self) -> str:
+        return f"each takes {nodes.wanted(self.resources)}; {nodes.offered()}"
+
+    def check(self, view: object) -> None:
+        found = build(nodes.View, cast(Mapping[str, object], view), "a slot's first message")
+        nodes.require_fit(found.host, found, self.token.parent)
+
+
+def run_on_ray(
+    search: Search, folder: Path, *, address: str | None, num_workers: int | None, notify: Callable[[str], None]
+) -> list[str]:
     """Run the sweep to its end on Ray.
 
     Args:
         search: replayed and ready.
         folder: the sweep's, on storage that every node sees.
         address: of a running cluster (``auto``, ``host:port``); None starts a Ray on this machine for this run alone.
-        num_workers: trials at once; as many as the resources allow if not given.
+        num_workers: slots at once; as many as the cluster has room for, and a few more if it can grow, if not given.
+        notify: called with a sentence that the user should read now.
 
     Returns:
         Problems that are not trials' failures, for the user.
 
     Raises:
-        ConfigError: the cluster cannot be reached, or cannot hold a single trial, or a node does not see `folder`.
+        ConfigError: the cluster cannot be reached, or cannot hold a single trial, or a node does not see `folder`, or
+            the data have changed.
         SweepInterrupted, StorageError: the sweep cannot go on now; it can be resumed.
     """
     resources = search.sweep.resources
     nodes.connect(address, resources, num_workers)
     try:
-        room = nodes.room(resources)
-        if address is not None:
-            nodes.require_same_world(folder)
-        return _fit(search, folder, min(num_workers or room, room))
+        with nodes.token_in(folder) as token:
+            nodes.require_room(resources, may_grow=address is not None)
+            if address is not None:
+                nodes.require_same_world(token)
+            cluster = _Nodes(resources=resources, token=token, is_fixed=address is None)
+            dispatcher = Dispatcher(search, folder, idle_s=None if address is None else IDLE_S)
+            _drive(dispatcher, cluster, num_workers=num_workers, notify=notify)
+            return dispatcher.problems
+    except RayError as error:
+        raise SweepInterrupted(f"Ray ended before the sweep was done: {nodes.last_line(str(error))}") from error
     finally:
         ray.shutdown()
 
 
-def _fit(search: Search, folder: Path, num_workers: int) -> list[str]:
-    bridge = _Bridge(search, folder)
-    scratch = Path(tempfile.mkdtemp(prefix="tunekit-ray-"))
-    request = {"CPU": search.sweep.resources.cpu, "GPU": search.sweep.resources.gpu}
-    if search.sweep.resources.memory:
-        request["memory"] = search.sweep.resources.memory
-    tuner = tune.Tuner(
-        tune.with_resources(Trainable, {key: need for key, need in request.items() if need}),
-        tune_config=tune.TuneConfig(
-            search_alg=_Asker(bridge),
-            scheduler=_Decider(bridge),
-            num_samples=-1,
-            max_concurrent_trials=num_workers,
-            reuse_actors=True,
-        ),
-        run_config=tune.RunConfig(
-            name="tune",
-            storage_path=str(scratch),
-            verbose=0,
-            callbacks=[_Watcher(bridge)],
-            stop=_Stopper(bridge),
-            failure_config=tune.FailureConfig(max_failures=search.sweep.resources.retries),
-            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False, checkpoint_frequency=0),
-        ),
-    )
-    try:
-        tuner.fit()
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-    if bridge.fatal is not None:
-        raise bridge.fatal
-    if not search.is_done:
-        raise SweepInterrupted("Ray Tune stopped before the sweep was done")
-    return bridge.courier.problems
+def _drive(dispatcher: Dispatcher, cluster: _Nodes, *, num_workers: int | None, notify: Callable[[str], None]) -> None:
+    name = f"tunekit-mailbox-{uuid.uuid4().hex}"
+    beside_us = NodeAffinitySchedulingStrategy(node_id=ray.get_runtime_context().get_node_id(), soft=False)
+    options = {"name": name, "num_cpus": 0, "max_concurrency": MAX_SLOTS + 2, "scheduling_strategy": beside_us}
+    mailbox = ray.remote(Mailbox).options(**options).remote()
+    threads = math.ceil(cluster.resources.cpu)
+    config = {"mailbox": name, "token": str(cluster.token), "num_threads": threads}
+
+    def exchange(replies: Letters, timeout_s: float) -> Letters:
+        letters: Letters = ray.get(mailbox.exchange.remote(replies, timeout_s))  # type: ignore[attr-defined]
+        return letters
+
+    with SlotPool(cluster.resources, config, max_slots=num_workers or MAX_SLOTS) as pool:
+        Driver(dispatcher, pool=pool, cluster=cluster, num_workers=num_workers, notify=notify).run(exchange)

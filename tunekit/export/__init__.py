@@ -15,7 +15,6 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from safetensors.torch import save_file
 from torch import Tensor
@@ -29,8 +28,9 @@ from tunekit.methods import Method
 from tunekit.methods.parts.head import HeadMethod
 from tunekit.registry import lookup
 from tunekit.schema import build
+from tunekit.storage import TrialFolder, storage_errors
 from tunekit.training import checkpoints
-from tunekit.training.checkpoints import BEST
+from tunekit.training.trial_run import require_owner
 from tunekit.trial import Locations, TrialConfig
 
 __all__ = ["FinishedTrial", "export"]
@@ -58,13 +58,13 @@ def export(trial: FinishedTrial, out: Path) -> list[Path]:
     method = _empty_method(trial)
     method.peft_adapter()  # refuses before anything is read or written
     epoch, parameters = _parameters(trial)
-    _fill(method, parameters, trial.folder / BEST)
+    _fill(method, parameters, TrialFolder(trial.folder).best)
     config, tensors = method.peft_adapter()
     base = trial.locations.backbone_path or trial.config.backbone.name
     config.base_model_name_or_path, config.revision = base, trial.config.backbone.revision
     head = {"weight": method.head.linear.weight.detach(), "bias": method.head.linear.bias.detach()}
     labels = {"labels": json.dumps(method.labels, ensure_ascii=False)}
-    with checkpoints.storage(f"write to {out}"):
+    with storage_errors(f"write to {out}"):
         out.mkdir(parents=True, exist_ok=True)
         config.save_pretrained(str(out))
         save_file({name: t.contiguous() for name, t in tensors.items()}, out / "adapter_model.safetensors")
@@ -100,15 +100,15 @@ def _empty_method(trial: FinishedTrial) -> HeadMethod:
 
 def _parameters(trial: FinishedTrial) -> tuple[int, dict[str, Tensor]]:
     """The best epoch and its trained parameters."""
-    path = trial.folder / BEST
-    stored: dict[str, Any] | None = checkpoints.load_tensors(path)
-    if stored is None:
+    path = TrialFolder(trial.folder).best
+    stored = checkpoints.load(path)
+    if stored is None or stored.parameters is None:
         raise ConfigError(
             f"{path} is gone: only the points that finalising needs keep their weights. Train it again: tunekit best "
             "NAME --arm ARM > best.yaml, tunekit trial best.yaml, then tunekit export with that trial's folder"
         )
-    checkpoints.require_owner(path, stored, trial.config.trial_id)
-    return int(stored["epoch"]), stored["parameters"]
+    require_owner(path, stored.trial_id, trial.config.trial_id)
+    return stored.epoch, stored.parameters
 
 
 def _fill(method: HeadMethod, parameters: dict[str, Tensor], path: Path) -> None:

@@ -23,7 +23,7 @@ from tunekit.backbone.inputs import padded
 from tunekit.errors import ConfigError, DataError, nearest
 from tunekit.registry import METHODS, lookup
 from tunekit.tasks import Example, PairExample, Task
-from tunekit.trial import TrainingConfig
+from tunekit.trial import TOKENS_PER_STEP, TrainingConfig
 
 __all__ = ["Batch", "Feature", "LabelIds", "Method", "ParameterCount", "count_parameters", "pad_rows"]
 
@@ -117,6 +117,9 @@ class Method(nn.Module):
     """False: nothing is learnt, there are no trained parameters, and `loss` is never called."""
     trains_backbone: ClassVar[bool] = False
     """Whether the backbone's weights are trained. If not they stay as they are, bit for bit. See also `trains`."""
+
+    tokens_per_step: int = TOKENS_PER_STEP
+    """Padded tokens to compute at once, for a method that reads more than the rows of a batch; set by `training`."""
 
     def __init__(
         self, config: Any, *, backbone: Backbone, task: Task, training: TrainingConfig, word_piece: str

@@ -122,7 +122,6 @@ class InContextLearning(Method):
         self.strings = following(self._words(config.verbalizer), answer, backbone.tokenizer, config.score)
         self.sheet = Sheet(template, answer, backbone.tokenizer, self.strings)
         self._label_ids = LabelIds(self.labels)
-        self._max_pieces = training.tokens_per_step
         self._context: Context | None = None
         if backbone.tokenizer is not None:
             self._check_room(config.template)
@@ -232,7 +231,7 @@ class InContextLearning(Method):
     def logits(self, batch: Batch) -> Tensor:
         rows = cast(TaggedBatch, batch).rows
         seen = len(self.demonstrations) - self._num_shown + max(row.length for row in rows)
-        size = max(1, self._max_pieces // seen)
+        size = max(1, self.tokens_per_step // seen)
         scores = [self._tag(rows[start : start + size]) for start in range(0, len(rows), size)]
         return torch.cat([each for group in scores for each in group])
 

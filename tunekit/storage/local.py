@@ -13,10 +13,12 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeVar
 
 from tunekit.errors import StorageError
 from tunekit.schema import to_json
+
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
@@ -92,6 +94,18 @@ def copy_or_link(source: Path, target: Path) -> Path:
                 os.fsync(file.fileno())
 
     return _replace(target, fill)
+
+
+def read_with(path: Path, read: Callable[[IO[bytes]], T]) -> T | None:
+    """What `read` makes of the open file; None if there is no such file.
+
+    Raises:
+        StorageError: the file is there and cannot be read.
+    """
+    if not path.exists():
+        return None
+    with storage_errors(f"read {path}"), path.open("rb") as file:
+        return read(file)
 
 
 def read_text(path: Path) -> str:

@@ -209,7 +209,13 @@ def _check_corners(sweep: Sweep, arm: Arm, source: Source) -> None:
     settings = [base] + [{**base, d.name: corner} for d in arm.space for corner in d.corners() if d.name != "seed"]
     for setting in settings:
         try:
-            resolve(arm, {**arm.fixed, **setting}, seed=0, selection=sweep.selection)
+            config = resolve(arm, {**arm.fixed, **setting}, seed=0, selection=sweep.selection)
         except TunekitError as error:
             message = str(error).removeprefix(f"arm {arm.name}: ")
             raise ConfigError(f"{source.of(arm.name, message)}: {message}") from None
+        length, tokens = config.training.max_length, sweep.resources.tokens_per_step
+        if tokens < length:
+            where = source.at("resources", "tokens_per_step")
+            raise ConfigError(
+                f"{where}: tokens_per_step is {tokens}, must be at least max_length ({length}) of arm {arm.name!r}"
+            )

@@ -11,6 +11,8 @@ from tunekit.sweep.types import SEED_RANGE, Conditions, Dimension, is_seed
 
 _DIMENSION_KEYS = ("low", "high", "log", "step", "choices", "type", "when")
 
+RESOURCES = ("tokens_per_step",)
+"""What changes a trial's rounding only, and so is a resource and no parameter."""
 
 Blocks = tuple[tuple[Values, tuple[str, ...]], ...]
 """What holds `fixed` and `space`, with its key path: the whole file, then the arm, which wins."""
@@ -38,6 +40,8 @@ def parameters(
             where = source.at(*path, kind, key)
             if key in hints:
                 used.add(key)
+            elif key in RESOURCES:
+                raise ConfigError(f"{where}: {key!r} is no parameter but a resource: write it as resources.{key}")
             elif path:  # the arm's own; what stands at the top may be meant for other arms
                 raise ConfigError(f"{where}: unknown parameter {key!r}; {nearest(key, hints)}")
             else:

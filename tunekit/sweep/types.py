@@ -17,7 +17,7 @@ from typing import Literal
 from tunekit.errors import ConfigError, nearest, require
 from tunekit.schema import JsonObject, Values, canonical_json, to_json
 from tunekit.sweep.source import Source
-from tunekit.trial import BackboneConfig, Locations, TaskConfig
+from tunekit.trial import TOKENS_PER_STEP, BackboneConfig, Locations, TaskConfig
 
 Conditions = Mapping[str, tuple[object, ...]]
 """Values that each named parameter must have."""
@@ -185,6 +185,9 @@ class ResourcesConfig:
     """Bytes of main memory that Ray reserves."""
     retries: int = 3
     """How often a trial whose worker died is taken up again from its last checkpoint."""
+    tokens_per_step: int = TOKENS_PER_STEP
+    """Ceiling of padded tokens computed at once; larger batches are accumulated over several steps. Changes rounding
+    only."""
 
     def __post_init__(self) -> None:
         require(self.cpu > 0, "cpu", self.cpu, "greater than 0")
@@ -192,6 +195,7 @@ class ResourcesConfig:
         require(self.gpu >= 0 and whole, "gpu", self.gpu, "0 or more, and a whole number if more than 1")
         require(self.memory is None or self.memory > 0, "memory", self.memory, "greater than 0 bytes")
         require(self.retries >= 0, "retries", self.retries, "0 or more")
+        require(self.tokens_per_step >= 1, "tokens_per_step", self.tokens_per_step, "at least 1")
 
 
 @dataclass(frozen=True, kw_only=True)

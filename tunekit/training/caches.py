@@ -1,18 +1,16 @@
 """What a process keeps from one trial to the next: tasks, tokenized rows and backbones.
 
-The first trial on a worker pays for reading, tokenizing and loading; the hundredth finds everything in place. What is
-kept never changes a result: a trial on a worker that has run others equals one on a fresh worker, bit for bit on a CPU.
-One thread only.
+The first trial of a process pays for reading, tokenizing and loading; the hundredth finds everything in place. What is
+kept never changes a result: a trial in a process that has run others equals one in a fresh process, bit for bit on a
+CPU. A file that changes is read again. One thread only.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -22,62 +20,83 @@ from tunekit import tasks
 from tunekit.backbone import Backbone
 from tunekit.errors import ConfigError
 from tunekit.methods import Feature, Method
-from tunekit.schema import canonical_json
 from tunekit.tasks import Split, Task
+from tunekit.training import fingerprints
+from tunekit.training.random_state import RandomStream
+from tunekit.training.warm_keys import backbone_key, task_key
 from tunekit.trial import BackboneConfig, Locations, TaskConfig
 
-MAX_TASKS = 4
-"""Tasks kept by a worker, with their tokenized rows; the one unused for longest goes first."""
+MAX_TOKENS = 20_000_000
+"""Tokens kept in tokenized rows, over all tasks: about 1 GB (full XNLI has 18 million). Beyond, the task that has not
+been used for longest goes first."""
 MAX_BACKBONES = 2
-"""Backbones kept by a worker; the one unused for longest goes first."""
-MAX_PIECES = 20_000_000
-"""Tokenized pieces kept for each task, about 1 GB; full XNLI has 18 million."""
+"""Backbones kept; the one that has not been used for longest goes first."""
 
 logger = logging.getLogger(__name__)
-K = TypeVar("K", bound=Hashable)
-V = TypeVar("V")
 
 
 @dataclass(frozen=True)
-class Encoded:
+class TokenizedSplit:
     """A split in one language, tokenized: all rows in the order of their examples."""
 
     rows: tuple[Feature, ...]
     lengths: tuple[int, ...]
-    """Pieces of each row."""
+    """Tokens of each row."""
     spans: tuple[range, ...]
     """For each example the indices of its rows."""
-    num_pieces: int
+    num_tokens: int
     num_truncated: int
     """Rows whose text was cut."""
 
     @classmethod
-    def of(cls, encoded: Sequence[Sequence[Feature]]) -> Encoded:
+    def of(cls, tokenized: Sequence[Sequence[Feature]]) -> TokenizedSplit:
         """From the rows of each example, as ``Method.encode_all`` gives them."""
-        rows = tuple(row for example in encoded for row in example)
+        rows = tuple(row for example in tokenized for row in example)
         lengths = tuple(row.length for row in rows)
         spans, start = [], 0
-        for example in encoded:
+        for example in tokenized:
             spans.append(range(start, start + len(example)))
             start += len(example)
         return cls(rows, lengths, tuple(spans), sum(lengths), sum(row.truncated for row in rows))
 
 
 class LoadedTask:
-    """A task as a worker keeps it, with what is worth computing once."""
+    """A task with what is worth computing once: its tokenized rows, and the scores of knowing nothing."""
 
     def __init__(self, task: Task) -> None:
         self.task = task
-        self._fingerprint: str | None = None
         self._majority: dict[tuple[Split, str], dict[str, float]] = {}
-        self._encoded: OrderedDict[Hashable, Encoded] = OrderedDict()
+        self._tokenized: OrderedDict[Hashable, TokenizedSplit] = OrderedDict()
+        self._fingerprints: dict[str, str] = {}
+        self._parallel: set[tuple[str, str]] = set()
 
     @property
-    def fingerprint(self) -> str:
-        """``Task.fingerprint()``, which reads train and dev."""
-        if self._fingerprint is None:
-            self._fingerprint = self.task.fingerprint()
-        return self._fingerprint
+    def num_tokens(self) -> int:
+        """Tokens of all rows that are kept."""
+        return sum(split.num_tokens for split in self._tokenized.values())
+
+    def fingerprints(self, *, target_dev: bool = False, parallel: Sequence[tuple[str, str]] = ()) -> dict[str, str]:
+        """What the data of the task are now, as ``<split>/<language>`` and ``parallel/<corpus>/<language>``.
+
+        Args:
+            target_dev: dev of the target languages too.
+            parallel: pairs (corpus, language) of parallel text.
+        """
+        self._parallel.update(parallel)
+        found = fingerprints.of_task(self.task, target_dev=target_dev)
+        for corpus, language in parallel:
+            key = f"parallel/{corpus}/{language}"
+            found[key] = fingerprints.of_parallel(self.task, corpus, language)
+        for key, value in found.items():
+            self._fingerprints.setdefault(key, value)
+        return found
+
+    def has_changed(self) -> bool:
+        """Whether the data are others than those that may have been read."""
+        is_target_dev = any(f"dev/{language}" in self._fingerprints for language in self.task.config.target_languages)
+        before = dict(self._fingerprints)
+        now = self.fingerprints(target_dev=is_target_dev, parallel=sorted(self._parallel)) if before else {}
+        return any(now.get(key) != value for key, value in before.items())
 
     def majority(self, split: Split, language: str) -> dict[str, float]:
         """``Task.majority(split, language)``."""
@@ -86,80 +105,89 @@ class LoadedTask:
             self._majority[key] = self.task.majority(split, language)
         return self._majority[key]
 
-    def encoded(self, method: Method, tokenizer: Hashable, split: Split, language: str) -> Encoded:
+    def tokenized(self, method: Method, tokenizer: Hashable, split: Split, language: str) -> TokenizedSplit:
         """The rows of a split, tokenized by the first trial that asks.
 
         Args:
             method: encodes if nobody did; methods with one `encode_all` and equal ``encoding_key()`` share the rows.
-            tokenizer: names the tokenizer of the method's backbone (`Lease.tokenizer`).
+            tokenizer: names the tokenizer of the method's backbone (`BackboneHandle.tokenizer`).
             split: which split.
             language: in which language.
         """
         key = (tokenizer, type(method).encode_all, method.encoding_key(), split, language)
-        found = self._encoded.get(key)
-        if found is None:
+        if key not in self._tokenized:
             examples = self.task.examples(split, language)
-            found = self._encoded[key] = Encoded.of(method.encode_all(examples, language=language))
-            while len(self._encoded) > 1 and sum(e.num_pieces for e in self._encoded.values()) > MAX_PIECES:
-                self._encoded.popitem(last=False)
-        self._encoded.move_to_end(key)
-        return found
+            self._tokenized[key] = TokenizedSplit.of(method.encode_all(examples, language=language))
+        self._tokenized.move_to_end(key)
+        return self._tokenized[key]
+
+    def drop_oldest_split(self) -> bool:
+        """Forget the tokenized split that has not been used for longest; False if there is only one."""
+        if len(self._tokenized) < 2:
+            return False
+        self._tokenized.popitem(last=False)
+        return True
 
 
-class _Shelf:
-    """One backbone, a copy of its weights as they were loaded, and whether somebody has been training it."""
+class LoadedBackbone:
+    """A backbone, a copy of its weights as they were loaded, and whether a trial has been training it."""
 
-    def __init__(self, backbone: Backbone) -> None:
+    def __init__(self, backbone: Backbone, fingerprint: str) -> None:
         self.backbone = backbone
-        self.generation = 0
-        self._pristine: dict[str, Tensor] | None = None
+        self.fingerprint = fingerprint
+        self.version = 0
+        """Counts how often the weights were given out to be trained, or put back."""
+        self._original: dict[str, Tensor] | None = None
         self._is_trained = False
 
-    def lend(self, *, trained: bool) -> None:
+    def reset(self, *, trained: bool) -> None:
         """Put the weights back as they were loaded, in place; keep a copy first if they are to be trained."""
         if self._is_trained or trained:
-            self.generation += 1
+            self.version += 1
         if self._is_trained:
             self._restore()
-        elif trained and self._pristine is None:
-            self._pristine = {name: t.detach().to("cpu", copy=True) for name, t in self._tensors()}
+        elif trained and self._original is None:
+            self._original = {name: t.detach().to("cpu", copy=True) for name, t in self._tensors()}
         for parameter in self.backbone.parameters():
             parameter.grad = None
         self._is_trained = trained
 
     def _restore(self) -> None:
-        assert self._pristine is not None
+        assert self._original is not None
         with torch.no_grad():
             for name, tensor in self._tensors():
-                tensor.copy_(self._pristine[name])
+                tensor.copy_(self._original[name])
 
     def _tensors(self) -> list[tuple[str, Tensor]]:
         return [*self.backbone.named_parameters(), *self.backbone.named_buffers()]
 
 
 @dataclass(frozen=True)
-class Lease:
-    """A backbone lent to one trial, with its weights as they were loaded."""
+class BackboneHandle:
+    """A backbone as one trial uses it, with its weights as they were loaded."""
 
     backbone: Backbone
+    fingerprint: str
+    """Of weights, configuration and tokenizer."""
     tokenizer: Hashable
-    """Names the backbone's tokenizer among the worker's tokenized rows."""
+    """Names the backbone's tokenizer among tokenized rows."""
     device: torch.device
-    _shelf: _Shelf
-    _generation: int
+    _loaded: LoadedBackbone
+    _version: int
 
     @property
-    def is_valid(self) -> bool:
-        """False once the weights have been lent to be trained, or put back, for another trial."""
-        return self._generation == self._shelf.generation
+    def is_current(self) -> bool:
+        """False once another trial got the weights to train them, or had them put back."""
+        return self._version == self._loaded.version
 
 
-class Worker:
-    """The caches of one process, shared by all its trials.
+class WorkerCache:
+    """What one process keeps for all its trials.
 
     Args:
         load_task: makes a task; ``tasks.load`` unless a test says otherwise.
         load_backbone: loads a backbone; ``backbone.load`` unless a test says otherwise.
+        fingerprint_backbone: says what is in its place now; ``backbone.fingerprint`` unless a test says otherwise.
     """
 
     def __init__(
@@ -167,42 +195,99 @@ class Worker:
         *,
         load_task: Callable[[TaskConfig, Locations], Task] = tasks.load,
         load_backbone: Callable[[BackboneConfig, Locations], Backbone] = backbones.load,
+        fingerprint_backbone: Callable[[BackboneConfig, Locations], str] = fingerprints.of_backbone,
     ) -> None:
         self._load_task, self._load_backbone = load_task, load_backbone
+        self._fingerprint_backbone = fingerprint_backbone
         self._tasks: OrderedDict[str, LoadedTask] = OrderedDict()
-        self._shelves: OrderedDict[Hashable, _Shelf] = OrderedDict()
+        self._backbones: OrderedDict[str, LoadedBackbone] = OrderedDict()
+        self.num_task_loads = 0
+        """Tasks made so far; one that was dropped and made again counts twice."""
+        self.num_backbone_loads = 0
+        """Backbones loaded so far, counted likewise."""
+
+    @property
+    def warm(self) -> frozenset[str]:
+        """The keys of all that is loaded, as `warm_keys` makes them."""
+        return frozenset((*self._tasks, *self._backbones))
 
     def task(self, config: TaskConfig, locations: Locations) -> LoadedTask:
-        """The task that `config` names, made once.
+        """The task that `config` names, made once, and again when its data have changed.
 
         Raises:
             ConfigError: as `tasks.load` does.
         """
-        places = dataclasses.replace(locations, backbone_path=None, device=None)
-        key = canonical_json([config, places])
-        return _kept(self._tasks, key, lambda: LoadedTask(self._load_task(config, locations)), MAX_TASKS)
+        key = task_key(config, locations)
+        if key in self._tasks and self._tasks[key].has_changed():
+            logger.warning("the data of task %s have changed and are read again", config.name)
+            del self._tasks[key]
+        if key not in self._tasks:
+            self._tasks[key] = LoadedTask(self._load_task(config, locations))
+            self.num_task_loads += 1
+        self._tasks.move_to_end(key)
+        return self._tasks[key]
 
-    def borrow(self, config: BackboneConfig, locations: Locations, *, trained: bool) -> Lease:
+    def tokenized(
+        self, task: LoadedTask, method: Method, backbone: BackboneHandle, part: tuple[Split, str]
+    ) -> TokenizedSplit:
+        """The rows of a split of `task` in a language, tokenized once; makes room for them if need be.
+
+        Args:
+            task: of this cache, asked for most recently.
+            method: encodes the rows.
+            backbone: its tokenizer is used.
+            part: split and language.
+        """
+        found = task.tokenized(method, backbone.tokenizer, *part)
+        self._make_room(task)
+        return found
+
+    def _make_room(self, used: LoadedTask) -> None:
+        """Drop what has not been used for longest: other tasks, then other splits of this one."""
+        while sum(task.num_tokens for task in self._tasks.values()) > MAX_TOKENS:
+            oldest = next((key for key, task in self._tasks.items() if task is not used), None)
+            if oldest is not None:
+                logger.info("dropped %s, which had not been used for longest", oldest)
+                del self._tasks[oldest]
+            elif not used.drop_oldest_split():
+                return
+
+    def backbone(self, config: BackboneConfig, locations: Locations, *, trained: bool) -> BackboneHandle:
         """The backbone that `config` names, on the device of `locations`, with its weights as they were loaded.
 
-        Every earlier lease of the same backbone becomes invalid if its weights are to be trained, or were.
+        Every earlier handle of the same backbone is no longer current if its weights are to be trained, or were.
 
         Args:
             config: which backbone, in which number format.
             locations: its path, and the device.
-            trained: whether the borrower will train its weights; a copy of them is then kept on the CPU.
+            trained: whether the trial will train its weights; a copy of them is then kept on the CPU.
 
         Raises:
             ConfigError: as `backbone.load` does, or no such device.
         """
         device = choose_device(locations)
-        tokenizer = (config.name, config.revision, locations.backbone_path, locations.cache_dir)
-        key = (*tokenizer, config.dtype, str(device))
-        shelf = _kept(
-            self._shelves, key, lambda: _Shelf(self._load_backbone(config, locations).to(device)), MAX_BACKBONES
-        )
-        shelf.lend(trained=trained)
-        return Lease(shelf.backbone, tokenizer, device, shelf, shelf.generation)
+        key = backbone_key(config, locations)
+        kept = self._backbones.get(key)
+        if kept is not None and kept.fingerprint != self._fingerprint_backbone(config, locations):
+            logger.warning("backbone %s has changed and is loaded again", config.name)
+            del self._backbones[key]
+        if key not in self._backbones:
+            self._add_backbone(key, config, locations)
+        self._backbones.move_to_end(key)
+        loaded = self._backbones[key]
+        loaded.reset(trained=trained)
+        tokenizer = (config.name, config.revision, locations.backbone_path, locations.cache_dir, loaded.fingerprint)
+        return BackboneHandle(loaded.backbone, loaded.fingerprint, tokenizer, device, loaded, loaded.version)
+
+    def _add_backbone(self, key: str, config: BackboneConfig, locations: Locations) -> None:
+        while len(self._backbones) >= MAX_BACKBONES:
+            dropped, _ = self._backbones.popitem(last=False)
+            logger.info("dropped %s, which had not been used for longest", dropped)
+        with RandomStream(0, torch.device("cpu")):  # loading may draw numbers, which are overwritten by the weights
+            backbone = self._load_backbone(config, locations)
+        fingerprint = self._fingerprint_backbone(config, locations)
+        self._backbones[key] = LoadedBackbone(backbone.to(choose_device(locations)), fingerprint)
+        self.num_backbone_loads += 1
 
 
 def choose_device(locations: Locations) -> torch.device:
@@ -222,14 +307,3 @@ def choose_device(locations: Locations) -> torch.device:
             f"device {name!r} is not there: this machine has {count} CUDA devices; leave it out or use cpu"
         )
     return device
-
-
-def _kept(cache: OrderedDict[K, V], key: K, make: Callable[[], V], size: int) -> V:
-    """``cache[key]``, made if need be after the one unused for longest has gone."""
-    if key not in cache:
-        while len(cache) >= size:
-            dropped, _ = cache.popitem(last=False)
-            logger.info("dropped %s, unused for longest", dropped)
-        cache[key] = make()
-    cache.move_to_end(key)
-    return cache[key]

@@ -1,8 +1,8 @@
 """One method learning one task: updates of the optimiser, and scores of what has been learnt.
 
-Knows nothing of folders, checkpoints or outcomes (`training` does). On a CPU everything here is bit for bit the same
-whenever configuration, seed, data, library versions and the number of threads are; on a GPU torch's kernels may add in
-another order, and nothing forces them not to.
+Knows nothing of folders, checkpoints or outcomes. On a CPU everything here is bit for bit the same whenever
+configuration, seed, data, library versions and the number of threads are; on a GPU torch's kernels may add in another
+order, and nothing forces them not to.
 """
 
 from __future__ import annotations
@@ -11,79 +11,82 @@ import contextlib
 import math
 import platform
 import resource
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from importlib import metadata
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from tunekit.errors import ConfigError, TrialFailed
-from tunekit.methods import Feature, Method
+from tunekit.errors import ConfigError, TrialFailed, require
+from tunekit.methods import Method, count_parameters
 from tunekit.registry import lookup
 from tunekit.schema import build, to_json
 from tunekit.tasks import Split
-from tunekit.training import checkpoints
-from tunekit.training import schedule as plan
-from tunekit.training.caches import Encoded, Worker
-from tunekit.trial import Locations, TrialConfig
-
-EVALUATION_FACTOR = 4
-"""On a GPU, evaluation computes this many times `tokens_per_step` at once: it keeps nothing for a backward pass."""
-CPU_EVALUATION_PIECES = 2048
-"""On a CPU, padded pieces evaluated at once: more only leaves its caches."""
+from tunekit.training import fingerprints, schedule
+from tunekit.training.caches import TokenizedSplit, WorkerCache
+from tunekit.training.checkpoints import LearnerState
+from tunekit.training.predictions import Prediction
+from tunekit.training.predictor import predict
+from tunekit.training.random_state import RandomStream
+from tunekit.trial import Locations, TrialConfig, TrialFacts
 
 
 class Learner:
     """A method, its data and its optimiser, at some point of its training.
 
     A method with nothing to train (`Method.is_trained`) has no rows of train, no optimiser and no updates; it is only
-    evaluated.
-
-    Global random generators are set to this learner's own state whenever an epoch begins, so what others draw between
-    two epochs changes nothing.
+    evaluated. Everything is drawn from the trial's own `RandomStream`.
 
     Args:
         config: the trial.
         locations: data, backbone and device.
-        worker: lends the backbone and keeps tokenized rows.
+        cache: keeps the backbone, the task and its tokenized rows.
+        tokens_per_step: padded tokens computed at once; changes rounding only.
 
     Raises:
-        ConfigError: the task, the backbone or the method's options do not go together.
+        ConfigError: the task, the backbone or the method's options do not go together, or `tokens_per_step` is less
+            than a row may have.
     """
 
-    def __init__(self, config: TrialConfig, *, locations: Locations, worker: Worker) -> None:
-        self.config = config
+    def __init__(self, config: TrialConfig, *, locations: Locations, cache: WorkerCache, tokens_per_step: int) -> None:
+        require_room(tokens_per_step, config)
+        self.config, self.locations, self.tokens_per_step = config, locations, tokens_per_step
         method_class: type[Method] = lookup("method", config.method)
         options: Any = build(method_class.Config, config.options, f"{config.method}: options")
         if not method_class.is_trained:
             _refuse_training(config)
-        self.loaded = worker.task(config.task, locations)
+        self._cache = cache
+        self.loaded = cache.task(config.task, locations)
         self.task = self.loaded.task
-        self._lease = worker.borrow(config.backbone, locations, trained=method_class.trains(options))
-        self.device = self._lease.device
-        checkpoints.seed_everything(config.seed)  # after loading, which may draw numbers on a worker's first trial only
-        self.method = method_class(
-            options,
-            backbone=self._lease.backbone,
-            task=self.task,
-            training=config.training,
-            word_piece=config.backbone.word_piece,
-        ).to(self.device)
-        self._rng = checkpoints.capture_rng(self.device)
+        self._backbone = cache.backbone(config.backbone, locations, trained=method_class.trains(options))
+        self.device = self._backbone.device
+        self._random = RandomStream(config.seed, self.device)
+        with self._random:
+            self.method = method_class(
+                options,
+                backbone=self._backbone.backbone,
+                task=self.task,
+                training=config.training,
+                word_piece=config.backbone.word_piece,
+            ).to(self.device)
+        self.method.tokens_per_step = tokens_per_step
         self.trained = {name: p for name, p in self.method.named_parameters() if p.requires_grad}
-        self.train_rows = (
-            self.encoded("train", config.task.source_language) if self.method.is_trained else Encoded.of(())
-        )
-        self.num_updates = plan.planned_updates(len(self.train_rows.rows), config.training)
+        self.train_rows = self._train_rows()
+        self.num_updates = schedule.planned_updates(len(self.train_rows.rows), config.training)
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
         self._optimizer = _adamw(list(self.trained.values()), config, self.device) if self.trained else None
 
-    def encoded(self, split: Split, language: str) -> Encoded:
-        """The rows of a split in one language, tokenized once a worker."""
-        return self.loaded.encoded(self.method, self._lease.tokenizer, split, language)
+    def _train_rows(self) -> TokenizedSplit:
+        if not self.method.is_trained:
+            return TokenizedSplit.of(())
+        return self.tokenized("train", self.config.task.source_language)
+
+    def tokenized(self, split: Split, language: str) -> TokenizedSplit:
+        """The rows of a split in one language, tokenized once in a process."""
+        return self._cache.tokenized(self.loaded, self.method, self._backbone, (split, language))
 
     def train_epoch(self, epoch: int) -> float:
         """Make all the updates of `epoch` (1-based); gives the mean loss over its labels.
@@ -91,47 +94,45 @@ class Learner:
         Raises:
             TrialFailed: the loss or the gradient is no longer finite, or memory does not suffice.
         """
-        self._require_lease()
+        self._require_backbone()
         optimizer = self._require_optimizer()
-        checkpoints.restore_rng(self._rng, self.device)
         self.method.train()
         training, rows = self.config.training, self.train_rows
-        first = (epoch - 1) * plan.updates_per_epoch(len(rows.rows), training)
+        first = (epoch - 1) * schedule.updates_per_epoch(len(rows.rows), training)
         total, num_labels = 0.0, 0
-        with self._failing_for_want_of_memory():
-            updates = plan.epoch_updates(rows.lengths, training, seed=self.config.seed, epoch=epoch)
+        with self._random, self._failing_without_memory():
+            updates = schedule.epoch_updates(rows.lengths, training, seed=self.config.seed, epoch=epoch)
             for index, chosen in enumerate(updates):
-                rate = plan.learning_rate(first + index, self.num_updates, training)
+                rate = schedule.learning_rate(first + index, self.num_updates, training)
                 loss_sum, count = self._update(chosen, rate, f"update {index + 1} of epoch {epoch}")
                 total, num_labels = total + loss_sum, num_labels + count
         optimizer.zero_grad(set_to_none=True)
-        self._rng = checkpoints.capture_rng(self.device)
         return total / max(1, num_labels)
 
-    def evaluate(self, split: Split, language: str) -> dict[str, float]:
-        """Scores of a split in one language, as ``<split>/<language>/<metric>``.
+    def predict(self, split: Split, language: str) -> list[Prediction]:
+        """One prediction for each example of a split in one language.
 
         Raises:
             TrialFailed: memory does not suffice.
         """
-        self._require_lease()
-        self.method.eval()
-        encoded = self.encoded(split, language)
-        is_cpu = self.device.type == "cpu"
-        budget = CPU_EVALUATION_PIECES if is_cpu else EVALUATION_FACTOR * self.config.training.tokens_per_step
-        asked = _first_rows(encoded.rows)  # equal questions, such as repeated words, are computed once
-        predicted: list[list[int]] = [[] for _ in encoded.rows]
-        with self._failing_for_want_of_memory(), torch.inference_mode():
-            for step in plan.steps(sorted(set(asked)), encoded.lengths, max_pieces=budget):
-                batch = self.method.collate([encoded.rows[row] for row in step]).to(self.device)
-                for row, labels in zip(step, self.method.predict(batch), strict=True):
-                    predicted[row] = labels
+        self._require_backbone()
+        examples, tokenized = self.task.examples(split, language), self.tokenized(split, language)
+        # Should a method draw here, then the same whatever was trained and scored before.
+        with RandomStream(self.config.seed, self.device), self._failing_without_memory():
+            return predict(self.method, examples, tokenized, tokens_per_step=self.tokens_per_step)
+
+    def evaluate(self, split: Split, language: str) -> dict[str, float]:
+        """Predict a split in one language and score it, as ``<split>/<language>/<metric>``.
+
+        Raises:
+            TrialFailed: memory does not suffice.
+        """
+        return self.score(split, language, self.predict(split, language))
+
+    def score(self, split: Split, language: str, predictions: Sequence[Prediction]) -> dict[str, float]:
+        """Scores of predictions for a split in one language, as ``<split>/<language>/<metric>``."""
         examples = self.task.examples(split, language)
-        decoded = [
-            self.method.decode(example, [(encoded.rows[row], predicted[asked[row]]) for row in span])
-            for example, span in zip(examples, encoded.spans, strict=True)
-        ]
-        scores = self.task.score(examples, cast("Sequence[str] | Sequence[Sequence[str]]", decoded))
+        scores = self.task.score(examples, predictions)
         return {f"{split}/{language}/{metric}": score for metric, score in scores.items()}
 
     def parameters(self) -> dict[str, Tensor]:
@@ -155,31 +156,45 @@ class Learner:
                     )
                 parameter.copy_(parameters[name])
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> LearnerState:
         """All beside the parameters that the next epoch depends on: moments of the optimiser, random generators."""
-        return {"optimizer": self._require_optimizer().state_dict(), "rng": self._rng}
+        return {"optimizer": self._require_optimizer().state_dict(), "random": self._random.state()}
 
-    def load_state(self, state: dict[str, Any]) -> None:
+    def load_state(self, state: LearnerState) -> None:
         """Go on from what `state` gave."""
         self._require_optimizer().load_state_dict(state["optimizer"])
-        self._rng = state["rng"]
+        self._random.load_state(state["random"])
 
-    def facts(self) -> dict[str, Any]:
-        """What a reader needs to trust a number: data, size, floor, machine and versions."""
-        source, device = self.config.task.source_language, self.device
-        return {
-            "data_fingerprint": self.loaded.fingerprint,
-            "num_train_examples": len(self.task.examples("train", source)),
-            "num_train_rows": len(self.train_rows.rows),
-            "num_train_pieces": self.train_rows.num_pieces,
-            "num_train_truncated": self.train_rows.num_truncated,
-            "majority": {f"dev/{source}/{k}": v for k, v in self.loaded.majority("dev", source).items()},
-            "device": torch.cuda.get_device_name(device)
-            if device.type == "cuda"
-            else f"{device} ({platform.machine()})",
-            "num_threads": torch.get_num_threads(),
-            **_versions(),
-        }
+    def fingerprints(self) -> dict[str, str]:
+        """What the trial reads is now: the backbone, each split in each language, parallel text."""
+        of_data = self.loaded.fingerprints(
+            target_dev=self.config.selection == "target_dev", parallel=getattr(self.method, "parallel_text", ())
+        )
+        return {"backbone": self._backbone.fingerprint, **of_data}
+
+    def place(self, key: str) -> str:
+        """Where the thing of a fingerprint is, such as a file's path."""
+        return fingerprints.place_of(self.task, key, self.locations)
+
+    def facts(self) -> TrialFacts:
+        """What a reader needs to trust a number: what is read, sizes, the floor, machine and versions."""
+        source, device, rows = self.config.task.source_language, self.device, self.train_rows
+        count = count_parameters(self.method)
+        name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{device} ({platform.machine()})"
+        return TrialFacts(
+            fingerprints=self.fingerprints(),
+            num_trainable_parameters=count.trainable,
+            num_backbone_parameters=count.backbone,
+            num_train_examples=len(self.task.examples("train", source)),
+            num_train_rows=len(rows.rows),
+            num_train_tokens=rows.num_tokens,
+            num_train_truncated=rows.num_truncated,
+            num_updates_per_epoch=schedule.updates_per_epoch(len(rows.rows), self.config.training),
+            majority={f"dev/{source}/{k}": v for k, v in self.loaded.majority("dev", source).items()},
+            device=name,
+            num_threads=torch.get_num_threads(),
+            versions=_versions(),
+        )
 
     def peak_memory_bytes(self) -> int:
         """On a GPU what this trial held there at most; on a CPU the whole process so far, earlier trials included."""
@@ -189,8 +204,8 @@ class Learner:
 
     def _update(self, chosen: Sequence[int], rate: float, where: str) -> tuple[float, int]:
         """One update on the rows `chosen`; gives the summed loss and the number of labels."""
-        training, rows = self.config.training, self.train_rows
-        groups = plan.steps(chosen, rows.lengths, max_pieces=training.tokens_per_step)
+        rows = self.train_rows
+        groups = schedule.steps(chosen, rows.lengths, max_tokens=self.tokens_per_step)
         batches = [self.method.collate([rows.rows[row] for row in group]) for group in groups]
         num_labels = sum(batch.num_labels for batch in batches)
         optimizer = self._require_optimizer()
@@ -201,7 +216,7 @@ class Learner:
             loss = self.method.loss(batch.to(self.device)) / max(1, num_labels)
             loss.backward()  # type: ignore[no-untyped-call]
             losses.append(loss.detach())
-        norm = nn.utils.clip_grad_norm_(self.trained.values(), training.max_grad_norm or math.inf)
+        norm = nn.utils.clip_grad_norm_(self.trained.values(), self.config.training.max_grad_norm or math.inf)
         mean, length = torch.stack([torch.stack(losses).sum().float(), norm.float()]).tolist()
         for name, value in (("loss", mean), ("norm of the gradient", length)):
             if not math.isfinite(value):
@@ -216,21 +231,30 @@ class Learner:
             raise RuntimeError(f"{self.config.method} has nothing to train")
         return self._optimizer
 
-    def _require_lease(self) -> None:
-        if not self._lease.is_valid:
-            raise RuntimeError("a later trial on this worker trains the same backbone; finish one before the next")
+    def _require_backbone(self) -> None:
+        if not self._backbone.is_current:
+            raise RuntimeError("a later trial in this process trains the same backbone; finish one before the next")
 
     @contextlib.contextmanager
-    def _failing_for_want_of_memory(self) -> Iterator[None]:
+    def _failing_without_memory(self) -> Iterator[None]:
         try:
             yield
         except RuntimeError as error:  # torch.OutOfMemoryError is one; the CPU's allocator raises a plain one
             if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
                 raise
-            tokens = self.config.training.tokens_per_step
             reason = str(error).partition("\n")[0]
-            advice = f"lower tokens_per_step (now {tokens}): the result stays the same but for rounding"
+            advice = f"lower tokens_per_step (now {self.tokens_per_step}): the result stays the same but for rounding"
             raise TrialFailed(f"out of memory on {self.device}; {advice}. {reason}") from error
+
+
+def require_room(tokens_per_step: int, config: TrialConfig) -> None:
+    """Refuse a step that cannot hold the longest row.
+
+    Raises:
+        ConfigError: `tokens_per_step` is less than `max_length`.
+    """
+    length = config.training.max_length
+    require(tokens_per_step >= length, "tokens_per_step", tokens_per_step, f"at least max_length ({length})")
 
 
 def _refuse_training(config: TrialConfig) -> None:
@@ -241,12 +265,6 @@ def _refuse_training(config: TrialConfig) -> None:
             raise ConfigError(
                 f"training: {name} is {value!r}, but {config.method} trains nothing, so it must be {used[name]!r}"
             )
-
-
-def _first_rows(rows: Sequence[Feature]) -> list[int]:
-    """For each row the first one that asks the same question."""
-    first: dict[Hashable, int] = {}
-    return [first.setdefault(row.question, index) for index, row in enumerate(rows)]
 
 
 def _adamw(parameters: list[nn.Parameter], config: TrialConfig, device: torch.device) -> torch.optim.AdamW:
@@ -265,5 +283,5 @@ def _adamw(parameters: list[nn.Parameter], config: TrialConfig, device: torch.de
 
 @cache
 def _versions() -> dict[str, str]:
-    found = {f"{name}_version": metadata.version(name) for name in ("torch", "transformers")}
-    return {**found, "python_version": platform.python_version()}
+    found = {name: metadata.version(name) for name in ("torch", "transformers")}
+    return {"python": platform.python_version(), **found}

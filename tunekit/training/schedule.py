@@ -54,7 +54,7 @@ def epoch_updates(
     """The rows of each update of `epoch` (1-based); a pass goes on from one epoch into the next.
 
     Args:
-        lengths: pieces of each row of train.
+        lengths: tokens of each row of train.
         training: `batch_size` and `updates_per_epoch` are used.
         seed: the trial's.
         epoch: which epoch.
@@ -91,15 +91,15 @@ def pass_updates(lengths: Sequence[int], batch_size: int, *, seed: int, number: 
     return batches
 
 
-def steps(rows: Iterable[int], lengths: Sequence[int], *, max_pieces: int) -> list[tuple[int, ...]]:
-    """Cut `rows` into groups of similar length, longest first, each at most `max_pieces` when padded.
+def steps(rows: Iterable[int], lengths: Sequence[int], *, max_tokens: int) -> list[tuple[int, ...]]:
+    """Cut `rows` into groups of similar length, longest first, each at most `max_tokens` when padded.
 
-    A row that alone exceeds `max_pieces` is a group of its own.
+    A row that alone exceeds `max_tokens` is a group of its own.
     """
     groups: list[list[int]] = []
     width = 0
     for row in sorted(rows, key=lambda r: (-lengths[r], r)):
-        if groups and (len(groups[-1]) + 1) * width <= max_pieces:
+        if groups and (len(groups[-1]) + 1) * width <= max_tokens:
             groups[-1].append(row)
         else:
             groups.append([row])

@@ -10,30 +10,22 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
+from tunekit import storage
 from tunekit.errors import ConfigError, TrialFailed, require
-from tunekit.methods import count_parameters
-from tunekit.schema import build, to_json
-from tunekit.training import checkpoints
-from tunekit.training.caches import Worker
-from tunekit.training.checkpoints import BEST, LAST, OUTCOME, TEST, CheckpointMissing
+from tunekit.schema import build
+from tunekit.storage import TrialFolder
+from tunekit.training import checkpoints, predictions
+from tunekit.training.caches import WorkerCache
+from tunekit.training.checkpoints import Checkpoint, CheckpointMissing
+from tunekit.training.fingerprints import require_unchanged
 from tunekit.training.learner import Learner
-from tunekit.training.schedule import planned_updates, updates_per_epoch
+from tunekit.training.predictions import TestPredictions
 from tunekit.trial import EpochReport, FinalScores, Locations, Outcome, TrialConfig, TrialFacts
-
-__all__ = [
-    "CheckpointMissing",
-    "FinalScores",
-    "TrialRun",
-    "Worker",
-    "planned_updates",
-    "run_trial",
-    "updates_per_epoch",
-]
 
 State = Literal["COMPLETE", "PRUNED", "FAILED"]
 
@@ -44,57 +36,48 @@ class TrialRun:
     """One trial in one folder, epoch by epoch.
 
     Making it restores what an earlier attempt in `folder` left: a finished trial has its outcome, an interrupted one
-    goes on after its last whole epoch, and a torn checkpoint is ignored with a warning. A process runs one trial at a
-    time on a worker; a later one that trains the same backbone ends the earlier.
+    goes on after its last whole epoch, and a torn checkpoint is ignored with a warning. Several trials may take turns
+    in one process, as long as none of them trains the backbone: a later one that does ends the earlier ones.
 
     Args:
         config: the trial.
         folder: the trial's own; made if need be.
         locations: data, backbone and device.
-        worker: what the process keeps between trials.
+        cache: what the process keeps between trials.
+        tokens_per_step: padded tokens computed at once; larger batches are accumulated. Changes rounding only.
 
     Raises:
-        ConfigError: the configuration does not fit together, `folder` is another trial's, or the data have changed.
+        ConfigError: the configuration does not fit together, or `folder` is another trial's.
+        DataChanged: an earlier attempt in `folder` read other data, or another backbone.
         StorageError: `folder` cannot be written.
     """
 
-    def __init__(self, config: TrialConfig, *, folder: Path, locations: Locations, worker: Worker) -> None:
+    def __init__(
+        self, config: TrialConfig, *, folder: Path, locations: Locations, cache: WorkerCache, tokens_per_step: int
+    ) -> None:
         has_objective = config.selection == "source_dev" or config.task.target_languages
         require(bool(has_objective), "selection", config.selection, "source_dev where there are no target_languages")
         self.config, self.folder = config, folder
-        self._locations, self._worker = locations, worker
+        self._files = TrialFolder(folder)
+        self._locations, self._cache, self._tokens_per_step = locations, cache, tokens_per_step
         self._history: tuple[EpochReport, ...] = ()
         self._outcome: Outcome | None = None
         self._learner: Learner | None = None
+        self._facts: TrialFacts | None = None
         self._is_scored = False
         self._earlier_peak_bytes = 0
         self._restore_outcome()
-        learner = self._require_learner() if self._outcome is None else None
-        checkpoints.prepare(folder)  # not before: a configuration that does not fit together leaves no folder
-        if learner is not None:
-            self._restore_last(learner)
+        if self._outcome is None:
+            self._facts = self._require_learner().facts()
+        _prepare(folder)  # not before: a configuration that does not fit together leaves no folder
+        if self._outcome is None:
+            self._restore_last(self._require_learner())
 
     @property
     def facts(self) -> TrialFacts:
-        """What the trial reads, and how large it is."""
-        learner = self._require_learner()
-        found, count = learner.facts(), count_parameters(learner.method)
-        return TrialFacts(
-            fingerprints={"train and dev": found["data_fingerprint"]},
-            num_trainable_parameters=count.trainable,
-            num_backbone_parameters=count.backbone,
-            num_train_examples=found["num_train_examples"],
-            num_train_rows=found["num_train_rows"],
-            num_train_tokens=found["num_train_pieces"],
-            num_train_truncated=found["num_train_truncated"],
-            num_updates_per_epoch=updates_per_epoch(found["num_train_rows"], self.config.training)
-            if found["num_train_rows"]
-            else 0,
-            majority=found["majority"],
-            device=found["device"],
-            num_threads=found["num_threads"],
-            versions={key.removesuffix("_version"): found[key] for key in found if key.endswith("_version")},
-        )
+        """What the trial read when it began, and how large it is; of a finished one, what it was trained on."""
+        assert self._facts is not None
+        return self._facts
 
     @property
     def history(self) -> tuple[EpochReport, ...]:
@@ -162,45 +145,70 @@ class TrialRun:
             content = {
                 "trial_id": self.config.trial_id,
                 "config": self.config,
+                "facts": self.facts,
                 "outcome": outcome,
                 "history": self._history,
             }
-            checkpoints.save_json(self.folder / OUTCOME, content)
+            storage.write_json(self._files.outcome, content)
             self._outcome = outcome
-        checkpoints.remove(self.folder / LAST)
+        storage.remove(self._files.last)
         return self._outcome
 
     def test(self) -> FinalScores:
-        """Score the best epoch on test, in the source and every target language. Once: later calls read those scores.
+        """Score the best epoch on test, in the source and every target language, and keep what was predicted.
+
+        Once: later calls read those scores.
 
         Raises:
             CheckpointMissing: the best epoch's parameters are gone or torn.
+            DataChanged: what is read is no longer what the trial began with.
             StorageError: `folder` cannot be written.
         """
-        path = self.folder / TEST
-        stored = checkpoints.load_json(path)
+        path = self._files.test
+        stored = storage.read_json(path)
         if stored is not None:
-            checkpoints.require_owner(path, stored, self.config.trial_id)
-            return build(FinalScores, stored["test"], str(path))
+            require_owner(path, stored.get("trial_id"), self.config.trial_id)
+            return build(FinalScores, _block(stored, "test"), str(path))
         if not self.is_done:
             raise RuntimeError("test is scored once, after all epochs")
         learner = self._require_learner()
         epoch = self._load_best(learner)
-        task = self.config.task
+        found, predicted = self._score_test(learner, epoch)
+        self._require_same(learner, self.facts.fingerprints, "what is read has changed since the trial began")
+        predictions.save(self._files.predictions, predicted)
+        storage.write_json(path, {"trial_id": self.config.trial_id, "test": found})
+        return found
+
+    def _score_test(self, learner: Learner, epoch: int) -> tuple[FinalScores, TestPredictions]:
         scores: dict[str, float] = {}
         majority: dict[str, float] = {}
         num_examples: dict[str, int] = {}
-        for language in (task.source_language, *task.target_languages):
-            scores |= learner.evaluate("test", language)
+        numbers: dict[str, list[int | list[int]]] = {}
+        for language in (self.config.task.source_language, *self.config.task.target_languages):
+            predicted = learner.predict("test", language)
+            scores |= learner.score("test", language, predicted)
             majority |= {f"majority/{language}/{k}": v for k, v in learner.loaded.majority("test", language).items()}
-            num_examples[language] = len(learner.task.examples("test", language))
+            num_examples[language] = len(predicted)
+            numbers[language] = predictions.numbered(learner.task.labels, predicted)
         found = FinalScores(epoch=epoch, scores=scores, majority=majority, num_examples=num_examples)
-        checkpoints.save_json(path, {"trial_id": self.config.trial_id, "test": found})
-        return found
+        prints = {key: value for key, value in self.facts.fingerprints.items() if key.startswith("test/")}
+        kept = TestPredictions(
+            trial_id=self.config.trial_id,
+            epoch=epoch,
+            fingerprints=prints,
+            labels=learner.task.labels,
+            numbers=numbers,
+        )
+        return found, kept
 
     def _require_learner(self) -> Learner:
         if self._learner is None:  # made late where an earlier attempt has finished the trial
-            self._learner = Learner(self.config, locations=self._locations, worker=self._worker)
+            self._learner = Learner(
+                self.config,
+                locations=self._locations,
+                cache=self._cache,
+                tokens_per_step=self._tokens_per_step,
+            )
         return self._learner
 
     def _value(self, metrics: Mapping[str, float], metric: str) -> float:
@@ -217,147 +225,130 @@ class TrialRun:
         """
         report, best = self._history[-1], self.best
         is_best, is_final = best is report, report.epoch == self.config.training.epochs
-        owner = {"trial_id": self.config.trial_id, "fingerprint": learner.loaded.fingerprint}
-        peak = max(self._earlier_peak_bytes, learner.peak_memory_bytes())
-        facts = {"epoch": report.epoch, "history": to_json(self._history), "peak_bytes": peak}
-        content: dict[str, Any] = {**owner, **facts}
-        if is_best or not is_final:
-            content["parameters"] = learner.parameters()
-        if not is_final:
-            content["state"] = learner.state()
-        checkpoints.save_tensors(self.folder / LAST, content)
+        found = Checkpoint(
+            trial_id=self.config.trial_id,
+            fingerprints=self.facts.fingerprints,
+            epoch=report.epoch,
+            history=self._history,
+            peak_memory_bytes=max(self._earlier_peak_bytes, learner.peak_memory_bytes()),
+            parameters=learner.parameters() if is_best or not is_final else None,
+            state=None if is_final else learner.state(),
+        )
+        checkpoints.save(self._files.last, found)
         if is_best and is_final:  # both would hold the same: write it once
-            checkpoints.link(self.folder / LAST, self.folder / BEST)
+            storage.copy_or_link(self._files.last, self._files.best)
         elif is_best:
-            self._save_best(content)
+            self._save_best(found)
 
-    def _save_best(self, content: dict[str, Any]) -> None:
-        kept = {key: value for key, value in content.items() if key != "state"}
-        checkpoints.save_tensors(self.folder / BEST, kept)
+    def _save_best(self, found: Checkpoint) -> None:
+        checkpoints.save(self._files.best, replace(found, state=None))
 
     def _restore_outcome(self) -> None:
-        path = self.folder / OUTCOME
-        stored = checkpoints.load_json(path)
+        path = self._files.outcome
+        stored = storage.read_json(path)
         if stored is None:
             return
-        checkpoints.require_owner(path, stored, self.config.trial_id)
-        self._outcome = build(Outcome, stored["outcome"], str(path))
-        self._history = tuple(build(EpochReport, report, str(path)) for report in stored["history"])
+        require_owner(path, stored.get("trial_id"), self.config.trial_id)
+        self._facts = build(TrialFacts, _block(stored, "facts"), str(path))
+        self._outcome = build(Outcome, _block(stored, "outcome"), str(path))
+        history = stored.get("history")
+        assert isinstance(history, list)
+        self._history = tuple(build(EpochReport, report, str(path)) for report in history)
 
     def _restore_last(self, learner: Learner) -> None:
-        path = self.folder / LAST
-        stored = checkpoints.load_tensors(path)
+        stored = checkpoints.load(self._files.last)
         if stored is None:
             return
-        self._require_same(path, stored, learner)
-        self._history = tuple(build(EpochReport, report, str(path)) for report in stored["history"])
-        self._earlier_peak_bytes = stored["peak_bytes"]
-        if "parameters" in stored:
-            learner.load_parameters(stored["parameters"])
-        if "state" in stored:
-            learner.load_state(stored["state"])
+        self._require_own(self._files.last, stored, learner)
+        self._history = stored.history
+        self._earlier_peak_bytes = stored.peak_memory_bytes
+        if stored.parameters is not None:
+            learner.load_parameters(stored.parameters)
+        if stored.state is not None:
+            learner.load_state(stored.state)
         if self.best is self._history[-1]:
             self._save_best(stored)  # a kill may have come before it was written
 
-    def _require_same(self, path: Path, stored: dict[str, Any], learner: Learner) -> None:
-        """Refuse a checkpoint of another trial or of other data."""
-        checkpoints.require_owner(path, stored, self.config.trial_id)
-        if stored["fingerprint"] != learner.loaded.fingerprint:
-            prints = f"fingerprint {stored['fingerprint']}, now {learner.loaded.fingerprint}"
-            remedy = "put the data back, or delete the trial's folder to train it anew"
-            raise ConfigError(f"{path} was trained on other data ({prints}); {remedy}")
+    def _require_own(self, path: Path, stored: Checkpoint, learner: Learner) -> None:
+        """Refuse a checkpoint of another trial, of other data or of another backbone."""
+        require_owner(path, stored.trial_id, self.config.trial_id)
+        self._require_same(learner, stored.fingerprints, f"{path} was trained on other data")
+
+    def _require_same(self, learner: Learner, before: Mapping[str, str], problem: str) -> None:
+        require_unchanged(before, learner.fingerprints(), problem=problem, place=learner.place)
 
     def _load_best(self, learner: Learner) -> int:
         """Put the best epoch's parameters into the method; gives the epoch."""
-        path = self.folder / BEST
-        stored = checkpoints.load_tensors(path)
-        if stored is None:
+        path = self._files.best
+        stored = checkpoints.load(path)
+        if stored is None or stored.parameters is None:
             raise CheckpointMissing(
                 f"{path} is gone or torn: the trial must be trained again before test can be scored"
             )
-        self._require_same(path, stored, learner)
+        self._require_own(path, stored, learner)
         best_epoch = self._outcome.best_epoch if self._outcome else self.best and self.best.epoch
-        if stored["epoch"] != best_epoch:
-            raise CheckpointMissing(f"{path} holds epoch {stored['epoch']}, but epoch {best_epoch} is the best")
+        if stored.epoch != best_epoch:
+            raise CheckpointMissing(f"{path} holds epoch {stored.epoch}, but epoch {best_epoch} is the best")
         self._is_scored = True
-        learner.load_parameters(stored["parameters"])
-        return int(stored["epoch"])
+        learner.load_parameters(stored.parameters)
+        return stored.epoch
 
     def _make_outcome(self, learner: Learner, state: State, reason: str | None) -> Outcome:
-        best = self.best if state != "FAILED" else None
-        count = count_parameters(learner.method)
+        best, facts = self.best if state != "FAILED" else None, self.facts
         return Outcome(
             state=state,
             value=best.value if best else None,
             best_epoch=best.epoch if best else None,
             metrics=best.metrics if best else {},
-            num_updates=len(self._history) * updates_per_epoch(len(learner.train_rows.rows), self.config.training),
+            num_updates=len(self._history) * facts.num_updates_per_epoch,
             duration_s=math.fsum(report.duration_s for report in self._history),
-            num_trainable_parameters=count.trainable,
-            num_backbone_parameters=count.backbone,
+            num_trainable_parameters=facts.num_trainable_parameters,
+            num_backbone_parameters=facts.num_backbone_parameters,
             peak_memory_bytes=max(self._earlier_peak_bytes, learner.peak_memory_bytes()),
-            facts=learner.facts(),
+            facts={
+                "data_fingerprint": learner.task.fingerprint(),
+                "num_train_examples": facts.num_train_examples,
+                "num_train_rows": facts.num_train_rows,
+                "num_train_pieces": facts.num_train_tokens,
+                "num_train_truncated": facts.num_train_truncated,
+                "majority": facts.majority,
+                "device": facts.device,
+                "num_threads": facts.num_threads,
+                **{f"{name}_version": version for name, version in facts.versions.items()},
+            },
             reason=reason,
         )
 
 
-def run_trial(
-    config: TrialConfig,
-    *,
-    folder: Path,
-    locations: Locations,
-    worker: Worker | None = None,
-    test: bool = False,
-    on_epoch: Callable[[EpochReport], bool | str | None] | None = None,
-) -> Outcome:
-    """Run a trial to its end, or go on with it, in this process.
-
-    Args:
-        config: the trial.
-        folder: the trial's own.
-        locations: data, backbone and device.
-        worker: pass the same one for successive trials, so that they share what it keeps.
-        test: also score a COMPLETE trial on test; its best parameters are trained again if they are gone.
-        on_epoch: called after each epoch trained here; False, or a text that says why, prunes the trial.
-
-    Returns:
-        The outcome; with `test`, `metrics` also holds ``test/...`` and `facts` the test's ``majority``.
-        A trial that cannot go on is FAILED with its reason.
+def require_owner(path: Path, owner: object, trial_id: str) -> None:
+    """Refuse a file that another trial left.
 
     Raises:
-        ConfigError: the configuration does not fit together.
-        StorageError: `folder` cannot be written.
-        TrialFailed: memory does not suffice to score a trained trial on test.
+        ConfigError: `owner` is another trial's name.
     """
-    worker = worker or Worker()
-    run = TrialRun(config, folder=folder, locations=locations, worker=worker)
-    outcome = _run_epochs(run, on_epoch)
-    if not test or outcome.state != "COMPLETE":
-        return outcome
-    try:
-        final = run.test()
-    except CheckpointMissing as error:
-        logger.warning("%s; training it again", error)
-        checkpoints.forget(folder)
-        run = TrialRun(config, folder=folder, locations=locations, worker=worker)
-        outcome = _run_epochs(run, on_epoch=None)
-        if outcome.state != "COMPLETE":
-            return outcome
-        final = run.test()
-    facts = {**outcome.facts, "majority": {**outcome.facts["majority"], **final.majority}}
-    return replace(outcome, metrics={**outcome.metrics, **final.scores}, facts=facts)
+    if owner != trial_id:
+        raise ConfigError(f"{path} belongs to trial {owner}, not to {trial_id}; give each trial a folder of its own")
 
 
-def _run_epochs(run: TrialRun, on_epoch: Callable[[EpochReport], bool | str | None] | None) -> Outcome:
-    try:
-        while not run.is_done:
-            report = run.step()
-            verdict = on_epoch(report) if on_epoch else None
-            if verdict is False or isinstance(verdict, str):
-                return run.outcome("PRUNED", reason=verdict or f"stopped after epoch {report.epoch}")
-    except TrialFailed as error:
-        return run.outcome("FAILED", reason=str(error))
-    return run.outcome()
+def forget(folder: Path) -> None:
+    """Delete all that a trial left in `folder`, so that it starts from the beginning.
+
+    Raises:
+        StorageError: something cannot be deleted.
+    """
+    files = TrialFolder(folder)
+    storage.remove(files.outcome, files.last, files.best, files.test, files.predictions)
+
+
+def _prepare(folder: Path) -> None:
+    """Make `folder`, and clear away what a killed process was still writing there."""
+    storage.make_folder(folder)
+    storage.remove(*storage.partial_files(folder))
+
+
+def _block(stored: Mapping[str, object], key: str) -> Mapping[str, object]:
+    """A block of a JSON file; what is none, `build` refuses."""
+    return stored.get(key)  # type: ignore[return-value]
 
 
 def _require_finite(metrics: Mapping[str, float], epoch: int) -> None:

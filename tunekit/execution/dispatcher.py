@@ -1,0 +1,225 @@
+"""The driver's side: hands trials to slots that ask, carries their messages into the search, and answers.
+
+Knows nothing of where slots run. What a reply says is on the disk before the reply leaves: every exchange ends with a
+flush of the journal.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+
+from tunekit import storage
+from tunekit.execution.protocol import Ask, Fatal, Job, Reply, SlotMessage, SweepInterrupted
+from tunekit.journal import TrialRecord
+from tunekit.schema import build
+from tunekit.search import Assignment, Search
+from tunekit.storage import SweepFolder
+from tunekit.sweep import Arm
+from tunekit.training.messages import Finished, Reported, Started, Tested, TrialMessage, Untested
+from tunekit.training.warm_keys import backbone_key, task_key
+from tunekit.trial import Outcome, TrialConfig
+
+GO_ON, STOP, WAIT, LEAVE = (Reply(kind=kind) for kind in ("go_on", "stop", "wait", "leave"))
+
+
+class Dispatcher:
+    """Serves the slots of one sweep.
+
+    Args:
+        search: replayed and ready; touched by the caller's thread alone.
+        folder: the sweep's.
+        idle_s: a slot that has had nothing to do for so long is told to leave; None keeps it until the sweep is done.
+        clock: seconds that only grow.
+
+    Attributes:
+        problems: what could not be tested, for the end of the run.
+    """
+
+    def __init__(
+        self, search: Search, folder: Path, *, idle_s: float | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.problems: list[str] = []
+        self._search, self._folder = search, SweepFolder(folder)
+        self._idle_s, self._clock = idle_s, clock
+        self._running: dict[str, dict[str, Assignment]] = {}
+        self._waiting: dict[str, SlotMessage] = {}
+        self._idle_since: dict[str, float] = {}
+        self._deaths: Counter[str] = Counter()
+        self._keys: dict[str, tuple[str, ...]] = {}
+        self._obsolete: list[Path] = []
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the sweep is over."""
+        return self._search.is_done
+
+    def num_wanted_slots(self) -> int:
+        """How many slots the sweep can use now, those at work included."""
+        if self._waiting:
+            return sum(map(bool, self._running.values()))
+        return self._search.num_usable
+
+    # -- exchanges -----------------------------------------------------------------------------------------------
+
+    def exchange(self, messages: Sequence[SlotMessage]) -> list[tuple[str, Reply]]:
+        """Take messages; give the replies that can be given now, each with its slot.
+
+        A slot that asks while there is nothing to do gets its reply from a later call. Asks and reports of epochs are
+        answered, other messages are not.
+
+        Raises:
+            SweepInterrupted: a slot says that the sweep cannot go on.
+            DataChanged: a trial reads other bytes than the sweep began with.
+            StorageError: the journal cannot be written.
+        """
+        replies = []
+        try:
+            for message in messages:
+                reply = self.receive(message)
+                if reply is WAIT:
+                    self._waiting[message.slot] = message
+                elif reply is not None:
+                    replies.append((message.slot, reply))
+            replies += self._answer_waiting()
+        finally:
+            self.flush()
+        return replies
+
+    def _answer_waiting(self) -> list[tuple[str, Reply]]:
+        """Ask again for those that wait, in the order of their coming, until one has to wait on."""
+        replies = []
+        while self._waiting:
+            slot, message = next(iter(self._waiting.items()))
+            reply = self.receive(message)
+            if reply is None or reply is WAIT:
+                break
+            del self._waiting[slot]
+            replies.append((slot, reply))
+        return replies
+
+    def receive(self, message: SlotMessage) -> Reply | None:
+        """Take one message of a slot; the reply, if it needs one, may leave only after :meth:`flush`.
+
+        Raises:
+            SweepInterrupted: the slot says that the sweep cannot go on.
+            DataChanged: the trial reads other bytes than the sweep began with.
+        """
+        content = message.content
+        if isinstance(content, Ask):
+            return self._hand_out(message.slot, content.warm)
+        if isinstance(content, Fatal):
+            raise SweepInterrupted(content.reason)
+        assignment = self._running.get(message.slot, {}).get(content.trial_id)
+        goes_on = False  # the trial was given to another slot, because this one was thought dead
+        if assignment is not None:
+            goes_on = self._take(assignment.trial, content, message.worker)
+            if not goes_on or content.is_last:
+                self._close(message.slot, assignment)
+        return (GO_ON if goes_on else STOP) if isinstance(content, Reported) else None
+
+    def flush(self) -> None:
+        """See all that was decided on the disk, then delete weights that nothing will ask for.
+
+        Raises:
+            StorageError: the journal cannot be written.
+        """
+        self._search.flush()
+        obsolete = [self._folder.trial(trial.trial_id).best for trial in self._search.take_disposable()]
+        storage.remove(*self._obsolete, *obsolete)
+        self._obsolete.clear()
+
+    # -- handing out ---------------------------------------------------------------------------------------------
+
+    def _hand_out(self, slot: str, warm: Collection[str]) -> Reply:
+        assignment = self._search.next_trial(lambda arm: self._num_to_load(arm, warm))
+        if assignment is not None:
+            self._idle_since.pop(slot, None)
+            self._running.setdefault(slot, {})[assignment.trial.trial_id] = assignment
+            return Reply(kind="job", job=self._job(assignment))
+        if self._search.is_done or self._is_idle_too_long(slot):
+            self._idle_since.pop(slot, None)
+            return LEAVE
+        if not any(self._running.values()):
+            raise RuntimeError("the sweep is not done, but has no trial to hand out and none is running")
+        return WAIT
+
+    def _is_idle_too_long(self, slot: str) -> bool:
+        since = self._idle_since.setdefault(slot, self._clock())
+        return self._idle_s is not None and self._clock() - since >= self._idle_s
+
+    def _num_to_load(self, arm: Arm, warm: Collection[str]) -> int:
+        """How many things a slot would have to load for a trial of `arm`."""
+        if arm.name not in self._keys:
+            self._keys[arm.name] = (task_key(arm.task, arm.locations), backbone_key(arm.backbone, arm.locations))
+        return sum(key not in warm for key in self._keys[arm.name])
+
+    def _job(self, assignment: Assignment) -> Job:
+        return Job(
+            config=build(TrialConfig, assignment.trial.config, "journal"),
+            locations=assignment.arm.locations,
+            folder=str(self._folder.trial(assignment.trial.trial_id).path),
+            test=assignment.test,
+            tokens_per_step=self._search.sweep.resources.tokens_per_step,
+        )
+
+    # -- taking back ---------------------------------------------------------------------------------------------
+
+    def _take(self, trial: TrialRecord, message: TrialMessage, worker: str) -> bool:
+        """Carry a trial's message into the search; False: the trial is stopped early."""
+        search = self._search
+        match message:
+            case Started():
+                search.started(trial, worker, message.facts)
+            case Reported():
+                decision = search.report(trial, message.report)
+                if decision.stop:
+                    search.stop(trial, decision)
+                return not decision.stop
+            case Finished():
+                search.finish(trial, message.outcome)
+            case Tested():
+                search.tested(trial, message.scores)
+            case Untested():
+                self._give_up(trial, message.reason)
+        return True
+
+    def lost(self, slot: str, reason: str) -> None:
+        """A slot's process died: its trials are handed out again, or given up after ``resources.retries`` times.
+
+        Args:
+            slot: which; one that is not known, or had no trial, is forgotten.
+            reason: for the journal.
+        """
+        self._waiting.pop(slot, None)
+        self._idle_since.pop(slot, None)
+        for assignment in list(self._running.get(slot, {}).values()):
+            trial = assignment.trial
+            self._deaths[trial.trial_id] += 1
+            if self._deaths[trial.trial_id] <= self._search.sweep.resources.retries:
+                self._search.interrupted(trial, reason)
+            else:
+                self._fail(trial, f"its worker died {self._deaths[trial.trial_id]} times")
+            self._close(slot, assignment)
+        self._running.pop(slot, None)
+
+    def _fail(self, trial: TrialRecord, reason: str) -> None:
+        if trial.state == "RUNNING":
+            outcome = Outcome(state="FAILED", value=None, reason=reason, duration_s=trial.duration_s)
+            self._search.finish(trial, outcome)
+        else:
+            self._give_up(trial, reason)
+
+    def _give_up(self, trial: TrialRecord, reason: str) -> None:
+        self.problems.append(f"trial {trial.trial_id} of {trial.arm} could not be tested: {reason}")
+        self._search.give_up(trial)
+
+    def _close(self, slot: str, assignment: Assignment) -> None:
+        """Give the trial back to the search, whatever became of it."""
+        trial = assignment.trial
+        del self._running[slot][trial.trial_id]
+        self._search.release(trial)
+        if trial.state in ("PRUNED", "FAILED"):
+            self._obsolete.append(self._folder.trial(trial.trial_id).last)

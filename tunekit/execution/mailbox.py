@@ -1,0 +1,48 @@
+"""Where slots on other machines leave their messages and wait for replies: an actor beside the driver.
+
+The driver cannot be called from outside, so slots call the mailbox, and the driver fetches all that has come in one
+call, with which it also hands in its replies.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+
+class Mailbox:
+    """One event loop serves all slots; each waits for one reply at a time."""
+
+    def __init__(self) -> None:
+        self._letters: list[tuple[str, str]] = []
+        self._replies: dict[str, asyncio.Future[str]] = {}
+        self._has_letters = asyncio.Event()
+
+    async def post(self, slot: str, text: str) -> None:
+        """Leave a message of `slot` that needs no reply."""
+        self._letters.append((slot, text))
+        self._has_letters.set()
+
+    async def ask(self, slot: str, text: str) -> str:
+        """Leave a message of `slot`, and give the driver's reply once it is there."""
+        reply: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._replies[slot] = reply
+        await self.post(slot, text)
+        return await reply
+
+    async def exchange(self, replies: Sequence[tuple[str, str]], timeout_s: float) -> list[tuple[str, str]]:
+        """Deliver `replies` to their slots; give all messages that have come, after `timeout_s` perhaps none.
+
+        A reply to a slot that waits for none (it died) is dropped.
+        """
+        for slot, text in replies:
+            waiting = self._replies.pop(slot, None)
+            if waiting is not None and not waiting.done():
+                waiting.set_result(text)
+        try:
+            await asyncio.wait_for(self._has_letters.wait(), timeout_s)
+        except TimeoutError:
+            return []
+        letters, self._letters = self._letters, []
+        self._has_letters.clear()
+        return letters

@@ -1,0 +1,214 @@
+"""The one loop over a trial's epochs: from its start to its test scores, as a stream of messages.
+
+A driver on another machine and a call in this process run a trial through the same `perform`.
+"""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tunekit.errors import TrialFailed, TunekitError
+from tunekit.training.caches import WorkerCache
+from tunekit.training.checkpoints import CheckpointMissing
+from tunekit.training.messages import Finished, Reported, Started, Tested, TrialMessage, Untested
+from tunekit.training.trial_run import TrialRun, forget
+from tunekit.trial import TOKENS_PER_STEP, EpochReport, Locations, Outcome, TrialConfig
+
+logger = logging.getLogger(__name__)
+
+TrialMessages = Generator[TrialMessage, str | None, None]
+"""A trial's messages in order; it may be sent a reason to prune the trial."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Place:
+    """Where and with what a trial runs."""
+
+    folder: Path
+    locations: Locations
+    cache: WorkerCache
+    tokens_per_step: int
+
+    def open(self, config: TrialConfig) -> TrialRun:
+        return TrialRun(
+            config,
+            folder=self.folder,
+            locations=self.locations,
+            cache=self.cache,
+            tokens_per_step=self.tokens_per_step,
+        )
+
+
+def perform(
+    config: TrialConfig,
+    *,
+    folder: Path,
+    locations: Locations,
+    cache: WorkerCache,
+    tokens_per_step: int,
+    test: bool = False,
+) -> TrialMessages:
+    """Run a trial, message by message; what an earlier attempt did is told again, not done again.
+
+    The caller may stop listening after any ``reported`` message: the trial then stays as it is and can go on later. Or
+    it may send a reason after it (``messages.send("...")``): the trial is finished as PRUNED then.
+
+    Args:
+        config: the trial.
+        folder: the trial's own.
+        locations: data, backbone and device.
+        cache: what the process keeps between trials.
+        tokens_per_step: padded tokens computed at once; changes rounding only.
+        test: also score a COMPLETE trial on test. Where its best parameters were deleted or lost, it is trained again,
+            to the same bits.
+
+    Raises:
+        TunekitError: every other trial would meet the same: bad input, changed data, a full disk. A failure of this
+            trial alone (any other exception too) ends in a FAILED outcome instead.
+    """
+    place = _Place(folder=folder, locations=locations, cache=cache, tokens_per_step=tokens_per_step)
+    name = config.trial_id
+    run: TrialRun | None = None
+    try:
+        run = place.open(config)
+        yield Started(trial_id=name, facts=run.facts)
+        outcome = yield from _epochs(run)
+    except Exception as error:
+        if _is_fatal(error):
+            raise
+        outcome = _failed(run, error)
+    wants_test = test and outcome.state == "COMPLETE"
+    yield Finished(trial_id=name, is_last=not wants_test, outcome=outcome)
+    if wants_test and run is not None:
+        yield _test(run, place)
+
+
+def _epochs(run: TrialRun) -> Generator[TrialMessage, str | None, Outcome]:
+    """Tell the epochs of earlier attempts, then train the others."""
+    name = run.config.trial_id
+    for report in run.history:
+        reason = yield Reported(trial_id=name, report=report, is_new=False)
+        if reason is not None:
+            return run.outcome("PRUNED", reason=reason)
+    while not run.is_done:
+        reason = yield Reported(trial_id=name, report=run.step())
+        if reason is not None:
+            return run.outcome("PRUNED", reason=reason)
+    return run.outcome()
+
+
+def _is_fatal(error: Exception) -> bool:
+    """Whether every other trial would meet the same: bad input or storage, not this trial's own failure."""
+    return isinstance(error, TunekitError) and not isinstance(error, TrialFailed)
+
+
+def _failed(run: TrialRun | None, error: Exception) -> Outcome:
+    reason = _reason(error, "trial failed")
+    if run is None:
+        return Outcome(state="FAILED", value=None, reason=reason)
+    return run.outcome("FAILED", reason=reason)
+
+
+def _reason(error: Exception, what: str) -> str:
+    """What a failure says; one that nobody expected is logged with its traceback."""
+    if isinstance(error, TunekitError):
+        return str(error)
+    logger.error("%s\n%s", what, "".join(traceback.format_exception(error)))
+    return f"{type(error).__name__}: {error}"
+
+
+def _test(run: TrialRun, place: _Place) -> TrialMessage:
+    """Score test once."""
+    name = run.config.trial_id
+    try:
+        try:
+            scores = run.test()
+        except CheckpointMissing as missing:
+            logger.warning("%s; training it again", missing)
+            forget(place.folder)
+            run = place.open(run.config)
+            while not run.is_done:
+                run.step()
+            run.outcome()
+            scores = run.test()
+    except Exception as error:
+        if _is_fatal(error):
+            raise
+        return Untested(trial_id=name, is_last=True, reason=_reason(error, "test failed"))
+    return Tested(trial_id=name, is_last=True, scores=scores)
+
+
+def run_trial(
+    config: TrialConfig,
+    *,
+    folder: Path,
+    locations: Locations,
+    cache: WorkerCache | None = None,
+    tokens_per_step: int | None = None,
+    test: bool = False,
+    on_epoch: Callable[[EpochReport], bool | str | None] | None = None,
+) -> Outcome:
+    """Run a trial to its end, or go on with it, in this process.
+
+    Args:
+        config: the trial.
+        folder: the trial's own.
+        locations: data, backbone and device.
+        cache: pass the same one for successive trials, so that they share what it keeps.
+        tokens_per_step: padded tokens computed at once; None is 8192, or `max_length` if that is more.
+        test: also score a COMPLETE trial on test; its best parameters are trained again if they are gone.
+        on_epoch: called after each epoch trained here; False, or a text that says why, prunes the trial.
+
+    Returns:
+        The outcome; with `test`, `metrics` also holds ``test/...`` and `facts` the test's ``majority``.
+        A trial that cannot go on is FAILED with its reason.
+
+    Raises:
+        ConfigError: the configuration does not fit together, or data have changed.
+        StorageError: `folder` cannot be written.
+        TrialFailed: a trained trial cannot be scored on test.
+    """
+    messages = perform(
+        config,
+        folder=folder,
+        locations=locations,
+        cache=cache or WorkerCache(),
+        tokens_per_step=tokens_per_step or max(TOKENS_PER_STEP, config.training.max_length),
+        test=test,
+    )
+    outcome = Outcome(state="FAILED", value=None)
+    verdict: str | None = None
+    while (message := _next(messages, verdict)) is not None:
+        verdict = None
+        match message:
+            case Reported(is_new=True):
+                verdict = _verdict(message.report, on_epoch)
+            case Finished():
+                outcome = message.outcome
+            case Tested():
+                final = message.scores
+                majority = {**outcome.facts["majority"], **final.majority}
+                facts = {**outcome.facts, "majority": majority}
+                return replace(outcome, metrics={**outcome.metrics, **final.scores}, facts=facts)
+            case Untested():
+                raise TrialFailed(message.reason)
+    return outcome
+
+
+def _next(messages: TrialMessages, verdict: str | None) -> TrialMessage | None:
+    try:
+        return messages.send(verdict)
+    except StopIteration:
+        return None
+
+
+def _verdict(report: EpochReport, on_epoch: Callable[[EpochReport], bool | str | None] | None) -> str | None:
+    """Why the trial is to be pruned, if it is."""
+    found = on_epoch(report) if on_epoch else None
+    if isinstance(found, str):
+        return found or f"stopped after epoch {report.epoch}"
+    return f"stopped after epoch {report.epoch}" if found is False else None
