@@ -49,6 +49,7 @@ class Dispatcher:
         self._idle_since: dict[str, float] = {}
         self._deaths: Counter[str] = Counter()
         self._keys: dict[str, tuple[str, ...]] = {}
+        self._warm: dict[str, frozenset[str]] = {}
         self._obsolete: list[Path] = []
 
     @property
@@ -134,13 +135,17 @@ class Dispatcher:
     # -- handing out ---------------------------------------------------------------------------------------------
 
     def _hand_out(self, slot: str, warm: Collection[str]) -> Reply:
-        assignment = self._search.next_trial(lambda arm: self._num_to_load(arm, warm))
+        self._warm[slot] = frozenset(warm)
+        elsewhere = frozenset().union(*(keys for other, keys in self._warm.items() if other != slot))
+        assignment = self._search.next_trial(lambda arm: self._cost(arm, warm, elsewhere))
         if assignment is not None:
             self._idle_since.pop(slot, None)
             self._running.setdefault(slot, {})[assignment.trial.trial_id] = assignment
+            self._warm[slot] |= set(self._keys_of(assignment.arm))
             return Reply(kind="job", job=self._job(assignment))
         if self._search.is_done or self._is_idle_too_long(slot):
             self._idle_since.pop(slot, None)
+            self._warm.pop(slot, None)
             return LEAVE
         if not any(self._running.values()):
             raise RuntimeError("the sweep is not done, but has no trial to hand out and none is running")
@@ -150,11 +155,16 @@ class Dispatcher:
         since = self._idle_since.setdefault(slot, self._clock())
         return self._idle_s is not None and self._clock() - since >= self._idle_s
 
-    def _num_to_load(self, arm: Arm, warm: Collection[str]) -> int:
-        """How many things a slot would have to load for a trial of `arm`."""
+    def _cost(self, arm: Arm, warm: Collection[str], elsewhere: Collection[str]) -> int:
+        """What a slot would have to load for a trial of `arm`; what no other slot has loaded comes before the rest."""
+        keys = self._keys_of(arm)
+        missing = [key for key in keys if key not in warm]
+        return (len(keys) + 1) * len(missing) + sum(key in elsewhere for key in missing)
+
+    def _keys_of(self, arm: Arm) -> tuple[str, ...]:
         if arm.name not in self._keys:
             self._keys[arm.name] = (task_key(arm.task, arm.locations), backbone_key(arm.backbone, arm.locations))
-        return sum(key not in warm for key in self._keys[arm.name])
+        return self._keys[arm.name]
 
     def _job(self, assignment: Assignment) -> Job:
         return Job(
@@ -195,6 +205,7 @@ class Dispatcher:
         """
         self._waiting.pop(slot, None)
         self._idle_since.pop(slot, None)
+        self._warm.pop(slot, None)
         for assignment in list(self._running.get(slot, {}).values()):
             trial = assignment.trial
             self._deaths[trial.trial_id] += 1
