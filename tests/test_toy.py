@@ -164,6 +164,7 @@ def test_an_unknown_toy_language_is_an_error_that_names_the_nearest() -> None:
     [
         ({"draw": "files", "shots": 4}, {}, "draw"),
         ({"metric": "f1"}, {}, "metric"),
+        ({"data_name": "other"}, {}, "data_name"),
         ({}, {"data_dir": "data"}, "data_dir"),
     ],
 )

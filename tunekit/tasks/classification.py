@@ -10,11 +10,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from tunekit.errors import ConfigError
+from tunekit.tasks.keys import refuse_own_keys
 from tunekit.tasks.readers.files import tsv_pairs
 from tunekit.tasks.readers.hub import Hub, pairs, translated_pairs
 from tunekit.tasks.readers.jsonl import jsonl
 from tunekit.tasks.readers.sources import Drawn, Files, Source, in_fewshot_folder, in_folder
-from tunekit.tasks.task import Task, refuse_own_keys
+from tunekit.tasks.task import Task
 from tunekit.trial import Locations, TaskConfig
 
 XNLI_LABELS = ("contradiction", "entailment", "neutral")

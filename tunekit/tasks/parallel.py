@@ -21,14 +21,15 @@ from typing import Any
 from tunekit.errors import ConfigError, DataError, nearest
 from tunekit.tasks import sampling
 from tunekit.tasks.examples import PairExample
+from tunekit.tasks.fingerprints import of_rows
 from tunekit.tasks.readers.files import rows_of, tsv_pairs
 from tunekit.tasks.readers.jsonl import jsonl
 from tunekit.trial import Locations, TaskConfig
 
 NUM_TOY_PAIRS = 600
 """Parallel pairs of the toy world."""
-SPLIT = "parallel"
-"""Stands for a split in the seed of samples, so that they are drawn apart from those of train and dev."""
+PARALLEL = "parallel"
+"""Begins a key of fingerprints, and in the seed of a sample stands for the split: train is sampled at other rows."""
 
 Texts = tuple[str, str]
 
@@ -67,6 +68,7 @@ class ParallelText:
             "pawsx": self._pawsx,
             "toy": self._by_line(_toy),
         }
+        self._fingerprints: dict[tuple[str, str], str] = {}
         self._read: dict[tuple[str, str], tuple[ParallelPair, ...]] = {}
 
     def pairs(self, corpus: str, language: str, size: int | None = None) -> tuple[ParallelPair, ...]:
@@ -95,7 +97,24 @@ class ParallelText:
                 f"the parallel corpus {corpus!r} has {len(found)} pairs in {language!r}, {size} are wanted; "
                 f"take at most {len(found)}"
             )
-        return sampling.by_size(found, size, seed=self._config.sample_seed, split=SPLIT)
+        return sampling.by_size(found, size, seed=self._config.sample_seed, split=PARALLEL)
+
+    def fingerprint(self, corpus: str, language: str) -> str:
+        """16 hex digits of all pairs of a corpus in the source language and in `language`, before any sampling.
+
+        Raises:
+            ConfigError: as `pairs` does.
+            DataError: as `pairs` does.
+        """
+        key = (corpus, language)
+        if key not in self._fingerprints:
+            pairs = self.pairs(corpus, language)
+            self._fingerprints[key] = of_rows([pair.source, pair.target] for pair in pairs)
+        return self._fingerprints[key]
+
+    def where(self, corpus: str, language: str) -> str:
+        """The corpus and the language, for messages."""
+        return f"the parallel corpus {corpus!r} in {language!r}"
 
     def _by_line(self, rows: Callable[[str], _Rows]) -> Callable[[str], Sequence[ParallelPair]]:
         return lambda language: _aligned(rows(self._config.source_language), rows(language))

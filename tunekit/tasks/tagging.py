@@ -13,10 +13,11 @@ from typing import Any, cast
 
 from tunekit.errors import ConfigError
 from tunekit.tasks.examples import Example, TokenExample
+from tunekit.tasks.keys import refuse_own_keys
 from tunekit.tasks.readers.files import Parsed, conll
 from tunekit.tasks.readers.hub import Hub, sentences
 from tunekit.tasks.readers.sources import Files, Source, in_folder
-from tunekit.tasks.task import Task, refuse_own_keys
+from tunekit.tasks.task import Task
 from tunekit.trial import Locations, TaskConfig
 
 PANX_LABELS = ("B-LOC", "B-ORG", "B-PER", "I-LOC", "I-ORG", "I-PER", "O")

@@ -12,7 +12,8 @@ from itertools import islice
 
 from tunekit.errors import ConfigError, nearest
 from tunekit.tasks.examples import Example, PairExample, Split, TokenExample
-from tunekit.tasks.task import Task, refuse_own_keys
+from tunekit.tasks.keys import refuse_own_keys
+from tunekit.tasks.task import Task
 from tunekit.toy import world as toy_world
 from tunekit.trial import Locations, TaskConfig
 
@@ -63,16 +64,25 @@ class _Generated:
     def languages(self, split: Split) -> Sequence[str]:
         return tuple(toy_world.LANGUAGES)
 
+    def place(self, split: Split, language: str) -> str:
+        return f"toy world: {split} of {language!r}"
+
     def locate(self, split: Split, language: str, index: int, word: int) -> str:
-        return f"toy world: {split} of {language!r}, example {index}"
+        return f"{self.place(split, language)}, example {index}"
+
+    def fingerprint(self, split: Split, language: str) -> None:
+        """None: the examples are digested."""
 
 
 def _generated(config: TaskConfig, locations: Locations, source: _Generated) -> _Generated:
     refuse_own_keys(config)
     if config.draw == "files":
         raise ConfigError(f"task: draw is 'files', but {config.name!r} is generated; draw: sampled is right")
-    for key in ("data_dir", "fewshot_dir"):
-        if getattr(locations, key) is not None:
+    places = {"data_dir": locations.data_dir, "fewshot_dir": locations.fewshot_dir}
+    if locations.parallel_dir is None:  # the only data of a generated task that lie somewhere
+        places["data_name"] = config.data_name
+    for key, value in places.items():
+        if value is not None:
             raise ConfigError(f"task: {key} has no effect on {config.name!r}, which is generated; drop it")
     return source
 

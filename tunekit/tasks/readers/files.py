@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import chain
 from operator import methodcaller
@@ -51,18 +52,25 @@ class Layout:
     has_header: bool = False
 
 
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Turn the operating system's errors inside into a DataError about the file at `path`."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
+
+
 def rows_of(path: Path) -> list[str]:
     """The lines of a UTF-8 file.
 
     Raises:
         DataError: it cannot be opened, or a byte is not UTF-8.
     """
-    try:
+    with readable(path):
         data = path.read_bytes()
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file") from None
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -66,6 +66,9 @@ class Hub:
         """The data set, its configuration and split, and the number of the example."""
         return f"{self.place(split, language)}: example {index}, word {word}"
 
+    def fingerprint(self, split: Split, language: str) -> None:
+        """None: the examples are digested, since the hub's own revision says nothing of what `datasets` has cached."""
+
     def place(self, split: Split, language: str) -> str:
         """The data set, its configuration and split, for messages."""
         return f"{self.repository} ({self.configurations[language]}, {HUB_SPLITS[split]})"

@@ -26,20 +26,30 @@ from tunekit.trial import Locations, TaskConfig
 
 METRICS: dict[Kind, tuple[str, ...]] = {"token": ("accuracy", "f1"), "pair": ("accuracy",)}
 
+FORMATS: dict[Kind, dict[str, str]] = {
+    "token": {
+        **dict.fromkeys((".conll", ".bio", ".iob", ".iob2", ".txt", ".tsv"), "columns"),
+        **{".conllu": "conllu", ".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"},
+    },
+    "pair": {".txt": "columns", ".tsv": "columns", ".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"},
+}
+"""Format by suffix."""
+
 Reader = Callable[[Path, Sequence[str]], Parsed]
 READERS: dict[Kind, dict[str, Reader]] = {
     "token": {
-        ".conllu": files.conllu,
-        **dict.fromkeys((".conll", ".bio", ".iob", ".iob2", ".txt", ".tsv"), files.conll),
-        ".csv": files.csv_tokens,
-        **dict.fromkeys((".jsonl", ".ndjson"), lambda path, columns: jsonl.jsonl(path, "token", columns)),
+        "columns": files.conll,
+        "conllu": files.conllu,
+        "csv": files.csv_tokens,
+        "jsonl": lambda path, columns: jsonl.jsonl(path, "token", columns),
     },
     "pair": {
-        **dict.fromkeys((".txt", ".tsv"), files.tsv_pairs),
-        ".csv": files.csv_pairs,
-        **dict.fromkeys((".jsonl", ".ndjson"), lambda path, columns: jsonl.jsonl(path, "pair", columns)),
+        "columns": files.tsv_pairs,
+        "csv": files.csv_pairs,
+        "jsonl": lambda path, columns: jsonl.jsonl(path, "pair", columns),
     },
 }
+"""``(path, columns) -> Parsed`` by format."""
 
 
 def load(config: TaskConfig, locations: Locations) -> Task:
@@ -67,9 +77,12 @@ def load(config: TaskConfig, locations: Locations) -> Task:
         raise ConfigError(f"task: columns is {list(config.columns)!r}, must name {len(files.ROLES[kind])}: {roles}")
     given = locations.files
     paths = by_pattern(given) if isinstance(given, str) else by_mapping(given)
-    readers = READERS[kind]
+    readers, formats = READERS[kind], FORMATS[kind]
     for path in (path for by_language in paths.values() for path in by_language.values()):
-        if path.suffix.lower() not in readers:
-            raise DataError(f"{path}: no reader of kind {kind} for {path.suffix!r}; {nearest(path.suffix, readers)}")
-    source = Files(paths, lambda path, language: readers[path.suffix.lower()](path, config.columns))
-    return Task.of(config, source, kind=kind, metric=config.metric)
+        if path.suffix.lower() not in formats:
+            raise DataError(f"{path}: no reader of kind {kind} for {path.suffix!r}; {nearest(path.suffix, formats)}")
+
+    def parse(path: Path, language: str) -> Parsed:
+        return readers[formats[path.suffix.lower()]](path, config.columns)
+
+    return Task.of(config, Files(paths, parse, formats), kind=kind, metric=config.metric)
