@@ -143,9 +143,11 @@ def test_paws_x_pairs_are_matched_by_id_and_untranslated_ones_left_out(monkeypat
 
 def test_paws_x_pairs_of_one_id_but_two_labels_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     hub(monkeypatch, en=[(1, "a", "b", 0)], de=[(1, "A", "B", 1)], fr=[(2, "A", "B", 1)])
-    with pytest.raises(DataError, match="train pair 1 is labelled '1' in 'de' and '0' in the source"):
+    with pytest.raises(
+        DataError, match=r"paws-x \(de, train\): pair 1 is labelled '1', but '0' in .*paws-x \(en, train\)"
+    ):
         ParallelText(CONFIG, Locations()).pairs("pawsx", "de")
-    with pytest.raises(DataError, match="shares no id with the source"):
+    with pytest.raises(DataError, match=r"paws-x \(fr, train\): shares no id with .*paws-x \(en, train\)"):
         ParallelText(CONFIG, Locations()).pairs("pawsx", "fr")
 
 

@@ -271,6 +271,10 @@ def test_generated_parallel_text_has_a_fingerprint_too() -> None:
 def test_a_key_leads_to_the_place_that_it_speaks_of(tmp_path: Path) -> None:
     task = load(UDPOS, replace(in_xtreme_layout(tmp_path), parallel_dir=str(tmp_path)))
     assert task.where("test/fr") == str(tmp_path / "udpos" / "test-fr.tsv")
+    assert task.where("parallel/files/fr") == "the parallel corpus 'files' in 'fr'"
+    texts(tmp_path, en="ab", fr="AB")
+    assert task.parallel_text.fingerprint("files", "fr")
+    assert task.where("parallel/files/fr") == f"{tmp_path / 'en.txt'} and {tmp_path / 'fr.txt'}"
     assert task.where("test/it") == "udpos: test of 'it'"
     assert load(UDPOS, Locations()).where("dev/en") == "google/xtreme (udpos.English, validation)"
     toy = load(TaskConfig(name="toy_pair", source_language="alo"), Locations())

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from tunekit.errors import ConfigError, nearest
+from tunekit.tasks.corpora import CorpusRows, require_text
 from tunekit.tasks.examples import Example, PairExample, Split, TokenExample
 from tunekit.tasks.keys import refuse_own_keys
 from tunekit.tasks.task import Task
@@ -21,6 +22,8 @@ NUM_SENTENCES: dict[Split, int] = {"train": 600, "dev": 200, "test": 300}
 """Sentences of ``toy_tagging`` in every language."""
 NUM_PAIRS: dict[Split, int] = {"train": 600, "dev": 210, "test": 300}
 """Pairs of ``toy_pair`` in every language, a third for each label."""
+NUM_PARALLEL_PAIRS = 600
+"""Pairs of the parallel corpus ``toy``."""
 
 Draw = Callable[[Split, str], Iterator[Example]]
 """``(split, language) -> examples`` without end."""
@@ -49,6 +52,18 @@ def parallel_text(languages: Sequence[str], num_texts: int) -> tuple[tuple[str, 
             raise ConfigError(f"unknown toy language {language!r}; {nearest(language, toy_world.LANGUAGES)}")
     meanings = islice(toy_world.meanings("text"), num_texts)
     return tuple(tuple(toy_world.text(meaning, language) for language in languages) for meaning in meanings)
+
+
+def parallel_rows(config: TaskConfig, locations: Locations, language: str) -> CorpusRows:
+    """The parallel corpus ``toy`` in a language: pairs of sentences that no split holds.
+
+    Raises:
+        ConfigError: a language that the toy world does not have.
+    """
+    require_text("toy", language, tuple(toy_world.LANGUAGES))
+    meanings = islice(toy_world.pairs("text"), NUM_PARALLEL_PAIRS)
+    texts = [(toy_world.text(a, language), toy_world.text(b, language)) for a, b, _ in meanings]
+    return CorpusRows(f"toy world: text of {language!r}", texts)
 
 
 @dataclass(frozen=True)

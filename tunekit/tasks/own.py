@@ -18,8 +18,8 @@ from pathlib import Path
 from tunekit.errors import ConfigError, DataError, nearest
 from tunekit.registry import TASKS
 from tunekit.tasks.examples import Kind
-from tunekit.tasks.readers import files, jsonl
-from tunekit.tasks.readers.files import Parsed
+from tunekit.tasks.readers.files import ROLES, Parsed, conll, conllu, csv_pairs, csv_tokens, tsv_pairs
+from tunekit.tasks.readers.jsonl import jsonl
 from tunekit.tasks.readers.sources import Files, by_mapping, by_pattern
 from tunekit.tasks.task import Task
 from tunekit.trial import Locations, TaskConfig
@@ -38,21 +38,21 @@ FORMATS: dict[Kind, dict[str, str]] = {
 Reader = Callable[[Path, Sequence[str]], Parsed]
 READERS: dict[Kind, dict[str, Reader]] = {
     "token": {
-        "columns": files.conll,
-        "conllu": files.conllu,
-        "csv": files.csv_tokens,
-        "jsonl": lambda path, columns: jsonl.jsonl(path, "token", columns),
+        "columns": conll,
+        "conllu": conllu,
+        "csv": csv_tokens,
+        "jsonl": lambda path, columns: jsonl(path, "token", columns),
     },
     "pair": {
-        "columns": files.tsv_pairs,
-        "csv": files.csv_pairs,
-        "jsonl": lambda path, columns: jsonl.jsonl(path, "pair", columns),
+        "columns": tsv_pairs,
+        "csv": csv_pairs,
+        "jsonl": lambda path, columns: jsonl(path, "pair", columns),
     },
 }
 """``(path, columns) -> Parsed`` by format."""
 
 
-def load(config: TaskConfig, locations: Locations) -> Task:
+def load_own(config: TaskConfig, locations: Locations) -> Task:
     """The task of `locations.files`.
 
     Raises:
@@ -72,9 +72,9 @@ def load(config: TaskConfig, locations: Locations) -> Task:
         )
     if config.metric is not None and config.metric not in METRICS[kind]:
         raise ConfigError(f"task: metric is {config.metric!r} for kind {kind}; {nearest(config.metric, METRICS[kind])}")
-    roles = ", ".join(files.ROLES[kind])
-    if config.columns and len(config.columns) != len(files.ROLES[kind]):
-        raise ConfigError(f"task: columns is {list(config.columns)!r}, must name {len(files.ROLES[kind])}: {roles}")
+    roles = ", ".join(ROLES[kind])
+    if config.columns and len(config.columns) != len(ROLES[kind]):
+        raise ConfigError(f"task: columns is {list(config.columns)!r}, must name {len(ROLES[kind])}: {roles}")
     given = locations.files
     paths = by_pattern(given) if isinstance(given, str) else by_mapping(given)
     readers, formats = READERS[kind], FORMATS[kind]
