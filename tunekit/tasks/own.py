@@ -59,23 +59,14 @@ def load_own(config: TaskConfig, locations: Locations) -> Task:
         ConfigError: a name that is taken, no files, or columns or a metric that do not fit the kind.
         DataError: no file is there.
     """
-    kind = config.kind
+    kind, given = config.kind, locations.files
     if kind is None or config.name in TASKS:
         raise ConfigError(
             f"task: kind is {kind!r}, which is only for files of your own, but {config.name!r} is built in"
         )
-    if locations.files is None:
+    if given is None:
         raise ConfigError(f"task {config.name!r}: kind is {kind!r}, so files must say where its files are")
-    if config.draw == "files":
-        raise ConfigError(
-            f"task {config.name!r}: draw is 'files', which only xnli and pawsx read; 'sampled' draws here"
-        )
-    if config.metric is not None and config.metric not in METRICS[kind]:
-        raise ConfigError(f"task: metric is {config.metric!r} for kind {kind}; {nearest(config.metric, METRICS[kind])}")
-    roles = ", ".join(ROLES[kind])
-    if config.columns and len(config.columns) != len(ROLES[kind]):
-        raise ConfigError(f"task: columns is {list(config.columns)!r}, must name {len(ROLES[kind])}: {roles}")
-    given = locations.files
+    _check_keys(config, kind)
     paths = by_pattern(given) if isinstance(given, str) else by_mapping(given)
     readers, formats = READERS[kind], FORMATS[kind]
     for path in (path for by_language in paths.values() for path in by_language.values()):
@@ -86,3 +77,15 @@ def load_own(config: TaskConfig, locations: Locations) -> Task:
         return readers[formats[path.suffix.lower()]](path, config.columns)
 
     return Task.of(config, Files(paths, parse, formats), kind=kind, metric=config.metric)
+
+
+def _check_keys(config: TaskConfig, kind: Kind) -> None:
+    if config.draw == "files":
+        raise ConfigError(
+            f"task {config.name!r}: draw is 'files', which only xnli and pawsx read; 'sampled' draws here"
+        )
+    if config.metric is not None and config.metric not in METRICS[kind]:
+        raise ConfigError(f"task: metric is {config.metric!r} for kind {kind}; {nearest(config.metric, METRICS[kind])}")
+    roles = ROLES[kind]
+    if config.columns and len(config.columns) != len(roles):
+        raise ConfigError(f"task: columns is {list(config.columns)!r}, must name {len(roles)}: {', '.join(roles)}")

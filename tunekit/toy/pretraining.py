@@ -18,7 +18,7 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from tunekit.toy import documents
 from tunekit.toy import world as toy_world
@@ -26,6 +26,7 @@ from tunekit.toy.documents import Document
 
 if TYPE_CHECKING:
     import torch
+    from tokenizers import Encoding
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 log = logging.getLogger(__name__)
@@ -112,11 +113,9 @@ def _tokenizer(recipe: Recipe) -> PreTrainedTokenizerFast:
         special_tokens=[(token, tokenizer.token_to_id(token)) for token in ("<s>", "</s>")],
     )
     inputs = ["input_ids", "attention_mask", "token_type_ids"][: 3 if recipe.architecture == "bert" else 2]
-    fast: Any = PreTrainedTokenizerFast
-    made: PreTrainedTokenizerFast = fast(
+    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=tokenizer, model_max_length=recipe.max_positions, model_input_names=inputs, **SPECIAL
     )
-    return made
 
 
 def _parallel_texts(recipe: Recipe) -> list[str]:
@@ -145,7 +144,7 @@ def _model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> PreTrainedMode
         layers |= {"d_model": recipe.hidden_size, "ffn_dim": 2 * recipe.hidden_size, "layerdrop": 0.0}
         model = XGLMForCausalLM(XGLMConfig(**shared, **layers, init_std=0.05))
     parameters = dict(model.named_parameters())
-    embeddings: Any = model.get_input_embeddings()
+    embeddings = cast("torch.nn.Embedding", model.get_input_embeddings())
     embeddings.weight.data.copy_(_aligned(tokenizer, recipe))
     for query, key in (("query.weight", "key.weight"), ("q_proj.weight", "k_proj.weight")):
         for name in (name for name in parameters if name.endswith(query)):
@@ -188,11 +187,11 @@ class _Rows:
 class _Pretraining:
     """Trains `model` in place."""
 
-    def __init__(self, recipe: Recipe, model: Any, tokenizer: PreTrainedTokenizerFast) -> None:
+    def __init__(self, recipe: Recipe, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> None:
         import torch
 
-        self.recipe, self.tokenizer = recipe, tokenizer
-        self.model = model.eval()  # without dropout: these models are too small to overfit
+        self.recipe, self.model, self.tokenizer = recipe, model, tokenizer
+        model.eval()  # type: ignore[no-untyped-call]  # without dropout: these models are too small to overfit
         self.of_words = torch.nn.Linear(recipe.hidden_size, 2)
         self.of_sentences = torch.nn.Linear(recipe.hidden_size, 2)
         self.generator = torch.Generator().manual_seed(recipe.seed)
@@ -232,7 +231,7 @@ class _Pretraining:
         for chunk in chunks:
             yield self._rows([(drawn[row], encodings[row]) for row in chunk])
 
-    def _rows(self, chunk: Sequence[tuple[Document, Any]]) -> _Rows:
+    def _rows(self, chunk: Sequence[tuple[Document, Encoding]]) -> _Rows:
         import torch
         from torch.nn.utils.rnn import pad_sequence
 
@@ -283,8 +282,8 @@ class _Pretraining:
         return noisy_BL, ids_BL.masked_fill(~is_guessed_BL, IGNORED)
 
 
-def _altered_pieces(document: Document, encoding: Any) -> list[int]:
+def _altered_pieces(document: Document, encoding: Encoding) -> list[int]:
     return [
-        int(document.altered_words[word]) if segment == 1 else IGNORED
+        int(document.altered_words[word]) if segment == 1 and word is not None else IGNORED
         for word, segment in zip(encoding.word_ids, encoding.sequence_ids, strict=True)
     ]
