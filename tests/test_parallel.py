@@ -47,7 +47,7 @@ def test_a_line_of_two_columns_is_a_pair(tmp_path: Path) -> None:
     found = ParallelText(CONFIG, Locations(parallel_dir=str(tmp_path))).pairs("files", "de")
     assert found[1] == ParallelPair(("c", "d"), ("C", "D"))
     (tmp_path / "de.tsv").write_text("A\tB\nC D\n")
-    with pytest.raises(DataError, match=r"de\.tsv:2: expected two texts by a tab, got 'C D'"):
+    with pytest.raises(DataError, match=r"de\.tsv:2: expected two texts separated by a tab, got 'C D'"):
         ParallelText(CONFIG, Locations(parallel_dir=str(tmp_path))).pairs("files", "de")
 
 

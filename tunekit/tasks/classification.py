@@ -1,8 +1,8 @@
 """Pairs of texts with one label: natural-language inference (XNLI) and paraphrases (PAWS-X), scored by accuracy.
 
-From `data_dir` (``<task>/<split>-<language>.tsv``: two texts and the label by tabs) or the Hugging Face hub. With
-``shots`` and ``draw: files`` train and dev are a fixed few-shot draw (``<language>/<split>-<shots>.jsonl`` with
-sentence1, sentence2, gold) and test comes from the same place as without it.
+From `data_dir` (``<task>/<split>-<language>.tsv``: two texts and the label, separated by tabs) or the Hugging Face
+hub. With ``shots`` and ``draw: files`` train and dev are a fixed few-shot draw (``<language>/<split>-<shots>.jsonl``
+with sentence1, sentence2, gold) and test comes from the same place as without it.
 """
 
 from __future__ import annotations

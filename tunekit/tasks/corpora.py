@@ -118,7 +118,7 @@ def _two_columns(path: Path) -> CorpusRows:
     for number, row in enumerate(_lines(path), 1):
         cells = row.split("\t")
         if len(cells) != 2 or not all(cell.strip() for cell in cells):
-            raise DataError(f"{path}:{number}: expected two texts by a tab, got {row[:60]!r}")
+            raise DataError(f"{path}:{number}: expected two texts separated by a tab, got {row[:60]!r}")
         texts.append((cells[0], cells[1]))
     return CorpusRows(str(path), texts)
 

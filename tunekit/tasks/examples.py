@@ -22,7 +22,7 @@ class PairExample:
 
 @dataclass(frozen=True, slots=True)
 class TokenExample:
-    """A sentence of at least one word, and one label a word."""
+    """A sentence of at least one word, with one label for each word."""
 
     words: tuple[str, ...]
     labels: tuple[str, ...]
@@ -37,7 +37,7 @@ Languages = Callable[[Split], Sequence[str] | None]
 
 
 def labels_of(example: Example) -> tuple[str, ...]:
-    """Every label of an example: one for a pair, one a word for a sentence."""
+    """Every label of an example: one for a pair, one for each word of a sentence."""
     return (example.label,) if isinstance(example, PairExample) else example.labels
 
 

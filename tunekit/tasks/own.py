@@ -3,8 +3,8 @@
 | suffix | kind token | kind pair |
 |---|---|---|
 | .conllu | FORM and UPOS | - |
-| .conll .bio .iob .iob2 .txt .tsv | first and last column, by tabs or spaces | by tabs (.txt, .tsv) |
-| .csv | as above by commas, an empty row between sentences | two texts and a label |
+| .conll .bio .iob .iob2 .txt .tsv | first and last column, between tabs or spaces | between tabs (.txt, .tsv) |
+| .csv | the same between commas, with an empty row after each sentence | two texts and a label |
 | .jsonl .ndjson | ``words`` and ``labels``, lists | ``sentence1``, ``sentence2``, ``label`` |
 
 The label inventory is what train in the source language shows, sorted.

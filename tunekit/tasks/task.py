@@ -1,4 +1,4 @@
-"""What a task is to the rest of the house: examples by split and language, a label inventory and its metrics."""
+"""A task: examples by split and language, a label inventory, metrics, and fingerprints of the data."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ class Task:
             ValueError: there are no examples, or not exactly one prediction for each pair or word.
         """
         if not examples or len(examples) != len(predictions):
-            raise ValueError(f"{len(predictions)} predictions for {len(examples)} examples; one each is needed")
+            raise ValueError(f"{len(predictions)} predictions for {len(examples)} examples; each example needs one")
         if self.kind == "pair":
             return metrics.label_scores(
                 [cast(PairExample, e).label for e in examples], cast("Sequence[str]", predictions)

@@ -1,12 +1,13 @@
-"""How a toy backbone comes about: a tokenizer, a good start, and a few hundred updates.
+"""How a toy backbone is made: a tokenizer, good initial weights, and a few hundred updates.
 
-The start is what makes half a minute enough. Embeddings come from latent semantic indexing of parallel text (Dumais et
-al. 1997), which puts words of one meaning beside each other; queries and keys begin equal, so that a word attends to
-its likes (after Trockman & Kolter 2023, mimetic initialisation). The updates then train language modelling (masked or
-causal) and, as in ELECTRA (Clark et al. 2020) and BERT's next-sentence prediction, to tell altered words and sentences.
+The initial weights make half a minute enough. Embeddings come from latent semantic indexing of parallel text (Dumais
+et al. 1997), which puts words of one meaning beside each other; queries and keys begin equal, so that a word attends to
+similar words (after Trockman & Kolter 2023, mimetic initialisation). The updates then train language modelling (masked
+or causal) and, as in ELECTRA (Clark et al. 2020) and BERT's next-sentence prediction, the recognition of altered words
+and sentences.
 
 Pretraining leaves no trace in the process: torch's random state, number of threads and grad mode are as before.
-Shapes: B documents, L pieces, D hidden size.
+Shapes: B documents, L tokens, D hidden size.
 """
 
 from __future__ import annotations
@@ -52,8 +53,8 @@ class Recipe:
     """Documents an update."""
     learning_rate: float = 2e-3
     """Peak rate of AdamW, after a tenth of the updates; falls linearly to zero."""
-    num_pieces: int = 900
-    """Size of the vocabulary, special tokens included; small enough that one word in five has several pieces."""
+    vocabulary_size: int = 900
+    """Tokens, special ones included; few enough that one word in five is split into several."""
     num_texts: int = 3000
     """Parallel texts that the tokenizer and the embeddings are made from."""
     num_layers: int = 4
@@ -61,7 +62,7 @@ class Recipe:
     num_heads: int = 4
     max_positions: int = 512
     masked: float = 0.25
-    """Share of the pieces that a BERT-like model has to guess."""
+    """Share of the tokens that a BERT-like model has to guess."""
     seed: int = 0
 
 
@@ -105,7 +106,7 @@ def _tokenizer(recipe: Recipe) -> PreTrainedTokenizerFast:
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
     tokenizer.decoder = decoders.Metaspace(prepend_scheme="always")
     special = list(SPECIAL.values())
-    trainer = trainers.BpeTrainer(vocab_size=recipe.num_pieces, special_tokens=special, show_progress=False)
+    trainer = trainers.BpeTrainer(vocab_size=recipe.vocabulary_size, special_tokens=special, show_progress=False)
     tokenizer.train_from_iterator(_parallel_texts(recipe), trainer)
     tokenizer.post_processor = processors.TemplateProcessing(
         single="<s> $A </s>",
@@ -119,7 +120,7 @@ def _tokenizer(recipe: Recipe) -> PreTrainedTokenizerFast:
 
 
 def _parallel_texts(recipe: Recipe) -> list[str]:
-    """Each in all languages, one after the other."""
+    """Each text in all languages, one after the other."""
     meanings = itertools.islice(toy_world.meanings("text", "parallel"), recipe.num_texts)
     return [" ".join(toy_world.text(meaning, name) for name in toy_world.LANGUAGES) for meaning in meanings]
 
@@ -154,7 +155,7 @@ def _model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> PreTrainedMode
 
 
 def _aligned(tokenizer: PreTrainedTokenizerFast, recipe: Recipe) -> torch.Tensor:
-    """Initial embeddings [pieces, D] in rows of norm 1: near each other if they occur in the same parallel texts."""
+    """Initial embeddings [tokens, D] in rows of norm 1: near each other if they occur in the same parallel texts."""
     import torch
 
     texts = tokenizer(_parallel_texts(recipe), add_special_tokens=False)["input_ids"]
@@ -168,7 +169,7 @@ def _aligned(tokenizer: PreTrainedTokenizerFast, recipe: Recipe) -> torch.Tensor
     values, vectors = torch.linalg.eigh(information)
     rows = torch.randn(
         len(tokenizer), recipe.hidden_size, dtype=torch.float64
-    )  # pieces within others get any direction
+    )  # tokens that occur only inside others get any direction
     rows[seen] = vectors[:, -recipe.hidden_size :] * values[-recipe.hidden_size :].clamp(min=0).sqrt()
     return torch.nn.functional.normalize(rows, dim=1).float()
 
@@ -180,7 +181,7 @@ class _Rows:
     inputs: dict[str, torch.Tensor]
     """``input_ids``, ``attention_mask`` and for BERT ``token_type_ids``; each [B, L]."""
     altered_BL: torch.Tensor
-    """1 at pieces of altered words, 0 at other pieces of the second sentence, else IGNORED."""
+    """1 at tokens of altered words, 0 at other tokens of the second sentence, else IGNORED."""
     is_altered_B: torch.Tensor
 
 
@@ -244,7 +245,7 @@ class _Pretraining:
         }
         if self.recipe.architecture == "bert":
             inputs["token_type_ids"] = padded([encoding.type_ids for _, encoding in chunk], 0)
-        altered = [_altered_pieces(document, encoding) for document, encoding in chunk]
+        altered = [_altered_tokens(document, encoding) for document, encoding in chunk]
         is_altered = torch.tensor([int(document.is_altered) for document, _ in chunk])
         return _Rows(inputs, padded(altered, IGNORED), is_altered)
 
@@ -270,7 +271,7 @@ class _Pretraining:
         return loss
 
     def _masked(self, ids_BL: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Inputs and targets of masked language modelling: of the pieces to guess, 80 % masked, 10 % random."""
+        """Inputs and targets of masked language modelling: of the tokens to guess, 80 % masked, 10 % random."""
         import torch
 
         chance_BL = torch.rand(ids_BL.shape, generator=self.generator)
@@ -282,7 +283,7 @@ class _Pretraining:
         return noisy_BL, ids_BL.masked_fill(~is_guessed_BL, IGNORED)
 
 
-def _altered_pieces(document: Document, encoding: Encoding) -> list[int]:
+def _altered_tokens(document: Document, encoding: Encoding) -> list[int]:
     return [
         int(document.altered_words[word]) if segment == 1 and word is not None else IGNORED
         for word, segment in zip(encoding.word_ids, encoding.sequence_ids, strict=True)

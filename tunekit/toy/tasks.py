@@ -1,4 +1,4 @@
-"""Tasks of the toy world: ``toy_tagging`` (a tag a word), ``toy_pair`` (does a text follow from another?), and text.
+"""Tasks of the toy world: ``toy_tagging`` (a tag for each word), ``toy_pair`` (does a text follow?), and text.
 
 Nothing is downloaded or read: examples are generated, always the same ones. A split holds the same meanings in every
 language, as XNLI does, and no meaning is in two splits or in the text that backbones are pretrained on.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import islice
 
 from tunekit.errors import ConfigError, nearest
@@ -25,24 +26,26 @@ NUM_PAIRS: dict[Split, int] = {"train": 600, "dev": 210, "test": 300}
 NUM_PARALLEL_PAIRS = 600
 """Pairs of the parallel corpus ``toy``."""
 
-Draw = Callable[[Split, str], Iterator[Example]]
-"""``(split, language) -> examples`` without end."""
+Render = Callable[[Split, str], Iterator[Example]]
+"""``(split, language) -> examples``."""
 
 
 def load_tagging(config: TaskConfig, locations: Locations) -> Task:
     """Toy world: one of 12 parts of speech for each word of a generated language; accuracy over words."""
-    source = _generated(config, locations, _Generated(_sentences, NUM_SENTENCES))
+    source = _generated(config, locations, _Generated(_sentences))
     return Task.of(config, source, kind="token", labels=sorted(toy_world.TAGS), metric="accuracy")
 
 
 def load_pair(config: TaskConfig, locations: Locations) -> Task:
     """Toy world: do two sentences of a generated language entail, contradict or neither? Accuracy over pairs."""
-    source = _generated(config, locations, _Generated(_pairs, NUM_PAIRS))
+    source = _generated(config, locations, _Generated(_pairs))
     return Task.of(config, source, kind="pair", labels=sorted(toy_world.RELATIONS), metric="accuracy")
 
 
 def parallel_text(languages: Sequence[str], num_texts: int) -> tuple[tuple[str, ...], ...]:
-    """Unlabelled sentences that no split holds, each in all of `languages`: ``num_texts`` rows of one text a language.
+    """Unlabelled sentences that no split holds, each in all of `languages`.
+
+    Gives ``num_texts`` rows with one text for each language.
 
     Raises:
         ConfigError: a language that the toy world does not have.
@@ -61,8 +64,7 @@ def parallel_rows(config: TaskConfig, locations: Locations, language: str) -> Co
         ConfigError: a language that the toy world does not have.
     """
     require_text("toy", language, tuple(toy_world.LANGUAGES))
-    meanings = islice(toy_world.pairs("text"), NUM_PARALLEL_PAIRS)
-    texts = [(toy_world.text(a, language), toy_world.text(b, language)) for a, b, _ in meanings]
+    texts = [(toy_world.text(a, language), toy_world.text(b, language)) for a, b, _ in _parallel_meanings()]
     return CorpusRows(f"toy world: text of {language!r}", texts)
 
 
@@ -70,11 +72,10 @@ def parallel_rows(config: TaskConfig, locations: Locations, language: str) -> Co
 class _Generated:
     """A source of examples that are made when they are asked for."""
 
-    draw: Draw
-    sizes: dict[Split, int]
+    render: Render
 
     def read(self, split: Split, language: str) -> Sequence[Example]:
-        return tuple(islice(self.draw(split, language), self.sizes[split]))
+        return tuple(self.render(split, language))
 
     def languages(self, split: Split) -> Sequence[str]:
         return tuple(toy_world.LANGUAGES)
@@ -103,11 +104,29 @@ def _generated(config: TaskConfig, locations: Locations, source: _Generated) -> 
 
 
 def _sentences(split: Split, language: str) -> Iterator[Example]:
-    for meaning in toy_world.meanings(split):
+    for meaning in _meanings(split):
         words = toy_world.render(meaning, language)
         yield TokenExample(tuple(word.form for word in words), tuple(word.tag for word in words))
 
 
 def _pairs(split: Split, language: str) -> Iterator[Example]:
-    for premise, hypothesis, relation in toy_world.pairs(split):
+    for premise, hypothesis, relation in _meanings_of_pairs(split):
         yield PairExample(toy_world.text(premise, language), toy_world.text(hypothesis, language), relation)
+
+
+# Most of the time goes into drawing meanings, which are the same in every language.
+
+
+@cache
+def _meanings(split: Split) -> tuple[toy_world.Clause, ...]:
+    return tuple(islice(toy_world.meanings(split), NUM_SENTENCES[split]))
+
+
+@cache
+def _meanings_of_pairs(split: Split) -> tuple[tuple[toy_world.Clause, toy_world.Clause, str], ...]:
+    return tuple(islice(toy_world.pairs(split), NUM_PAIRS[split]))
+
+
+@cache
+def _parallel_meanings() -> tuple[tuple[toy_world.Clause, toy_world.Clause, str], ...]:
+    return tuple(islice(toy_world.pairs("text"), NUM_PARALLEL_PAIRS))

@@ -124,7 +124,7 @@ class Clause:
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """A word of a rendered sentence; `slot` says which piece of the meaning it carries, alike in every language."""
+    """A word of a rendered sentence; `slot` says which part of the meaning it carries, in any language."""
 
     form: str
     tag: str

@@ -81,7 +81,9 @@ def rows_of(path: Path) -> list[str]:
 
 
 def conll(path: Path, columns: Sequence[str] = (), *, width: int | None = None) -> Parsed:
-    """Sentences of one word a line, blank lines between; columns by tabs if the first row has one, else by spaces.
+    """Sentences with one word on each line and blank lines between them.
+
+    Columns are separated by tabs if the first row has one, else by spaces.
 
     Args:
         path: the file.
@@ -110,12 +112,12 @@ def conllu(path: Path, columns: Sequence[str] = ()) -> Parsed:
 
 
 def csv_tokens(path: Path, columns: Sequence[str] = ()) -> Parsed:
-    """Sentences as `conll` reads them, columns by commas; an empty row ends a sentence."""
+    """Sentences as `conll` reads them, with columns separated by commas; an empty row ends a sentence."""
     return _tokens(path, _csv_rows(path), columns)
 
 
 def tsv_pairs(path: Path, columns: Sequence[str] = (), *, width: int | None = None) -> Parsed:
-    """Pairs of texts, one a line, columns by tabs; quotation marks are text.
+    """Pairs of texts, one on each line, with columns separated by tabs; quotation marks are part of the text.
 
     Args:
         path: the file.
@@ -128,7 +130,9 @@ def tsv_pairs(path: Path, columns: Sequence[str] = (), *, width: int | None = No
 
 
 def csv_pairs(path: Path, columns: Sequence[str] = ()) -> Parsed:
-    """Pairs of texts as `tsv_pairs` reads them, columns by commas; a quoted cell may hold commas and line ends."""
+    """Pairs of texts as `tsv_pairs` reads them, with columns separated by commas.
+
+    A quoted cell may hold commas and line ends."""
     return _pairs(path, _csv_rows(path), columns)
 
 
