@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tunekit.errors import ConfigError, DataError
+from tunekit.errors import ConfigError, DataChanged, DataError
 from tunekit.tasks import Example, PairExample, ParallelText, Split, Task, load
 from tunekit.trial import Locations, TaskConfig
 
@@ -100,8 +100,11 @@ def test_a_file_that_is_replaced_after_its_fingerprint_was_taken_is_not_read(tmp
     train = task.examples("train", "en")
     before = task.fingerprints()
     in_xtreme_layout(tmp_path, train_en="cat\tNOUN\n", test_fr="chat\tNOUN\n")
-    assert (task.fingerprints(), task.examples("train", "en")) == (before, train)
-    with pytest.raises(DataError, match=rf"udpos/test-fr\.tsv: the file has changed .*fingerprint {before['test/fr']}"):
+    assert task.examples("train", "en") == train
+    now = task.fingerprints()
+    assert changes(before, now) == ["train/en", "test/fr"]
+    prints = f"fingerprint {before['test/fr']}, now {now['test/fr']}"
+    with pytest.raises(DataChanged, match=rf"udpos/test-fr\.tsv is no longer the file .*\({prints}\)"):
         task.examples("test", "fr")
     in_xtreme_layout(tmp_path)
     assert len(task.examples("test", "fr")) == 1

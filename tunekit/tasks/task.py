@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 from itertools import chain
 from typing import cast
 
-from tunekit.errors import ConfigError, DataError, nearest
+from tunekit.errors import ConfigError, DataChanged, DataError, nearest
 from tunekit.schema import canonical_json
 from tunekit.tasks import metrics, sampling
 from tunekit.tasks.examples import (
@@ -112,6 +112,7 @@ class Task:
         Raises:
             ConfigError: nothing is there in this language.
             DataError: this split is missing, empty, torn, or holds a label that is not in the inventory.
+            DataChanged: the file was replaced after its fingerprint was given.
         """
         key = (split, language)
         if key not in self._examples:
@@ -176,8 +177,9 @@ class Task:
     def fingerprints(self, *, target_dev: bool = False) -> dict[str, str]:
         """What the config reads, as ``{"train/en": ..., "dev/en": ..., "test/en": ..., "test/fr": ...}``.
 
-        Values are 16 hex digits: of a file's bytes, which are then not parsed; where there is no file, of the examples
-        as they are read, before any sampling. Each is taken once. What is read later must still have it.
+        Values are 16 hex digits: of a file's bytes as they are now, which need no parsing; where there is no file, of
+        the examples as they are or were read, before any sampling. A file that is read later must be the one whose
+        fingerprint was given first.
 
         Args:
             target_dev: also the targets' dev, for a selection on it.
@@ -241,26 +243,26 @@ class Task:
         return named + [("dev", language) for language in targets if target_dev]
 
     def _fingerprint(self, key: Key) -> str:
-        if key not in self._fingerprints:
-            self._require_language(*key)
-            known = self._source.fingerprint(*key)
-            if known is None:
-                self.examples(*key)  # they are digested while they are all there, before the sample is taken
-            else:
-                self._fingerprints[key] = known
-        return self._fingerprints[key]
+        self._require_language(*key)
+        now = self._source.fingerprint(*key)
+        if now is None:
+            self.examples(*key)  # they are digested while they are all there, before the sample is taken
+            return self._fingerprints[key]
+        self._fingerprints.setdefault(key, now)
+        return now
 
     def _whole(self, key: Key) -> Sequence[Example]:
-        """All examples, and their fingerprint noted; a file must be the one that was fingerprinted before."""
-        known = self._source.fingerprint(*key)
+        """All examples; their fingerprint is noted, or must be the one that was noted before."""
+        now = self._source.fingerprint(*key)
         found = self._source.read(*key)
         if not found:
             raise DataError(f"{self.config.name}: {key[0]} of {key[1]!r} holds no examples")
-        taken = of_examples(found) if known is None else known
-        if self._fingerprints.setdefault(key, taken) != taken:
-            raise DataError(
-                f"{self._source.place(*key)}: the file has changed since this task was loaded (fingerprint "
-                f"{self._fingerprints[key]}, now {taken}); put the old file back, or start anew with the new one"
+        now = of_examples(found) if now is None else now
+        before = self._fingerprints.setdefault(key, now)
+        if now != before:
+            raise DataChanged(
+                f"{self._source.place(*key)} is no longer the file that this task began with (fingerprint {before}, "
+                f"now {now}); put the old file back, or start anew with the new one"
             )
         return found
 
