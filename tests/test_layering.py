@@ -67,7 +67,7 @@ ROOMS = {
     "storage": _room("errors schema"),
     "sweep": _room(GROUND),
     "journal": _room(f"{GROUND} sweep"),
-    "tasks": _room(f"{GROUND} toy", heavy_inside="datasets seqeval"),
+    "tasks": _room(GROUND, heavy_inside="datasets seqeval"),
     "backbone": _room(GROUND, heavy="torch transformers"),
     "toy": _room(f"{GROUND} tasks", heavy_inside="torch transformers tokenizers"),
     "methods": _room(f"{GROUND} tasks backbone", heavy="torch", heavy_inside="peft"),

@@ -47,7 +47,7 @@ def test_a_line_of_two_columns_is_a_pair(tmp_path: Path) -> None:
     found = ParallelText(CONFIG, Locations(parallel_dir=str(tmp_path))).pairs("files", "de")
     assert found[1] == ParallelPair(("c", "d"), ("C", "D"))
     (tmp_path / "de.tsv").write_text("A\tB\nC D\n")
-    with pytest.raises(DataError, match=r"de\.tsv:2: expected two texts by a tab, got 'C D'"):
+    with pytest.raises(DataError, match=r"de\.tsv:2: expected two texts separated by a tab, got 'C D'"):
         ParallelText(CONFIG, Locations(parallel_dir=str(tmp_path))).pairs("files", "de")
 
 
@@ -143,9 +143,11 @@ def test_paws_x_pairs_are_matched_by_id_and_untranslated_ones_left_out(monkeypat
 
 def test_paws_x_pairs_of_one_id_but_two_labels_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     hub(monkeypatch, en=[(1, "a", "b", 0)], de=[(1, "A", "B", 1)], fr=[(2, "A", "B", 1)])
-    with pytest.raises(DataError, match="train pair 1 is labelled '1' in 'de' and '0' in the source"):
+    with pytest.raises(
+        DataError, match=r"paws-x \(de, train\): pair 1 is labelled '1', but '0' in .*paws-x \(en, train\)"
+    ):
         ParallelText(CONFIG, Locations()).pairs("pawsx", "de")
-    with pytest.raises(DataError, match="shares no id with the source"):
+    with pytest.raises(DataError, match=r"paws-x \(fr, train\): shares no id with .*paws-x \(en, train\)"):
         ParallelText(CONFIG, Locations()).pairs("pawsx", "fr")
 
 

@@ -132,6 +132,7 @@ def test_an_entity_split_without_one_entity_is_refused_as_unlabelled() -> None:
         ({"shots": 4, "max_train_examples": 9}, "max_train_examples has no effect with shots"),
         ({"shots": 4, "max_dev_examples": 9}, "max_dev_examples has no effect with shots"),
         ({"draw": "files"}, "draw is 'files', so shots must say"),
+        ({"data_name": " "}, "data_name is empty, must be a name"),
         ({"target_languages": ("de", "en")}, "'en' is named twice"),
         ({"target_languages": ("de", "de")}, "'de' is named twice"),
     ],

@@ -209,8 +209,16 @@ def test_what_is_written_as_json_lines_is_read_back(
         ("[]\n", ".jsonl", "train-en.jsonl:1: expected an object"),
         ('{"words": ["\\ud83d"], "labels": ["O"]}\n', ".jsonl", "train-en.jsonl:1: half of a surrogate pair"),
         ('\n{"words": ["a"], "lables": ["O"]}\n', ".jsonl", "train-en.jsonl:2: no key 'labels'; did you mean 'lables'"),
-        ('{"words": ["a"], "labels": ["O", "O"]}\n', ".jsonl", "train-en.jsonl:1: 1 words but 2 labels"),
-        ('{"words": "a", "labels": ["O"]}\n', ".jsonl", "train-en.jsonl:1: expected a list, one entry a word, got 'a'"),
+        (
+            '{"words": ["a"], "labels": ["O", "O"]}\n',
+            ".jsonl",
+            "train-en.jsonl:1: 1 words but 2 labels; each word needs",
+        ),
+        (
+            '{"words": "a", "labels": ["O"]}\n',
+            ".jsonl",
+            "train-en.jsonl:1: expected a list with one entry for each word, got 'a'",
+        ),
         ('{"words": [""], "labels": ["O"]}\n', ".jsonl", "train-en.jsonl:1: expected a word, got ''"),
         ('{"words": ["a"], "labels": [1.5]}\n', ".jsonl", "train-en.jsonl:1: label is 1.5, must be text or a whole"),
     ],

@@ -164,6 +164,7 @@ def test_an_unknown_toy_language_is_an_error_that_names_the_nearest() -> None:
     [
         ({"draw": "files", "shots": 4}, {}, "draw"),
         ({"metric": "f1"}, {}, "metric"),
+        ({"data_name": "other"}, {}, "data_name"),
         ({}, {"data_dir": "data"}, "data_dir"),
     ],
 )
@@ -326,12 +327,14 @@ def test_processes_that_race_share_one_build(tmp_path: Path) -> None:
     assert _builds(tmp_path) == 1
 
 
-def test_the_cache_is_where_the_user_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("TUNEKIT_CACHE", str(tmp_path / "named"))
-    assert toy_backbones.cache_dir(Locations()) == tmp_path / "named"
-    assert toy_backbones.cache_dir(Locations(cache_dir="here")) == Path("here")
+def test_the_cache_is_where_the_user_says(counted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TUNEKIT_CACHE", str(counted / "named"))
+    assert toy_backbones.bert_folder(Locations()).parent == counted / "named"
+    assert toy_backbones.bert_folder(Locations(cache_dir=str(counted / "here"))).parent == counted / "here"
     monkeypatch.delenv("TUNEKIT_CACHE")
-    assert toy_backbones.cache_dir(Locations()) == Path.home() / ".cache" / "tunekit"
+    monkeypatch.setenv("HOME", str(counted))
+    monkeypatch.setattr(toy_backbones, "build", lambda recipe, into, progress: into.mkdir())
+    assert toy_backbones.bert_folder(Locations()).parent == counted / ".cache" / "tunekit"
 
 
 def test_a_cache_that_cannot_be_written_is_a_storage_error_that_names_it(tmp_path: Path) -> None:

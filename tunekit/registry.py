@@ -1,4 +1,4 @@
-"""Names and what they lead to: every method, task and backbone of the package, one line each.
+"""Names and what they lead to: every method, task, backbone and corpus of parallel text, one line each.
 
 A name is looked up when it is needed, so that nothing here imports a method, a task or a library.
 """
@@ -44,7 +44,22 @@ BACKBONES: dict[str, str] = {
 """Backbones made here. Values: ``(Locations) -> Path`` of a folder in the hub's format, built once and cached."""
 
 
-REGISTRIES: dict[str, dict[str, str]] = {"method": METHODS, "task": TASKS, "backbone": BACKBONES}
+CORPORA: dict[str, str] = {
+    "fewshot": "tunekit.tasks.corpora:fewshot",
+    "files": "tunekit.tasks.corpora:files",
+    "pawsx": "tunekit.tasks.corpora:pawsx",
+    "toy": "tunekit.toy.tasks:parallel_rows",
+}
+"""Corpora of parallel text. Values: ``(TaskConfig, Locations, language) -> CorpusRows`` of one language."""
+
+
+REGISTRIES: dict[str, dict[str, str]] = {
+    "method": METHODS,
+    "task": TASKS,
+    "backbone": BACKBONES,
+    "parallel corpus": CORPORA,
+}
+"""Every table by what its names name."""
 
 
 def lookup(registry: str, name: str) -> Any:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from tunekit.errors import ConfigError
 from tunekit.registry import lookup
 from tunekit.tasks.examples import Example, PairExample, Split, TokenExample
+from tunekit.tasks.own import load_own
 from tunekit.tasks.parallel import ParallelPair, ParallelText
 from tunekit.tasks.task import Task
 from tunekit.trial import Locations, TaskConfig
@@ -24,9 +25,7 @@ def load(config: TaskConfig, locations: Locations) -> Task:
     """
     task: Task
     if config.kind is not None:
-        from tunekit.tasks.readers import own
-
-        task = own.load(config, locations)
+        task = load_own(config, locations)
     elif locations.files is not None:
         raise ConfigError(f"task {config.name!r} has files but no kind; say kind: token or kind: pair")
     else:

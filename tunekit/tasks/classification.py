@@ -1,8 +1,8 @@
 """Pairs of texts with one label: natural-language inference (XNLI) and paraphrases (PAWS-X), scored by accuracy.
 
-From `data_dir` (``<task>/<split>-<language>.tsv``: two texts and the label by tabs) or the Hugging Face hub. With
-``shots`` and ``draw: files`` train and dev are a fixed few-shot draw (``<language>/<split>-<shots>.jsonl`` with
-sentence1, sentence2, gold) and test comes from the same place as without it.
+From `data_dir` (``<task>/<split>-<language>.tsv``: two texts and the label, separated by tabs) or the Hugging Face
+hub. With ``shots`` and ``draw: files`` train and dev are a fixed few-shot draw (``<language>/<split>-<shots>.jsonl``
+with sentence1, sentence2, gold) and test comes from the same place as without it.
 """
 
 from __future__ import annotations
@@ -10,20 +10,23 @@ from __future__ import annotations
 from pathlib import Path
 
 from tunekit.errors import ConfigError
+from tunekit.tasks.keys import refuse_own_keys
 from tunekit.tasks.readers.files import tsv_pairs
-from tunekit.tasks.readers.hub import Hub, pairs, translated_pairs
+from tunekit.tasks.readers.hub import Hub, pairs
 from tunekit.tasks.readers.jsonl import jsonl
+from tunekit.tasks.readers.pawsx import HUB as PAWSX_HUB
+from tunekit.tasks.readers.pawsx import LANGUAGES as PAWSX_LANGUAGES
 from tunekit.tasks.readers.sources import Drawn, Files, Source, in_fewshot_folder, in_folder
-from tunekit.tasks.task import Task, refuse_own_keys
+from tunekit.tasks.task import Task
 from tunekit.trial import Locations, TaskConfig
+
+__all__ = ["PAWSX_LANGUAGES", "XNLI_LANGUAGES", "drawn", "load_pawsx", "load_xnli"]
 
 XNLI_LABELS = ("contradiction", "entailment", "neutral")
 XNLI_LANGUAGES = ("ar", "bg", "de", "el", "en", "es", "fr", "hi", "ru", "sw", "th", "tr", "ur", "vi", "zh")
 PAWSX_LABELS = ("0", "1")
-PAWSX_LANGUAGES = ("de", "en", "es", "fr", "ja", "ko", "zh")
 
 XNLI_HUB = Hub("facebook/xnli", {name: name for name in XNLI_LANGUAGES}, pairs("premise", "hypothesis"))
-PAWSX_HUB = Hub("google-research-datasets/paws-x", {name: name for name in PAWSX_LANGUAGES}, translated_pairs)
 
 
 def load_xnli(config: TaskConfig, locations: Locations) -> Task:

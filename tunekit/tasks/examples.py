@@ -22,7 +22,7 @@ class PairExample:
 
 @dataclass(frozen=True, slots=True)
 class TokenExample:
-    """A sentence of at least one word, and one label a word."""
+    """A sentence of at least one word, with one label for each word."""
 
     words: tuple[str, ...]
     labels: tuple[str, ...]
@@ -32,12 +32,17 @@ Example = PairExample | TokenExample
 
 Reader = Callable[[Split, str], Sequence[Example]]
 """``(split, language) -> examples``: everything there is, in file order, before any sampling."""
-Languages = Callable[[Split], Sequence[str]]
-"""``(split) -> languages`` that have it, without reading their examples."""
-Locator = Callable[[Split, str, int, int], str]
-"""``(split, language, example, word) -> "path:line"``, for messages."""
+Languages = Callable[[Split], Sequence[str] | None]
+"""``(split) -> languages`` that have it, without reading their examples; None if only reading tells."""
 
 
 def labels_of(example: Example) -> tuple[str, ...]:
-    """Every label of an example: one for a pair, one a word for a sentence."""
+    """Every label of an example: one for a pair, one for each word of a sentence."""
     return (example.label,) if isinstance(example, PairExample) else example.labels
+
+
+def contents(example: Example) -> list[object]:
+    """The example as a row for JSON: two texts and the label, or words and labels."""
+    if isinstance(example, PairExample):
+        return [example.text_a, example.text_b, example.label]
+    return [example.words, example.labels]

@@ -22,8 +22,8 @@ def looks_bio(labels: Iterable[str]) -> bool:
 def entity_scores(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> dict[str, float]:
     """Micro precision, recall and F1 over whole entities: span and type must both be right.
 
-    seqeval's default mode, which is conlleval's reading and the one XTREME is scored with: an entity may begin with
-    ``I-`` (PAN-X has such entities). All three are 0 where nothing was found or nothing was there.
+    seqeval's default mode, which counts as conlleval does and as XTREME is scored: an entity may begin with ``I-``
+    (PAN-X has such entities). All three are 0 where no entity was predicted or none was there.
     """
     from seqeval.metrics.sequence_labeling import precision_recall_fscore_support
 

@@ -1,8 +1,8 @@
-"""Seeded samples of a split: by size and by shots a class.
+"""Seeded samples of a split: by size, or by shots for each class.
 
 Both are prefixes of one seeded order of the split, so they are nested: a smaller sample is part of every larger one
-with the same seed. The order depends on the seed, the split and the number of examples, on nothing else: equal-sized
-translations of one file (XNLI) give the same rows in every language, and adding a language changes no sample.
+with the same seed. The order depends only on the seed, the split and the number of examples: translations of
+one file (XNLI) give the same rows in every language, and adding a language changes no sample.
 Chosen examples keep the order of the file.
 """
 
@@ -27,7 +27,7 @@ def by_size(examples: Sequence[T], size: int, *, seed: int, split: str) -> tuple
 
 
 def by_shots(examples: Sequence[Example], shots: int, *, seed: int, split: str, where: str) -> tuple[Example, ...]:
-    """Few-shot draw, `shots` a class.
+    """Few-shot draw with `shots` examples for each class.
 
     Pairs: exactly `shots` examples of each label. Sentences: for each class the first `shots` sentences (in the seeded
     order) that contain it, and the union of these, since a sentence holds many classes at once; a class is an entity

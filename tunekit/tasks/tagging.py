@@ -1,4 +1,4 @@
-"""One label a word: named entities (PAN-X) scored by entity F1, and parts of speech (UDPOS) scored by accuracy.
+"""One label for each word: named entities (PAN-X) scored by entity F1, and parts of speech (UDPOS) scored by accuracy.
 
 From `data_dir` (``<task>/<split>-<language>.tsv``: a word, a tab and its tag on each line, a blank line between
 sentences) or from google/xtreme on the Hugging Face hub.
@@ -9,14 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from tunekit.errors import ConfigError
 from tunekit.tasks.examples import Example, TokenExample
+from tunekit.tasks.keys import refuse_own_keys
 from tunekit.tasks.readers.files import Parsed, conll
-from tunekit.tasks.readers.hub import Hub, sentences
+from tunekit.tasks.readers.hub import Hub, Rows, sentences
 from tunekit.tasks.readers.sources import Files, Source, in_folder
-from tunekit.tasks.task import Task, refuse_own_keys
+from tunekit.tasks.task import Task
 from tunekit.trial import Locations, TaskConfig
 
 PANX_LABELS = ("B-LOC", "B-ORG", "B-PER", "I-LOC", "I-ORG", "I-PER", "O")
@@ -53,7 +54,7 @@ def _panx_file(path: Path, language: str) -> Parsed:
     return Parsed(without_language(parsed.examples, language), parsed.lines)
 
 
-def _panx_rows(rows: Any, language: str, place: str) -> list[Example]:
+def _panx_rows(rows: Rows, language: str, place: str) -> list[Example]:
     return without_language(sentences("tokens", "ner_tags")(rows, language, place), language)
 
 

@@ -1,4 +1,4 @@
-"""What a task is to the rest of the house: examples by split and language, a label inventory and its metrics."""
+"""A task: examples by split and language, a label inventory, metrics, and fingerprints of the data."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 from itertools import chain
 from typing import cast
 
-from tunekit.errors import ConfigError, DataError, nearest, require
+from tunekit.errors import ConfigError, DataChanged, DataError, nearest
 from tunekit.schema import canonical_json
 from tunekit.tasks import metrics, sampling
 from tunekit.tasks.examples import (
@@ -17,19 +17,23 @@ from tunekit.tasks.examples import (
     Example,
     Kind,
     Languages,
-    Locator,
     PairExample,
     Reader,
     Split,
     TokenExample,
+    contents,
     labels_of,
 )
-from tunekit.tasks.parallel import ParallelPair, ParallelText
-from tunekit.tasks.readers.sources import Source
+from tunekit.tasks.fingerprints import of_examples
+from tunekit.tasks.keys import check_keys
+from tunekit.tasks.parallel import PARALLEL, ParallelPair, ParallelText
+from tunekit.tasks.readers.sources import Given, Source
 from tunekit.trial import Locations, TaskConfig
 
 Predictions = Sequence[str] | Sequence[Sequence[str]]
-"""One label a pair, or a list of exactly one label a word for each sentence."""
+"""One label for each pair, or for each sentence a list of exactly one label per word."""
+Key = tuple[Split, str]
+"""A split and a language."""
 NEVER_IN_TRAIN = "never occurs in train, so it cannot be learnt"
 
 
@@ -38,12 +42,11 @@ class Task:
 
     Args:
         config: languages, sample sizes and shots; they are applied here, after `read`.
-        kind: ``token`` (one label a word) or ``pair`` (one label a pair of texts).
+        kind: ``token`` (one label for each word) or ``pair`` (one label for a pair of texts).
         read: gives every example of a split in a language; called at most once for each.
         labels: the inventory in its fixed order; None takes it, sorted, from the whole train split.
         metric: ``f1`` (entities) or ``accuracy``; None takes f1 where the labels are BIO, else accuracy.
         languages: which languages have a split; None leaves that to `read`.
-        locate: names a word's or a pair's place in messages; None counts examples.
 
     Raises:
         ConfigError: a size, a language list or a metric of `config` that makes no sense.
@@ -58,18 +61,18 @@ class Task:
         labels: Sequence[str] | None = None,
         metric: str | None = None,
         languages: Languages | None = None,
-        locate: Locator | None = None,
     ) -> None:
-        _check(config)
+        check_keys(config)
         self.config = config
         self.kind: Kind = kind
-        self._read, self._languages, self._locate = read, languages, locate
+        self._source: Source = Given(config.name, read, languages)
         self._labels = None if labels is None else tuple(labels)
         self._is_inventory_known = labels is not None
         self._metric = metric
-        self._examples: dict[tuple[Split, str], tuple[Example, ...]] = {}
-        self._train: tuple[Split, str] = ("train", config.source_language)
-        self._seen: dict[tuple[Split, str], frozenset[str]] = {}
+        self._examples: dict[Key, tuple[Example, ...]] = {}
+        self._train: Key = ("train", config.source_language)
+        self._seen: dict[Key, frozenset[str]] = {}
+        self._fingerprints: dict[Key, str] = {}
         self.parallel_text = ParallelText(config, Locations())
         """What `parallel` reads; `tasks.load` puts the places of this machine in."""
 
@@ -83,16 +86,10 @@ class Task:
         labels: Sequence[str] | None = None,
         metric: str | None = None,
     ) -> Task:
-        """A task that reads from `source`, which also knows its languages and lines."""
-        return cls(
-            config,
-            kind=kind,
-            read=source.read,
-            labels=labels,
-            metric=metric,
-            languages=source.languages,
-            locate=source.locate,
-        )
+        """A task that reads from `source`, which also knows its languages, places and fingerprints."""
+        task = cls(config, kind=kind, read=source.read, labels=labels, metric=metric)
+        task._source = source
+        return task
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -115,13 +112,12 @@ class Task:
         Raises:
             ConfigError: nothing is there in this language.
             DataError: this split is missing, empty, torn, or holds a label that is not in the inventory.
+            DataChanged: the file was replaced after its fingerprint was given.
         """
         key = (split, language)
         if key not in self._examples:
             self._require_language(split, language)
-            found = self._read(split, language)
-            if not found:
-                raise DataError(f"{self.config.name}: {split} of {language!r} holds no examples")
+            found = self._whole(key)
             self._seen[key] = frozenset(chain.from_iterable(map(labels_of, found)))
             if self._is_inventory_known or key != self._train:
                 self._check_labels(key, found)
@@ -129,20 +125,15 @@ class Task:
         return self._examples[key]
 
     def reading(self, read: Reader, *, any_language: bool = False) -> Task:
-        """The same task with its examples from elsewhere.
+        """The same task with examples that stand in for its own; their fingerprint is ``stand-in``.
 
         Args:
             read: gives them.
             any_language: leave it to `read` which languages have a split.
         """
-        return Task(
-            self.config,
-            kind=self.kind,
-            read=read,
-            labels=self.labels,
-            metric=self.metric,
-            languages=None if any_language else self._languages,
-        )
+        languages = None if any_language else self._source.languages
+        source = Given(self.config.name, read, languages, mark="stand-in")
+        return Task.of(self.config, source, kind=self.kind, labels=self.labels, metric=self.metric)
 
     def parallel(self, corpus: str, language: str, size: int | None = None) -> tuple[ParallelPair, ...]:
         """Unlabelled pairs of texts in the source language and in `language`; see `ParallelText.pairs`."""
@@ -157,7 +148,7 @@ class Task:
             ValueError: there are no examples, or not exactly one prediction for each pair or word.
         """
         if not examples or len(examples) != len(predictions):
-            raise ValueError(f"{len(predictions)} predictions for {len(examples)} examples; one each is needed")
+            raise ValueError(f"{len(predictions)} predictions for {len(examples)} examples; each example needs one")
         if self.kind == "pair":
             return metrics.label_scores(
                 [cast(PairExample, e).label for e in examples], cast("Sequence[str]", predictions)
@@ -183,12 +174,46 @@ class Task:
             return self.score(examples, [most] * len(examples))
         return self.score(examples, [[most] * len(labels_of(e)) for e in examples])
 
+    def fingerprints(self, *, target_dev: bool = False) -> dict[str, str]:
+        """What the config reads, as ``{"train/en": ..., "dev/en": ..., "test/en": ..., "test/fr": ...}``.
+
+        Values are 16 hex digits: of a file's bytes as they are now, which need no parsing; where there is no file, of
+        the examples as they are or were read, before any sampling. A file that is read later must be the one whose
+        fingerprint was given first.
+
+        Args:
+            target_dev: also the targets' dev, for a selection on it.
+
+        Raises:
+            ConfigError: an unknown language.
+            DataError: a split is missing or cannot be read.
+        """
+        return {f"{split}/{name}": self._fingerprint((split, name)) for split, name in self._named(target_dev)}
+
+    def where(self, key: str) -> str:
+        """The place that a key of `fingerprints` (or ``parallel/<corpus>/<language>``) speaks of, for messages.
+
+        Gives a path such as ``data/udpos/test-fr.tsv``, or a data set of the hub and its split.
+
+        Raises:
+            ValueError: no such key.
+        """
+        split, _, language = key.partition("/")
+        if split == PARALLEL:
+            return self.parallel_text.where(*language.split("/", 1))
+        if split not in SPLITS or not language:
+            raise ValueError(f"{key!r} names no data; keys are train/en, dev/en, test/en, parallel/files/en and so on")
+        known = self._source.languages(split)
+        if known is not None and language not in known:
+            return f"{self.config.name}: {split} of {language!r}"
+        return self._source.place(split, language)
+
     def fingerprint(self) -> str:
         """12 hex digits over the name, the labels, and train and dev as sampled in the source language."""
         digest = hashlib.sha256(canonical_json([self.config.name, self.kind, self.metric, self.labels]).encode())
         for key in (self._train, ("dev", self.config.source_language)):
             for example in self.examples(*key):
-                digest.update(json.dumps(_contents(example)).encode())
+                digest.update(json.dumps(contents(example)).encode())
         return digest.hexdigest()[:12]
 
     def validate(self, *, target_dev: bool = False) -> None:
@@ -201,17 +226,45 @@ class Task:
             ConfigError: an unknown language.
             DataError: the first split that is missing, empty or torn, or that holds a label which train never shows.
         """
-        source, targets = self.config.source_language, self.config.target_languages
-        for language in (source, *targets):
+        for language in (self.config.source_language, *self.config.target_languages):
             self._require_language("test", language)
-        named: list[tuple[Split, str]] = [("train", source), ("dev", source), ("test", source)]
-        named += [("test", language) for language in targets]
-        named += [("dev", language) for language in targets if target_dev]
+        named = self._named(target_dev)
         for key in named:
             self.examples(*key)
         for key in named:
             if not self._seen[key] <= self._seen[self._train]:
-                self._require_labels(key, self._read(*key), self._seen[self._train], NEVER_IN_TRAIN)
+                self._require_labels(key, self._source.read(*key), self._seen[self._train], NEVER_IN_TRAIN)
+
+    def _named(self, target_dev: bool) -> list[Key]:
+        """Every split that the config reads, in each of its languages."""
+        source, targets = self.config.source_language, self.config.target_languages
+        named: list[Key] = [("train", source), ("dev", source), ("test", source)]
+        named += [("test", language) for language in targets]
+        return named + [("dev", language) for language in targets if target_dev]
+
+    def _fingerprint(self, key: Key) -> str:
+        self._require_language(*key)
+        now = self._source.fingerprint(*key)
+        if now is None:
+            self.examples(*key)  # they are digested while they are all there, before the sample is taken
+            return self._fingerprints[key]
+        self._fingerprints.setdefault(key, now)
+        return now
+
+    def _whole(self, key: Key) -> Sequence[Example]:
+        """All examples; their fingerprint is noted, or must be the one that was noted before."""
+        now = self._source.fingerprint(*key)
+        found = self._source.read(*key)
+        if not found:
+            raise DataError(f"{self.config.name}: {key[0]} of {key[1]!r} holds no examples")
+        now = of_examples(found) if now is None else now
+        before = self._fingerprints.setdefault(key, now)
+        if now != before:
+            raise DataChanged(
+                f"{self._source.place(*key)} is no longer the file that this task began with (fingerprint {before}, "
+                f"now {now}); put the old file back, or start anew with the new one"
+            )
+        return found
 
     def _sample(self, split: Split, language: str, found: Sequence[Example]) -> tuple[Example, ...]:
         config = self.config
@@ -224,12 +277,13 @@ class Task:
         return tuple(found) if size is None else sampling.by_size(found, size, seed=config.sample_seed, split=split)
 
     def _require_language(self, split: Split, language: str) -> None:
-        if self._languages is None or language in self._languages(split):
+        known = self._source.languages(split)
+        if known is None or language in known:
             return
-        anywhere = {name for each in SPLITS for name in self._languages(each)}
+        anywhere = {name for each in SPLITS for name in self._source.languages(each) or ()}
         if language not in anywhere:
             raise ConfigError(f"{self.config.name}: unknown language {language!r}; {nearest(language, anywhere)}")
-        have = ", ".join(sorted(self._languages(split))) or "none"
+        have = ", ".join(sorted(known)) or "none"
         raise DataError(f"{self.config.name}: no {split} data in {language!r}; languages that have it: {have}")
 
     def _check_labels(self, key: tuple[Split, str], found: Sequence[Example]) -> None:
@@ -248,40 +302,9 @@ class Task:
         index, word, label = next(
             (i, w, name) for i, e in enumerate(found) for w, name in enumerate(labels_of(e)) if name in wrong
         )
-        place = f"{self.config.name}: {key[0]} of {key[1]!r}, example {index}, word {word}"
-        place = place if self._locate is None else self._locate(*key, index, word)
+        place = self._source.locate(*key, index, word)
         raise DataError(f"{place}: label {label!r} {reason}; {nearest(label, valid)}")
-
-
-def _contents(example: Example) -> list[object]:
-    if isinstance(example, PairExample):
-        return [example.text_a, example.text_b, example.label]
-    return [example.words, example.labels]
 
 
 def _label_counts(examples: Sequence[Example]) -> Counter[str]:
     return Counter(chain.from_iterable(map(labels_of, examples)))
-
-
-def _check(config: TaskConfig) -> None:
-    for key in ("max_train_examples", "max_dev_examples", "max_test_examples", "shots"):
-        value = getattr(config, key)
-        require(value is None or value >= 1, f"task: {key}", value, "at least 1")
-    for key in ("max_train_examples", "max_dev_examples"):
-        if config.shots is not None and getattr(config, key) is not None:
-            raise ConfigError(f"task: {key} has no effect with shots, which sets the size of train and dev; drop one")
-    if config.draw == "files" and config.shots is None:
-        raise ConfigError("task: draw is 'files', so shots must say which draw, such as 16")
-    targets = (config.source_language, *config.target_languages)
-    twice = [name for name, count in Counter(targets).items() if count > 1]
-    if twice:
-        raise ConfigError(
-            f"task: {twice[0]!r} is named twice among source_language and target_languages; once is right"
-        )
-
-
-def refuse_own_keys(config: TaskConfig) -> None:
-    """Raise a ConfigError where a built-in task is given a key that only a task of the user's own files has."""
-    for key in ("metric", "columns"):
-        if getattr(config, key):
-            raise ConfigError(f"task: {key} has no effect on {config.name!r}; it is for a task of your own (with kind)")

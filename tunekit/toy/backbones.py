@@ -1,7 +1,7 @@
 """Tiny backbones made here: a BERT-like and a causal XGLM-like model, pretrained on the toy world's unlabelled text.
 
-A backbone is a folder in the Hugging Face format, language-model head included, built once a machine (half a minute on
-one core) and cached under a name that holds a hash of its recipe and of the code that carries it out.
+A backbone is a folder in the Hugging Face format, language-model head included. It is built once on each machine (half
+a minute on one core) and cached under a name that holds a hash of its recipe and of the code that carries it out.
 """
 
 from __future__ import annotations
@@ -9,21 +9,19 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import inspect
-import json
-import os
-import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from tunekit.errors import StorageError
 from tunekit.schema import canonical_json
-from tunekit.toy import documents, pretraining
-from tunekit.toy import world as toy_world
+from tunekit.storage import Lock, cache_folder, read_json, remove_folder, storage_errors, write_json
+from tunekit.toy import documents, pretraining, world
 from tunekit.toy.pretraining import Progress, Recipe, build
 from tunekit.trial import Locations
 
-__all__ = ["BERT", "XGLM", "Progress", "Recipe", "bert_folder", "build", "cache_dir", "folder", "xglm_folder"]
+__all__ = ["BERT", "XGLM", "Progress", "Recipe", "bert_folder", "build", "folder", "xglm_folder"]
 
 BERT = Recipe(architecture="bert")
 """The recipe of ``toy-bert``."""
@@ -31,6 +29,8 @@ XGLM = Recipe(architecture="xglm")
 """The recipe of ``toy-xglm``."""
 MANIFEST = "complete.json"
 """Holds the SHA-256 of every other file of the folder, so that a torn one is recognised."""
+RETRY_S = 0.1
+"""Seconds between two looks at whether another process has finished building."""
 
 
 def bert_folder(locations: Locations, progress: Progress | None = None) -> Path:
@@ -44,36 +44,33 @@ def xglm_folder(locations: Locations, progress: Progress | None = None) -> Path:
 
 
 def folder(recipe: Recipe, locations: Locations, progress: Progress | None = None) -> Path:
-    """The cached folder of `recipe`'s backbone, built if it is missing or torn.
+    """The cached folder of a recipe's backbone, built if it is missing or torn.
 
-    Processes may race: one builds and the others wait for it. A folder appears whole or not at all.
+    Where several processes ask for it, one builds and the others wait. A folder appears whole or not at all.
+
+    Args:
+        recipe: what to build.
+        locations: `cache_dir` is the cache; None is ``$TUNEKIT_CACHE`` or ``~/.cache/tunekit``.
+        progress: called after each update of pretraining.
 
     Raises:
         StorageError: the cache cannot be written.
     """
-    root = cache_dir(locations)
+    root = cache_folder(locations.cache_dir)
     target = root / f"toy-{recipe.architecture}-{_digest(recipe)}"
     if _is_whole(target):
         return target
-    try:
+    cure = "set TUNEKIT_CACHE (or cache_dir) to a folder that can be written"
+    with storage_errors(f"keep the toy backbone in {str(root)!r}", cure):
         root.mkdir(parents=True, exist_ok=True)
         with _locked(root / f".{target.name}.lock"):
             if not _is_whole(target):
                 _build_anew(target, recipe, progress)
-    except OSError as error:
-        right = "set TUNEKIT_CACHE (or cache_dir) to a folder that can be written"
-        raise StorageError(f"cannot keep the toy backbone in {str(root)!r}: {error}; {right}") from error
     return target
 
 
-def cache_dir(locations: Locations) -> Path:
-    """Where toy backbones are kept: ``locations.cache_dir``, else ``$TUNEKIT_CACHE``, else ``~/.cache/tunekit``."""
-    chosen = locations.cache_dir or os.environ.get("TUNEKIT_CACHE") or "~/.cache/tunekit"
-    return Path(chosen).expanduser()
-
-
 def _digest(recipe: Recipe) -> str:
-    code = "".join(inspect.getsource(module) for module in (toy_world, documents, pretraining))
+    code = "".join(inspect.getsource(module) for module in (world, documents, pretraining))
     return hashlib.sha256((canonical_json(recipe) + code).encode()).hexdigest()[:12]
 
 
@@ -83,7 +80,7 @@ def _build_anew(target: Path, recipe: Recipe, progress: Progress | None) -> None
     try:
         draft = scratch / "draft"
         build(recipe, draft, progress)
-        (draft / MANIFEST).write_text(json.dumps(_checksums(draft)), encoding="utf-8")
+        write_json(draft / MANIFEST, _checksums(draft))
         # Without locks (some network file systems) another process may have come first: then its folder stays.
         if not _is_whole(target):
             if target.exists():
@@ -93,27 +90,34 @@ def _build_anew(target: Path, recipe: Recipe, progress: Progress | None) -> None
         if not _is_whole(target):
             raise
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        remove_folder(scratch)
 
 
 def _checksums(place: Path) -> dict[str, str]:
+    # Of the bytes on the disk, every time: after a crash a file may have its size and time but not its content.
     files = sorted(path for path in place.iterdir() if path.name != MANIFEST)
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
 def _is_whole(place: Path) -> bool:
     try:
-        return bool(json.loads((place / MANIFEST).read_bytes()) == _checksums(place))
-    except (OSError, ValueError):
+        return read_json(place / MANIFEST) == _checksums(place)
+    except (OSError, StorageError):
         return False
 
 
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Hold a lock that falls with the process; where the system has none, go on without."""
-    with path.open("w") as file:
-        with contextlib.suppress(ImportError, OSError):
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX)
+    """Hold the lock at `path`, after whoever else holds it; where the file system has no locks, go on without."""
+    lock: Lock | None = None
+    with contextlib.suppress(StorageError):
+        while lock is None:
+            try:
+                lock = Lock(path)
+            except BlockingIOError:
+                time.sleep(RETRY_S)
+    try:
         yield
+    finally:
+        if lock is not None:
+            lock.close()

@@ -1,6 +1,6 @@
 """What the toy backbones read: two sentences about one event, in any of the world's languages.
 
-The second is the first one's translation (Conneau & Lample 2019, TLM) or, in the same language, a shorter telling of
+The second is the first one's translation (Conneau & Lample 2019, TLM) or, in the same language, a shorter version of
 it. Most sentences borrow words from other languages, so that words of one meaning meet in the same places. In every
 other document one word of the second sentence is altered. No label of any task is in here.
 """
@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from tunekit.toy import world as toy_world
 
 RETOLD = 0.3
-"""Share of the documents whose second sentence is no translation but a shorter telling."""
+"""Share of the documents whose second sentence is not a translation but a shorter version."""
 ALTERED = 0.5
 """Share of the documents whose second sentence is wrong about one thing."""
 SWITCHED = 0.8
 """Share of the sentences that borrow words."""
 BORROWED = 0.5
-"""Share of the words that such a sentence draws from a random language, its own included."""
+"""Share of the words of such a sentence that come from a random language, its own included."""
 
 
 @dataclass(frozen=True, slots=True)

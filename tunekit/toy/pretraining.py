@@ -1,12 +1,13 @@
-"""How a toy backbone comes about: a tokenizer, a good start, and a few hundred updates.
+"""How a toy backbone is made: a tokenizer, good initial weights, and a few hundred updates.
 
-The start is what makes half a minute enough. Embeddings come from latent semantic indexing of parallel text (Dumais et
-al. 1997), which puts words of one meaning beside each other; queries and keys begin equal, so that a word attends to
-its likes (after Trockman & Kolter 2023, mimetic initialisation). The updates then train language modelling (masked or
-causal) and, as in ELECTRA (Clark et al. 2020) and BERT's next-sentence prediction, to tell altered words and sentences.
+The initial weights make half a minute enough. Embeddings come from latent semantic indexing of parallel text (Dumais
+et al. 1997), which puts words of one meaning beside each other; queries and keys begin equal, so that a word attends to
+similar words (after Trockman & Kolter 2023, mimetic initialisation). The updates then train language modelling (masked
+or causal) and, as in ELECTRA (Clark et al. 2020) and BERT's next-sentence prediction, the recognition of altered words
+and sentences.
 
 Pretraining leaves no trace in the process: torch's random state, number of threads and grad mode are as before.
-Shapes: B documents, L pieces, D hidden size.
+Shapes: B documents, L tokens, D hidden size.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from tunekit.toy import documents
 from tunekit.toy import world as toy_world
@@ -26,6 +27,7 @@ from tunekit.toy.documents import Document
 
 if TYPE_CHECKING:
     import torch
+    from tokenizers import Encoding
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 log = logging.getLogger(__name__)
@@ -51,8 +53,8 @@ class Recipe:
     """Documents an update."""
     learning_rate: float = 2e-3
     """Peak rate of AdamW, after a tenth of the updates; falls linearly to zero."""
-    num_pieces: int = 900
-    """Size of the vocabulary, special tokens included; small enough that one word in five has several pieces."""
+    vocabulary_size: int = 900
+    """Tokens, special ones included; few enough that one word in five is split into several."""
     num_texts: int = 3000
     """Parallel texts that the tokenizer and the embeddings are made from."""
     num_layers: int = 4
@@ -60,7 +62,7 @@ class Recipe:
     num_heads: int = 4
     max_positions: int = 512
     masked: float = 0.25
-    """Share of the pieces that a BERT-like model has to guess."""
+    """Share of the tokens that a BERT-like model has to guess."""
     seed: int = 0
 
 
@@ -104,7 +106,7 @@ def _tokenizer(recipe: Recipe) -> PreTrainedTokenizerFast:
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
     tokenizer.decoder = decoders.Metaspace(prepend_scheme="always")
     special = list(SPECIAL.values())
-    trainer = trainers.BpeTrainer(vocab_size=recipe.num_pieces, special_tokens=special, show_progress=False)
+    trainer = trainers.BpeTrainer(vocab_size=recipe.vocabulary_size, special_tokens=special, show_progress=False)
     tokenizer.train_from_iterator(_parallel_texts(recipe), trainer)
     tokenizer.post_processor = processors.TemplateProcessing(
         single="<s> $A </s>",
@@ -112,15 +114,13 @@ def _tokenizer(recipe: Recipe) -> PreTrainedTokenizerFast:
         special_tokens=[(token, tokenizer.token_to_id(token)) for token in ("<s>", "</s>")],
     )
     inputs = ["input_ids", "attention_mask", "token_type_ids"][: 3 if recipe.architecture == "bert" else 2]
-    fast: Any = PreTrainedTokenizerFast
-    made: PreTrainedTokenizerFast = fast(
+    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=tokenizer, model_max_length=recipe.max_positions, model_input_names=inputs, **SPECIAL
     )
-    return made
 
 
 def _parallel_texts(recipe: Recipe) -> list[str]:
-    """Each in all languages, one after the other."""
+    """Each text in all languages, one after the other."""
     meanings = itertools.islice(toy_world.meanings("text", "parallel"), recipe.num_texts)
     return [" ".join(toy_world.text(meaning, name) for name in toy_world.LANGUAGES) for meaning in meanings]
 
@@ -145,7 +145,7 @@ def _model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> PreTrainedMode
         layers |= {"d_model": recipe.hidden_size, "ffn_dim": 2 * recipe.hidden_size, "layerdrop": 0.0}
         model = XGLMForCausalLM(XGLMConfig(**shared, **layers, init_std=0.05))
     parameters = dict(model.named_parameters())
-    embeddings: Any = model.get_input_embeddings()
+    embeddings = cast("torch.nn.Embedding", model.get_input_embeddings())
     embeddings.weight.data.copy_(_aligned(tokenizer, recipe))
     for query, key in (("query.weight", "key.weight"), ("q_proj.weight", "k_proj.weight")):
         for name in (name for name in parameters if name.endswith(query)):
@@ -155,7 +155,7 @@ def _model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> PreTrainedMode
 
 
 def _aligned(tokenizer: PreTrainedTokenizerFast, recipe: Recipe) -> torch.Tensor:
-    """Initial embeddings [pieces, D] in rows of norm 1: near each other if they occur in the same parallel texts."""
+    """Initial embeddings [tokens, D] in rows of norm 1: near each other if they occur in the same parallel texts."""
     import torch
 
     texts = tokenizer(_parallel_texts(recipe), add_special_tokens=False)["input_ids"]
@@ -169,7 +169,7 @@ def _aligned(tokenizer: PreTrainedTokenizerFast, recipe: Recipe) -> torch.Tensor
     values, vectors = torch.linalg.eigh(information)
     rows = torch.randn(
         len(tokenizer), recipe.hidden_size, dtype=torch.float64
-    )  # pieces within others get any direction
+    )  # tokens that occur only inside others get any direction
     rows[seen] = vectors[:, -recipe.hidden_size :] * values[-recipe.hidden_size :].clamp(min=0).sqrt()
     return torch.nn.functional.normalize(rows, dim=1).float()
 
@@ -181,18 +181,18 @@ class _Rows:
     inputs: dict[str, torch.Tensor]
     """``input_ids``, ``attention_mask`` and for BERT ``token_type_ids``; each [B, L]."""
     altered_BL: torch.Tensor
-    """1 at pieces of altered words, 0 at other pieces of the second sentence, else IGNORED."""
+    """1 at tokens of altered words, 0 at other tokens of the second sentence, else IGNORED."""
     is_altered_B: torch.Tensor
 
 
 class _Pretraining:
     """Trains `model` in place."""
 
-    def __init__(self, recipe: Recipe, model: Any, tokenizer: PreTrainedTokenizerFast) -> None:
+    def __init__(self, recipe: Recipe, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> None:
         import torch
 
-        self.recipe, self.tokenizer = recipe, tokenizer
-        self.model = model.eval()  # without dropout: these models are too small to overfit
+        self.recipe, self.model, self.tokenizer = recipe, model, tokenizer
+        model.eval()  # type: ignore[no-untyped-call]  # without dropout: these models are too small to overfit
         self.of_words = torch.nn.Linear(recipe.hidden_size, 2)
         self.of_sentences = torch.nn.Linear(recipe.hidden_size, 2)
         self.generator = torch.Generator().manual_seed(recipe.seed)
@@ -232,7 +232,7 @@ class _Pretraining:
         for chunk in chunks:
             yield self._rows([(drawn[row], encodings[row]) for row in chunk])
 
-    def _rows(self, chunk: Sequence[tuple[Document, Any]]) -> _Rows:
+    def _rows(self, chunk: Sequence[tuple[Document, Encoding]]) -> _Rows:
         import torch
         from torch.nn.utils.rnn import pad_sequence
 
@@ -245,7 +245,7 @@ class _Pretraining:
         }
         if self.recipe.architecture == "bert":
             inputs["token_type_ids"] = padded([encoding.type_ids for _, encoding in chunk], 0)
-        altered = [_altered_pieces(document, encoding) for document, encoding in chunk]
+        altered = [_altered_tokens(document, encoding) for document, encoding in chunk]
         is_altered = torch.tensor([int(document.is_altered) for document, _ in chunk])
         return _Rows(inputs, padded(altered, IGNORED), is_altered)
 
@@ -271,7 +271,7 @@ class _Pretraining:
         return loss
 
     def _masked(self, ids_BL: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Inputs and targets of masked language modelling: of the pieces to guess, 80 % masked, 10 % random."""
+        """Inputs and targets of masked language modelling: of the tokens to guess, 80 % masked, 10 % random."""
         import torch
 
         chance_BL = torch.rand(ids_BL.shape, generator=self.generator)
@@ -283,8 +283,8 @@ class _Pretraining:
         return noisy_BL, ids_BL.masked_fill(~is_guessed_BL, IGNORED)
 
 
-def _altered_pieces(document: Document, encoding: Any) -> list[int]:
+def _altered_tokens(document: Document, encoding: Encoding) -> list[int]:
     return [
-        int(document.altered_words[word]) if segment == 1 else IGNORED
+        int(document.altered_words[word]) if segment == 1 and word is not None else IGNORED
         for word, segment in zip(encoding.word_ids, encoding.sequence_ids, strict=True)
     ]

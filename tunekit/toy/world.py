@@ -13,10 +13,14 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 Part = Literal["train", "dev", "test", "text"]
 """Where a meaning belongs; ``text`` is the unlabelled text that backbones are pretrained on."""
+
+Role = Literal["subject", "object", "place"]
+"""What a noun phrase is in its clause."""
+ROLES: tuple[Role, ...] = ("subject", "object", "place")
 
 TAGS = ("NOUN", "VERB", "ADJ", "ADV", "DET", "NUM", "ADP", "PRON", "PROPN", "CONJ", "PART", "PUNCT")
 """Every tag of the tagging task."""
@@ -120,7 +124,7 @@ class Clause:
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """A word of a rendered sentence; `slot` says which piece of the meaning it carries, alike in every language."""
+    """A word of a rendered sentence; `slot` says which part of the meaning it carries, in any language."""
 
     form: str
     tag: str
@@ -154,10 +158,9 @@ def pairs(part: Part, seed: str = "") -> Iterator[tuple[Clause, Clause, str]]:
 def altered(rng: random.Random, clause: Clause) -> Clause:
     """A meaning that differs from `clause` in one noun, verb or adjective, or in being negated."""
     kind = rng.choice(("noun", "noun", "verb", "adjective", "negation"))
-    phrases = [name for name in ("subject", "object", "place") if getattr(clause, name) is not None]
+    phrases = list(_phrases(clause).items())
     rng.shuffle(phrases)
-    for name in phrases:
-        phrase: NounPhrase = getattr(clause, name)
+    for name, phrase in phrases:
         if kind == "adjective" and phrase.adjective:
             return _with(
                 clause, name, dataclasses.replace(phrase, adjective=_other(rng, _ADJECTIVES, phrase.adjective))
@@ -258,8 +261,8 @@ def _hypothesis(rng: random.Random, premise: Clause, relation: str) -> Clause:
         if rng.random() < 0.5:
             detail = _noun_phrase(rng, False, kind="noun")
             return dataclasses.replace(short, adposition=_pick(rng, _ADPOSITIONS), place=detail)
-        changed = rng.choice(("subject", "object"))
-        phrase = getattr(short, changed)
+        changed = rng.choice(ROLES[:2])
+        phrase = _phrases(short)[changed]
         phrase = dataclasses.replace(phrase, head=_other(rng, _NOUNS, phrase.head))
         return _with(dataclasses.replace(short, is_negated=rng.random() < 0.1), changed, phrase)
     if premise.verb in _OPPOSITES and rng.random() < 0.3:
@@ -270,9 +273,18 @@ def _hypothesis(rng: random.Random, premise: Clause, relation: str) -> Clause:
     return dataclasses.replace(short, is_negated=True)
 
 
-def _with(clause: Clause, name: str, phrase: NounPhrase) -> Clause:
-    changes: dict[str, Any] = {name: phrase}
-    return dataclasses.replace(clause, **changes)
+def _phrases(clause: Clause) -> dict[Role, NounPhrase]:
+    """The noun phrases that a clause has (those of its second clause are left out)."""
+    found = zip(ROLES, (clause.subject, clause.object, clause.place), strict=True)
+    return {role: phrase for role, phrase in found if phrase is not None}
+
+
+def _with(clause: Clause, role: Role, phrase: NounPhrase) -> Clause:
+    if role == "subject":
+        return dataclasses.replace(clause, subject=phrase)
+    if role == "object":
+        return dataclasses.replace(clause, object=phrase)
+    return dataclasses.replace(clause, place=phrase)
 
 
 def _bare(phrase: NounPhrase) -> NounPhrase:

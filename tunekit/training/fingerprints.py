@@ -83,9 +83,8 @@ def of_backbone(config: BackboneConfig, locations: Locations) -> str:
 
 def place_of(task: Task, key: str, locations: Locations) -> str:
     """Until ``Task.where`` is there."""
-    split, _, language = key.partition("/")
     if key == "backbone":
         return locations.backbone_path or "its place"
     if hasattr(task, "where"):
-        return str(task.where(split, language))
+        return str(task.where(key))
     return task.config.name

@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import chain
 from operator import methodcaller
@@ -51,18 +52,25 @@ class Layout:
     has_header: bool = False
 
 
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Turn the operating system's errors inside into a DataError about the file at `path`."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
+
+
 def rows_of(path: Path) -> list[str]:
     """The lines of a UTF-8 file.
 
     Raises:
         DataError: it cannot be opened, or a byte is not UTF-8.
     """
-    try:
+    with readable(path):
         data = path.read_bytes()
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file") from None
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -73,7 +81,9 @@ def rows_of(path: Path) -> list[str]:
 
 
 def conll(path: Path, columns: Sequence[str] = (), *, width: int | None = None) -> Parsed:
-    """Sentences of one word a line, blank lines between; columns by tabs if the first row has one, else by spaces.
+    """Sentences with one word on each line and blank lines between them.
+
+    Columns are separated by tabs if the first row has one, else by spaces.
 
     Args:
         path: the file.
@@ -102,12 +112,12 @@ def conllu(path: Path, columns: Sequence[str] = ()) -> Parsed:
 
 
 def csv_tokens(path: Path, columns: Sequence[str] = ()) -> Parsed:
-    """Sentences as `conll` reads them, columns by commas; an empty row ends a sentence."""
+    """Sentences as `conll` reads them, with columns separated by commas; an empty row ends a sentence."""
     return _tokens(path, _csv_rows(path), columns)
 
 
 def tsv_pairs(path: Path, columns: Sequence[str] = (), *, width: int | None = None) -> Parsed:
-    """Pairs of texts, one a line, columns by tabs; quotation marks are text.
+    """Pairs of texts, one on each line, with columns separated by tabs; quotation marks are part of the text.
 
     Args:
         path: the file.
@@ -120,7 +130,9 @@ def tsv_pairs(path: Path, columns: Sequence[str] = (), *, width: int | None = No
 
 
 def csv_pairs(path: Path, columns: Sequence[str] = ()) -> Parsed:
-    """Pairs of texts as `tsv_pairs` reads them, columns by commas; a quoted cell may hold commas and line ends."""
+    """Pairs of texts as `tsv_pairs` reads them, with columns separated by commas.
+
+    A quoted cell may hold commas and line ends."""
     return _pairs(path, _csv_rows(path), columns)
 
 

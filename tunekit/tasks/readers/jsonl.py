@@ -1,11 +1,10 @@
-"""Reader of JSON lines: one object an example."""
+"""Reader of JSON lines: one object for each example."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from tunekit.errors import DataError, nearest
 from tunekit.tasks.examples import Example, Kind, PairExample, TokenExample
@@ -36,7 +35,7 @@ def jsonl(path: Path, kind: Kind, columns: Sequence[str] = ()) -> Parsed:
     return parsed
 
 
-def _values(place: str, row: str, kind: Kind, columns: Sequence[str]) -> list[Any]:
+def _values(place: str, row: str, kind: Kind, columns: Sequence[str]) -> list[object]:
     try:
         content = json.loads(row)
         json.dumps(content, ensure_ascii=False).encode()  # no tokenizer takes half of a surrogate pair
@@ -58,25 +57,35 @@ def _values(place: str, row: str, kind: Kind, columns: Sequence[str]) -> list[An
     return values
 
 
-def _example(place: str, kind: Kind, values: list[Any]) -> Example | None:
+def _example(place: str, kind: Kind, values: list[object]) -> Example | None:
     if kind == "pair":
-        for text in values[:2]:
-            if not isinstance(text, str):
-                raise DataError(f"{place}: expected a text, got {text!r}")
-        return PairExample(values[0], values[1], _label(place, values[2]))
-    words, labels = values
-    for given in (words, labels):
-        if not isinstance(given, list):
-            raise DataError(f"{place}: expected a list, one entry a word, got {str(given)[:60]!r}")
+        return PairExample(_text(place, values[0]), _text(place, values[1]), _label(place, values[2]))
+    words, labels = (_list(place, value) for value in values)
     if len(words) != len(labels):
-        raise DataError(f"{place}: {len(words)} words but {len(labels)} labels; one label a word is right")
-    for word in words:
-        if not isinstance(word, str) or not word:
-            raise DataError(f"{place}: expected a word, got {word!r}")
-    return TokenExample(tuple(words), tuple(_label(place, label) for label in labels)) if words else None
+        raise DataError(f"{place}: {len(words)} words but {len(labels)} labels; each word needs one label")
+    found = TokenExample(tuple(_word(place, word) for word in words), tuple(_label(place, label) for label in labels))
+    return found if words else None
 
 
-def _label(place: str, value: Any) -> str:
+def _text(place: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise DataError(f"{place}: expected a text, got {value!r}")
+    return value
+
+
+def _list(place: str, value: object) -> list[object]:
+    if not isinstance(value, list):
+        raise DataError(f"{place}: expected a list with one entry for each word, got {str(value)[:60]!r}")
+    return value
+
+
+def _word(place: str, value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise DataError(f"{place}: expected a word, got {value!r}")
+    return value
+
+
+def _label(place: str, value: object) -> str:
     if isinstance(value, bool) or not isinstance(value, (str, int)) or value == "":
         raise DataError(f"{place}: label is {value!r}, must be text or a whole number")
     return str(value)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import glob
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, cast
 
 from tunekit.errors import ConfigError, DataError, nearest
-from tunekit.tasks.examples import SPLITS, Example, Split
+from tunekit.tasks.examples import SPLITS, Example, Languages, Reader, Split
+from tunekit.tasks.fingerprints import of_file
 from tunekit.tasks.readers.files import Parsed
 
 Paths = Mapping[Split, Mapping[str, Path]]
@@ -26,20 +27,28 @@ class Source(Protocol):
     def read(self, split: Split, language: str) -> Sequence[Example]:
         """Every example of a split in a language, in file order."""
 
-    def languages(self, split: Split) -> Sequence[str]:
-        """Languages that have the split; nothing is read."""
+    def languages(self, split: Split) -> Sequence[str] | None:
+        """Languages that have the split, or None if only reading tells; nothing is read."""
+
+    def place(self, split: Split, language: str) -> str:
+        """Where the examples come from, for a message: a file, or a data set and its split."""
 
     def locate(self, split: Split, language: str, index: int, word: int) -> str:
         """Where a word (or pair) stands, for a message."""
 
+    def fingerprint(self, split: Split, language: str) -> str | None:
+        """The fingerprint of a split in a language, or None where only its examples, once read, have one."""
+
 
 @dataclass(frozen=True)
 class Files:
-    """A file a split and language."""
+    """One file for each split and language."""
 
     paths: Paths
     parse: Callable[[Path, str], Parsed]
     """``(path, language) -> Parsed``."""
+    formats: Mapping[str, str] = field(default_factory=dict)
+    """Format by suffix, where the suffix decides how a file is read."""
 
     def read(self, split: Split, language: str) -> Sequence[Example]:
         """Every example of the file, in its order.
@@ -56,6 +65,19 @@ class Files:
     def languages(self, split: Split) -> Sequence[str]:
         """Languages that have a file for the split."""
         return tuple(self.paths.get(split, ()))
+
+    def place(self, split: Split, language: str) -> str:
+        """The file's path."""
+        return str(self.paths[split][language])
+
+    def fingerprint(self, split: Split, language: str) -> str:
+        """Of the file's bytes (and of its format, where its suffix decides that); nothing is parsed.
+
+        Raises:
+            DataError: the file is missing or cannot be read.
+        """
+        path = self.paths[split][language]
+        return of_file(path, self.formats.get(path.suffix.lower()))
 
     def locate(self, split: Split, language: str, index: int, word: int) -> str:
         """``path:line``. Reads the file again: lines are wanted only when something is wrong."""
@@ -74,9 +96,17 @@ class Drawn:
         """From the draw, or for test from the whole."""
         return self._of(split).read(split, language)
 
-    def languages(self, split: Split) -> Sequence[str]:
+    def languages(self, split: Split) -> Sequence[str] | None:
         """Of the draw, or for test of the whole."""
         return self._of(split).languages(split)
+
+    def place(self, split: Split, language: str) -> str:
+        """As the source of the split says."""
+        return self._of(split).place(split, language)
+
+    def fingerprint(self, split: Split, language: str) -> str | None:
+        """As the source of the split says."""
+        return self._of(split).fingerprint(split, language)
 
     def locate(self, split: Split, language: str, index: int, word: int) -> str:
         """As the source of the split says."""
@@ -84,6 +114,39 @@ class Drawn:
 
     def _of(self, split: Split) -> Source:
         return self.whole if split == "test" else self.draw
+
+
+@dataclass(frozen=True)
+class Given:
+    """Examples that a function gives."""
+
+    name: str
+    """Of the task, for messages."""
+    function: Reader
+    known: Languages | None = None
+    """Which languages have a split; None takes any language."""
+    mark: str | None = None
+    """The fingerprint, where the examples need not tell it."""
+
+    def read(self, split: Split, language: str) -> Sequence[Example]:
+        """What the function gives."""
+        return self.function(split, language)
+
+    def languages(self, split: Split) -> Sequence[str] | None:
+        """Languages that have the split, if that is known."""
+        return None if self.known is None else self.known(split)
+
+    def place(self, split: Split, language: str) -> str:
+        """The task, the split and the language."""
+        return f"{self.name}: {split} of {language!r}"
+
+    def locate(self, split: Split, language: str, index: int, word: int) -> str:
+        """The number of the example and that of the word."""
+        return f"{self.place(split, language)}, example {index}, word {word}"
+
+    def fingerprint(self, split: Split, language: str) -> str | None:
+        """None: the examples are digested, unless `mark` is given."""
+        return self.mark
 
 
 def in_folder(folder: Path) -> Paths:
