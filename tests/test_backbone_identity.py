@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from tiny_models import folder_of
 
 from tunekit.backbone import fingerprint, load, sources
+from tunekit.backbone.tokenizers import local_tokenizer
 from tunekit.errors import ConfigError
 from tunekit.trial import BackboneConfig, Locations
 
@@ -161,3 +162,31 @@ def test_a_folder_of_the_hubs_cache_is_known_by_its_content(hub: Path, tmp_path:
     snapshot = repository / "snapshots" / FIRST
     assert of(snapshot) == of(folder_of("bert", tmp_path / "own"))
     assert json.loads((snapshot / "config.json").read_text())["model_type"] == "bert"
+
+
+# The tokenizer alone
+
+
+def test_a_tokenizer_is_read_from_a_folder_and_from_the_copy_of_a_hub_model(hub: Path, tmp_path: Path) -> None:
+    hub_cache(hub, "someone/tiny", {"main": FIRST})
+    expected = load(BackboneConfig(name="someone/tiny"), Locations()).tokenizer.get_vocab()
+    for config, locations in (
+        (BackboneConfig(name="someone/tiny"), Locations()),
+        (BackboneConfig(name="tiny"), Locations(backbone_path=str(folder_of("bert", tmp_path / "tiny")))),
+    ):
+        found = local_tokenizer(config, locations)
+        assert found is not None and found.get_vocab() == expected
+
+
+def test_a_hub_models_tokenizer_that_is_not_on_this_machine_is_none(hub: Path) -> None:
+    hub_cache(hub, "someone/tiny", {"main": FIRST})
+    assert local_tokenizer(BackboneConfig(name="someone/other"), Locations()) is None
+    assert local_tokenizer(BackboneConfig(name="someone/tiny", revision="v3"), Locations()) is None
+
+
+def test_a_folder_without_a_tokenizer_says_so(tmp_path: Path) -> None:
+    folder = folder_of("bert", tmp_path)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (folder / name).unlink()
+    with pytest.raises(ConfigError, match=r"backbone 'tiny': .*tokenizer"):
+        local_tokenizer(BackboneConfig(name="tiny"), Locations(backbone_path=str(folder)))

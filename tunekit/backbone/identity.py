@@ -6,7 +6,7 @@ import hashlib
 from itertools import chain
 from pathlib import Path
 
-from tunekit.backbone.sources import commit_of, reading, source_of
+from tunekit.backbone.sources import commit_of, loading_errors, source_of
 from tunekit.storage import file_digest
 from tunekit.trial import BackboneConfig, Locations
 
@@ -39,7 +39,7 @@ def fingerprint(config: BackboneConfig, locations: Locations) -> str:
         ConfigError: there is no such folder or hub id, or a file of it cannot be read.
     """
     source = source_of(config, locations)
-    with reading(config, source):
+    with loading_errors(config, source):
         return _digest(source) if isinstance(source, Path) else f"commit:{commit_of(source, config.revision)}"
 
 

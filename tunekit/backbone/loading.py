@@ -3,25 +3,48 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Protocol, cast
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM, AutoModelForSeq2SeqLM, AutoTokenizer
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForMaskedLM,
+    AutoModelForSeq2SeqLM,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
 from tunekit.backbone.architectures import Family, architecture_of
 from tunekit.backbone.encoder import Backbone
 from tunekit.backbone.shapes import shape_of
-from tunekit.backbone.sources import arguments_for, reading, source_of
+from tunekit.backbone.sources import arguments_for, loading_errors, source_of
+from tunekit.backbone.tokenizers import load_tokenizer
 from tunekit.backbone.vocabulary import taken_apart
 from tunekit.errors import ConfigError
 from tunekit.registry import BACKBONES
 from tunekit.trial import BackboneConfig, Locations
 
-language_models: dict[Family, Any] = {
-    "encoder": AutoModelForMaskedLM,
-    "causal": AutoModelForCausalLM,
-    "encoder-decoder": AutoModelForSeq2SeqLM,
-}
+
+class _LanguageModels(Protocol):
+    """One of transformers' "auto" classes, which it leaves untyped."""
+
+    def from_config(self, config: PreTrainedConfig) -> PreTrainedModel: ...
+
+    def from_pretrained(
+        self, source: Path | str, *, output_loading_info: bool, **arguments: object
+    ) -> tuple[PreTrainedModel, dict[str, set[str]]]: ...
+
+
+language_models = cast(
+    "dict[Family, _LanguageModels]",
+    {
+        "encoder": AutoModelForMaskedLM,
+        "causal": AutoModelForCausalLM,
+        "encoder-decoder": AutoModelForSeq2SeqLM,
+    },
+)
 
 
 def load(config: BackboneConfig, locations: Locations) -> Backbone:
@@ -35,10 +58,10 @@ def load(config: BackboneConfig, locations: Locations) -> Backbone:
             tokenizer, or an architecture that is not supported.
     """
     source = source_of(config, locations)
-    with reading(config, source):
+    with loading_errors(config, source):
         shape = AutoConfig.from_pretrained(source, **arguments_for(config, source))
         family = architecture_of(shape, config.name).family
-        tokenizer = AutoTokenizer.from_pretrained(source, **arguments_for(config, source))
+        tokenizer = load_tokenizer(config, source)
         model, facts = language_models[family].from_pretrained(
             source, config=shape, dtype=torch.float32, output_loading_info=True, **arguments_for(config, source)
         )
@@ -49,7 +72,7 @@ def load(config: BackboneConfig, locations: Locations) -> Backbone:
             f"backbone {config.name!r}: {len(missing)} weights are missing in {source}, such as "
             f"{', '.join(missing[:3])}; the file is not of a {shape.model_type} of this shape"
         )
-    _check_tokenizer(tokenizer, shape, config, source)
+    _check_sizes(tokenizer, shape, config, source)
     vocabulary_head = None if in_head else head
     backbone = Backbone(config.name, body, tokenizer, dtype=config.dtype, vocabulary_head=vocabulary_head)
     backbone.set_trained(False)
@@ -69,7 +92,7 @@ def describe(config: BackboneConfig, locations: Locations) -> Backbone:
         shape = shape_of(config.name)
     if shape is None:
         source = source_of(config, locations)
-        with reading(config, source):
+        with loading_errors(config, source):
             shape = AutoConfig.from_pretrained(source, **arguments_for(config, source))
     family = architecture_of(shape, config.name).family
     with torch.device("meta"):
@@ -82,7 +105,7 @@ def _is_of_head(name: str) -> bool:
     return name.startswith(("cls.", "lm_head."))
 
 
-def _tells_of_head(shape: Any) -> bool:
+def _tells_of_head(shape: PreTrainedConfig) -> bool:
     """Whether a checkpoint of this config holds a language-model head, as far as the config says."""
     classes = shape.architectures or ["ForMaskedLM"]
     return architecture_of(shape, "").family != "encoder" or any(
@@ -90,16 +113,11 @@ def _tells_of_head(shape: Any) -> bool:
     )
 
 
-def _check_tokenizer(tokenizer: Any, shape: Any, config: BackboneConfig, source: Path | str) -> None:
-    if not tokenizer.is_fast:
-        raise ConfigError(
-            f"backbone {config.name!r}: the tokenizer in {str(source)!r} is a slow one ({type(tokenizer).__name__}); "
-            "a fast one is needed, kept in tokenizer.json"
-        )
-    if len(tokenizer) <= len(tokenizer.all_special_ids):  # what transformers makes up where no vocabulary is
-        raise ConfigError(f"backbone {config.name!r}: {str(source)!r} holds no tokenizer, such as tokenizer.json")
+def _check_sizes(
+    tokenizer: PreTrainedTokenizerBase, shape: PreTrainedConfig, config: BackboneConfig, source: Path | str
+) -> None:
     if len(tokenizer) > shape.vocab_size:
         raise ConfigError(
-            f"backbone {config.name!r}: its tokenizer has {len(tokenizer)} pieces, its model only {shape.vocab_size}; "
+            f"backbone {config.name!r}: its tokenizer has {len(tokenizer)} tokens, its model only {shape.vocab_size}; "
             f"they do not belong together ({source})"
         )

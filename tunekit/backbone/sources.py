@@ -101,11 +101,16 @@ def _commit_in_path(path: str | None, hub_id: str) -> str:
 
 
 @contextmanager
-def reading(config: BackboneConfig, source: Path | str) -> Iterator[None]:
+def loading_errors(config: BackboneConfig, source: Path | str, *, what: str = "it") -> Iterator[None]:
     """Turn what goes wrong inside transformers into one clear message, and keep its reports off the screen.
 
+    Args:
+        config: the backbone.
+        source: what is read in the block.
+        what: the part of it that is read, as the message calls it.
+
     Raises:
-        ConfigError: the block raised an error of reading.
+        ConfigError: the block raised an error of a file, of the hub or of what a file holds.
     """
     verbosity = _logging.get_verbosity()
     shows_progress = _logging.is_progress_bar_enabled()
@@ -117,12 +122,13 @@ def reading(config: BackboneConfig, source: Path | str) -> Iterator[None]:
     except ConfigError:
         raise
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError, json.JSONDecodeError) as error:
-        what = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         if isinstance(source, Path):
             right = "a folder in the hub's format holds config.json, model.safetensors and tokenizer.json"
         else:
             right = "is it a Hugging Face hub id, and can the hub be reached? A local folder also works"
-        raise ConfigError(f"backbone {config.name!r}: cannot load it from {str(source)!r}: {what}; {right}") from error
+        message = f"backbone {config.name!r}: cannot load {what} from {str(source)!r}: {reason}; {right}"
+        raise ConfigError(message) from error
     finally:
         _logging.set_verbosity(verbosity)
         if shows_progress:
