@@ -9,7 +9,7 @@ All answer the same prompts of real PAN-X sentences, tokenized before the clock 
 - ``expert``: transformers' model on rows sorted by length and padded to the batch, as many as tunekit computes at once;
   the head at the mask only, over all entries.
 - ``tunekit``: this library's evaluation and training, as a trial runs them.
-- ``tunekit, torch's products``: the same without ``backbone.products``, which lets oneDNN multiply on AMD processors;
+- ``tunekit, torch's products``: the same without ``backbone.linear``, which lets oneDNN multiply on AMD processors;
   elsewhere it is the row above.
 - ``tunekit, bf16`` (with --bf16): the same in bf16.
 - ``share_sentence``: the variant of the method of that name. Another model: its answers are not compared.
@@ -42,8 +42,7 @@ from transformers import logging as transformers_logging
 
 import tunekit
 from tunekit import tasks
-from tunekit.backbone import Backbone
-from tunekit.backbone import linear as products
+from tunekit.backbone import Backbone, linear
 from tunekit.backbone.shapes import shape_of
 from tunekit.backbone.vocabulary import taken_apart
 from tunekit.methods import Feature, pad_rows
@@ -338,12 +337,12 @@ def _model(shape: str, folder: Path) -> Any:
 
 @contextlib.contextmanager
 def _torchs_products() -> Iterator[None]:
-    before = products.LEAST_WORK
-    products.LEAST_WORK = sys.maxsize
+    before = linear.MIN_MULTIPLICATIONS
+    linear.MIN_MULTIPLICATIONS = sys.maxsize
     try:
         yield
     finally:
-        products.LEAST_WORK = before
+        linear.MIN_MULTIPLICATIONS = before
 
 
 def _without_products(run: Callable[[], Run]) -> Run:
@@ -390,7 +389,7 @@ def _conditions() -> str:
 
     libraries = ", ".join(f"{name} {version(name)}" for name in ("torch", "transformers"))
     load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
-    onednn = "oneDNN multiplies" if products.onednn_is_quicker() else "torch's own products"
+    onednn = "oneDNN multiplies" if linear.is_onednn_faster() else "torch's own products"
     return f"tunekit {tunekit.__version__}, {libraries}; {platform.machine()}, one thread, {onednn}; load before {load}"
 
 

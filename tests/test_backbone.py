@@ -256,7 +256,7 @@ def test_a_folder_without_a_config_is_described(tmp_path: Path) -> None:
     [
         (lambda folder: (folder / "model.safetensors").unlink(), "model.safetensors"),
         (lambda folder: (folder / "model.safetensors").write_bytes(b"torn" * 9), "cannot load it from"),
-        (lambda folder: (folder / "tokenizer.json").unlink(), "cannot load it from|slow"),
+        (lambda folder: (folder / "tokenizer.json").unlink(), "cannot load its tokenizer from|slow"),
         (lambda folder: (folder / "config.json").write_text("{"), "config.json|JSON"),
     ],
     ids=["no weights", "torn weights", "no tokenizer", "torn config"],
@@ -285,7 +285,7 @@ def test_a_tokenizer_of_another_model_is_refused(tmp_path: Path) -> None:
     big = backbone_of("bloom").tokenizer
     big.add_tokens([f"new{i}" for i in range(400)])
     big.save_pretrained(folder)
-    with pytest.raises(ConfigError, match=r"its tokenizer has .* pieces, its model only 344"):
+    with pytest.raises(ConfigError, match=r"its tokenizer has .* tokens, its model only 344"):
         load(BackboneConfig(name="tiny"), local(folder))
 
 

@@ -7,7 +7,7 @@ import torch
 from test_backbone_vocabulary import CANDIDATES, CAUSAL, ENCODERS, plain_scores, some_inputs
 from tiny_models import backbone_of
 
-from tunekit.backbone import Backbone, Inputs
+from tunekit.backbone import Backbone, Inputs, scoring
 
 OWNERS = torch.tensor([0, 1, 1, 0, 2])
 LENGTHS, QUESTION_LENGTHS = (7, 4, 5), (3, 2, 4, 1, 3)
@@ -29,7 +29,7 @@ def joined(sentences: Inputs, questions: Inputs, question: int) -> Inputs:
 @pytest.mark.parametrize("architecture", CAUSAL)
 def test_on_a_causal_model_sharing_equals_one_row_of_sentence_and_question(architecture: str) -> None:
     backbone, (sentences, questions) = backbone_of(architecture), some_questions()
-    found = backbone.encode_shared(sentences, questions, OWNERS)
+    found = scoring.encode_shared(backbone, sentences, questions, OWNERS)
     assert found.shape == (5, 4, 32)
     for row, length in enumerate(QUESTION_LENGTHS):
         expected = backbone.encode(joined(sentences, questions, row))[0, -length:]
@@ -40,8 +40,10 @@ def test_on_a_causal_model_sharing_equals_one_row_of_sentence_and_question(archi
 def test_strings_are_scored_alike_after_a_shared_sentence_and_after_one_row_of_both(architecture: str) -> None:
     backbone, (sentences, questions) = backbone_of(architecture), some_questions()
     for candidates in (CANDIDATES, ((5,), (6,))):
-        found = backbone.continuation_scores_shared(sentences, questions, OWNERS, candidates)
-        normalised = backbone.continuation_scores_shared(sentences, questions, OWNERS, candidates, normalise=True)
+        found = scoring.continuation_scores_shared(backbone, sentences, questions, owners=OWNERS, candidates=candidates)
+        normalised = scoring.continuation_scores_shared(
+            backbone, sentences, questions, owners=OWNERS, candidates=candidates, normalise=True
+        )
         assert found.shape == (5, len(candidates))
         torch.testing.assert_close(normalised, found / torch.tensor([len(c) for c in candidates]), atol=1e-6, rtol=0)
         for row in range(5):
@@ -66,7 +68,7 @@ def plain_encoder(backbone: Backbone, sentences: Inputs, questions: Inputs, ques
 @pytest.mark.parametrize("architecture", ENCODERS)
 def test_on_an_encoder_the_question_sees_sentence_and_itself_and_the_sentence_only_itself(architecture: str) -> None:
     backbone, (sentences, questions) = backbone_of(architecture), some_questions()
-    found = backbone.encode_shared(sentences, questions, OWNERS)
+    found = scoring.encode_shared(backbone, sentences, questions, OWNERS)
     for row, length in enumerate(QUESTION_LENGTHS):
         expected = plain_encoder(backbone, sentences, questions, row)
         torch.testing.assert_close(found[row, :length], expected, atol=1e-5, rtol=0)
@@ -77,12 +79,12 @@ def test_a_question_depends_on_its_own_sentence_only_and_gradients_reach_it(arch
     backbone, (sentences, questions) = backbone_of(architecture), some_questions()
     changed = sentences.input_ids.clone()
     changed[1, 1] = 31
-    before = backbone.encode_shared(sentences, questions, OWNERS)
-    after = backbone.encode_shared(Inputs(changed, sentences.attention_mask), questions, OWNERS)
+    before = scoring.encode_shared(backbone, sentences, questions, OWNERS)
+    after = scoring.encode_shared(backbone, Inputs(changed, sentences.attention_mask), questions, OWNERS)
     moved = [(before[q] - after[q])[:n].abs().max() > 1e-4 for q, n in enumerate(QUESTION_LENGTHS)]
     assert moved == [owner == 1 for owner in OWNERS]
     backbone.set_trained(True)
-    backbone.encode_shared(sentences, questions, OWNERS)[0, :3].square().sum().backward()
+    scoring.encode_shared(backbone, sentences, questions, OWNERS)[0, :3].square().sum().backward()
     grad = backbone.model.get_input_embeddings().weight.grad.abs().sum(1)  # type: ignore[operator]
     assert all(grad[piece] > 0 for piece in sentences.input_ids[0]), "each piece of the sentence"
 
@@ -92,10 +94,10 @@ def test_sharing_runs_under_bf16_close_to_fp32(architecture: str) -> None:
     exact, rough = backbone_of(architecture), backbone_of(architecture, dtype="bf16")
     sentences, questions = some_questions()
     real = questions.attention_mask.bool()
-    expected = exact.encode_shared(sentences, questions, OWNERS)[real]
+    expected = scoring.encode_shared(exact, sentences, questions, OWNERS)[real]
     for trained in (False, True):
         rough.set_trained(trained)
-        found = rough.encode_shared(sentences, questions, OWNERS)[real]
+        found = scoring.encode_shared(rough, sentences, questions, OWNERS)[real]
         assert found.dtype == torch.float32
         assert 0 < (found - expected).abs().mean() < 0.15 * expected.std()
 
@@ -104,6 +106,6 @@ def test_sharing_runs_under_bf16_close_to_fp32(architecture: str) -> None:
 def test_states_of_the_positions_read_in_the_questions_are_those_of_the_whole(architecture: str) -> None:
     backbone, (sentences, questions) = backbone_of(architecture), some_questions()
     rows, columns = torch.tensor([4, 0, 2, 2]), torch.tensor([0, 2, 1, 3])
-    expected = backbone.encode_shared(sentences, questions, OWNERS)[rows, columns]
-    found = backbone.encode_shared(sentences, questions, OWNERS, (rows, columns))
+    expected = scoring.encode_shared(backbone, sentences, questions, OWNERS)[rows, columns]
+    found = scoring.encode_shared(backbone, sentences, questions, OWNERS, reads=(rows, columns))
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)

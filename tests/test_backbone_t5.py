@@ -11,7 +11,7 @@ from test_backbone_vocabulary import CANDIDATES, some_inputs
 from tiny_models import backbone_of, folder_of, language_model_of
 from torch import Tensor, nn
 
-from tunekit.backbone import Inputs, Prefix, load, t5
+from tunekit.backbone import Inputs, Prefix, load, scoring, t5
 from tunekit.errors import ConfigError
 from tunekit.trial import BackboneConfig, Locations
 
@@ -125,10 +125,10 @@ def plain_scores(text: Tensor) -> Tensor:
 
 def test_candidates_are_scored_by_what_the_decoder_writes_given_the_encoded_row() -> None:
     backbone, inputs = backbone_of("mt5"), some_inputs((7, 4))
-    found = backbone.continuation_scores(inputs, CANDIDATES)
+    found = scoring.continuation_scores(backbone, inputs, CANDIDATES)
     for row, length in enumerate((7, 4)):
         torch.testing.assert_close(found[row], plain_scores(inputs.input_ids[row, :length]), atol=1e-4, rtol=0)
-    normalised = backbone.continuation_scores(inputs, CANDIDATES, normalise=True)
+    normalised = scoring.continuation_scores(backbone, inputs, CANDIDATES, normalise=True)
     torch.testing.assert_close(normalised, found / torch.tensor([3, 2, 1, 3, 2]), atol=1e-6, rtol=0)
 
 
@@ -137,14 +137,14 @@ def test_single_pieces_are_scored_by_the_decoder_at_its_first_position() -> None
     first = language_model_of("mt5")(
         input_ids=inputs.input_ids, attention_mask=inputs.attention_mask, decoder_input_ids=torch.zeros(2, 1).long()
     ).logits[:, 0]
-    found = backbone.continuation_scores(inputs, ((8,), (5,)))
+    found = scoring.continuation_scores(backbone, inputs, ((8,), (5,)))
     torch.testing.assert_close(found, first[:, [8, 5]], atol=1e-5, rtol=0)
 
 
 def test_the_gradient_of_scores_reaches_every_weight() -> None:
     backbone = backbone_of("mt5")
     backbone.set_trained(True)
-    backbone.continuation_scores(some_inputs((7, 4)), CANDIDATES).log_softmax(-1)[:, 0].sum().backward()
+    scoring.continuation_scores(backbone, some_inputs((7, 4)), CANDIDATES).log_softmax(-1)[:, 0].sum().backward()
     for name, parameter in backbone.model.named_parameters():
         assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
 
@@ -165,6 +165,8 @@ def test_an_encoder_decoder_does_not_share_a_sentence_and_says_so() -> None:
     backbone, inputs = backbone_of("mt5"), some_inputs()
     owners = torch.tensor([0, 1])
     with pytest.raises(ConfigError, match=r"shared by its questions is for encoder and causal.*'mt5'"):
-        backbone.encode_shared(inputs, inputs, owners)
+        scoring.encode_shared(backbone, inputs, inputs, owners)
     with pytest.raises(ConfigError, match=r"shared sentence is for causal backbones"):
-        backbone.continuation_scores_shared(inputs, Inputs(inputs.input_ids, inputs.attention_mask), owners, CANDIDATES)
+        scoring.continuation_scores_shared(
+            backbone, inputs, Inputs(inputs.input_ids, inputs.attention_mask), owners=owners, candidates=CANDIDATES
+        )

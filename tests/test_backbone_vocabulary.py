@@ -11,7 +11,7 @@ from tiny_models import ARCHITECTURES, backbone_of, folder_of, language_model_of
 from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoModelForMaskedLM
 
-from tunekit.backbone import Backbone, Inputs, describe, load
+from tunekit.backbone import Backbone, Inputs, describe, load, scoring
 from tunekit.backbone.shapes import SHAPES
 from tunekit.backbone.vocabulary import taken_apart
 from tunekit.errors import ConfigError
@@ -188,12 +188,12 @@ def plain_scores(architecture: str, text: list[int], candidates: tuple[tuple[int
 @pytest.mark.parametrize("architecture", CAUSAL)
 def test_continuation_scores_are_the_log_likelihoods_of_each_string_after_its_text(architecture: str) -> None:
     backbone, inputs = backbone_of(architecture), some_inputs((7, 4, 1))
-    found = backbone.continuation_scores(inputs, CANDIDATES)
+    found = scoring.continuation_scores(backbone, inputs, CANDIDATES)
     assert found.shape == (3, 5)
     for row, length in enumerate((7, 4, 1)):
         expected = plain_scores(architecture, inputs.input_ids[row, :length].tolist())
         torch.testing.assert_close(found[row], expected, atol=1e-4, rtol=0)
-    normalised = backbone.continuation_scores(inputs, CANDIDATES, normalise=True)
+    normalised = scoring.continuation_scores(backbone, inputs, CANDIDATES, normalise=True)
     torch.testing.assert_close(normalised, found / torch.tensor([3, 2, 1, 3, 2]), atol=1e-6, rtol=0)
 
 
@@ -203,7 +203,7 @@ def test_single_pieces_are_scored_by_their_own_rows_and_differ_from_log_likeliho
 ) -> None:
     backbone, inputs = backbone_of(architecture), some_inputs((7, 4))
     monkeypatch.setattr("tunekit.backbone.vocabulary.Vocabulary.log_partition", None)
-    found = backbone.continuation_scores(inputs, ((5,), (6,), (8,)))
+    found = scoring.continuation_scores(backbone, inputs, ((5,), (6,), (8,)))
     monkeypatch.undo()
     for row, length in enumerate((7, 4)):
         text = inputs.input_ids[row, :length].tolist()
@@ -219,7 +219,7 @@ def test_the_gradient_of_scores_reaches_the_weights_and_is_the_plain_one(
     backbone, model, inputs = backbone_of(architecture), language_model_of(architecture), some_inputs((5,))
     backbone.set_trained(True)
     weights = torch.randn(len(CANDIDATES))
-    (backbone.continuation_scores(inputs, CANDIDATES)[0] * weights).sum().backward()
+    (scoring.continuation_scores(backbone, inputs, CANDIDATES)[0] * weights).sum().backward()
     for weight, candidate in zip(weights, CANDIDATES, strict=True):
         ids = torch.tensor([[*inputs.input_ids[0].tolist(), *candidate]])
         logits = model(ids).logits[0].log_softmax(-1)
@@ -231,11 +231,11 @@ def test_the_gradient_of_scores_reaches_the_weights_and_is_the_plain_one(
 
 def test_strings_are_not_scored_by_an_encoder_or_without_a_head() -> None:
     with pytest.raises(ConfigError, match=r"what follows a text is for .*'bert' is of family 'encoder'"):
-        backbone_of("bert").continuation_scores(some_inputs(), CANDIDATES)
+        scoring.continuation_scores(backbone_of("bert"), some_inputs(), CANDIDATES)
     with pytest.raises(ConfigError, match="no language-model head"):
-        backbone_of("xglm", has_head=False).continuation_scores(some_inputs(), CANDIDATES)
-    with pytest.raises(ValueError, match="at least one piece"):
-        backbone_of("xglm").continuation_scores(some_inputs(), ((5,), ()))
+        scoring.continuation_scores(backbone_of("xglm", has_head=False), some_inputs(), CANDIDATES)
+    with pytest.raises(ValueError, match="at least one token"):
+        scoring.continuation_scores(backbone_of("xglm"), some_inputs(), ((5,), ()))
 
 
 @pytest.mark.parametrize("architecture", ["bert", "xglm"])

@@ -12,7 +12,7 @@ from tiny_models import TAGS, backbone_of, examples_of, language_model_of, tag_o
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from tunekit.backbone import Backbone
+from tunekit.backbone import Backbone, scoring
 from tunekit.backbone.inputs import EmbeddedRows, padded
 from tunekit.errors import ConfigError
 from tunekit.methods.icl import Config, InContextLearning, TaggedFeature
@@ -80,7 +80,7 @@ def test_a_causal_model_tags_as_if_it_read_everything_anew_for_each_word(
             text += before
             whole = padded([tuple(text)], method.backbone.pad_id)
             with torch.no_grad():
-                scores.append(method.backbone.continuation_scores(whole, method.strings)[0])
+                scores.append(scoring.continuation_scores(method.backbone, whole, method.strings)[0])
             text += method.strings[int(scores[-1].argmax())]
         expected += [scores[place] for (place,) in row.reads]
     torch.testing.assert_close(logits(method, rows), torch.stack(expected), atol=1e-4, rtol=0)

@@ -110,7 +110,7 @@ def test_how_questions_are_grouped_and_label_strings_are_cut_changes_no_logit(
 ) -> None:
     method = make(architecture, verbalizer=SEVERAL)
     together = logits(method, examples_of("token"))
-    monkeypatch.setattr(continuations, "LEAST_SAVED", 1)  # a group for every length of a question
+    monkeypatch.setattr(continuations, "MIN_SAVED", 1)  # a group for every length of a question
     monkeypatch.setattr(continuations, "MAX_SEEN", 1)  # one question's label strings at a time
     torch.testing.assert_close(logits(method, examples_of("token")), together, atol=1e-4, rtol=0)
 

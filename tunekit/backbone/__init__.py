@@ -7,7 +7,8 @@ shape without any (on the meta device), to count parameters before anything is d
 from __future__ import annotations
 
 from tunekit.backbone.encoder import Backbone
+from tunekit.backbone.identity import fingerprint
 from tunekit.backbone.inputs import Inputs, Prefix
 from tunekit.backbone.loading import describe, load
 
-__all__ = ["Backbone", "Inputs", "Prefix", "describe", "load"]
+__all__ = ["Backbone", "Inputs", "Prefix", "describe", "fingerprint", "load"]

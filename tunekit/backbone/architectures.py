@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
+
+from transformers import PreTrainedConfig
 
 from tunekit.errors import ConfigError, nearest
 
@@ -36,7 +38,7 @@ ARCHITECTURES: dict[str, Architecture] = {
 argument and ignore it without a word."""
 
 
-def architecture_of(config: Any, name: str) -> Architecture:
+def architecture_of(config: PreTrainedConfig, name: str) -> Architecture:
     """The family of a transformers config.
 
     Raises:

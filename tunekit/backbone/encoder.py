@@ -1,25 +1,22 @@
 """A backbone at work: hidden states of the text, with trainable states before it.
 
-Shapes: B rows, L pieces of text, P prompt positions, D width, H heads, Dh width of a head.
+Shapes: B rows, L tokens of text, P prompt positions, D width, H heads, Dh width of a head.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from transformers import DynamicCache
+from transformers import DynamicCache, PreTrainedConfig, PreTrainedModel
 
 from tunekit.backbone import t5
 from tunekit.backbone.architectures import Family, architecture_of
 from tunekit.backbone.inputs import EmbeddedRows, Inputs, Prefix
-from tunekit.backbone.linear import quicken
-from tunekit.backbone.scoring.continuations import causal_scores, decoder_scores, per_piece, shared_scores
-from tunekit.backbone.scoring.reading import states_at
-from tunekit.backbone.scoring.shared import encode_shared
+from tunekit.backbone.linear import replace_linear_layers
+from tunekit.backbone.positions import states_at
 from tunekit.backbone.vocabulary import Vocabulary, VocabularyHead
 from tunekit.errors import ConfigError
 
@@ -45,7 +42,7 @@ class Backbone(nn.Module):
     def __init__(
         self,
         name: str,
-        model: Any,
+        model: PreTrainedModel,
         tokenizer: Any = None,
         *,
         dtype: str = "fp32",
@@ -63,11 +60,12 @@ class Backbone(nn.Module):
             self.num_layers += int(config.num_decoder_layers)
         self.num_heads = int(config.num_attention_heads)
         self.head_size = int(getattr(config, "d_kv", self.hidden_size // self.num_heads))
-        self.model: nn.Module = model.to(self.arithmetic)
+        cast(nn.Module, model).to(self.arithmetic)
+        self.model = model
         self.vocabulary_head = vocabulary_head
         if vocabulary_head is not None:
             vocabulary_head.requires_grad_(False).to(self.arithmetic)
-        quicken(self)
+        replace_linear_layers(self)
 
     @property
     def family(self) -> Family:
@@ -98,7 +96,7 @@ class Backbone(nn.Module):
 
     @property
     def pad_id(self) -> int:
-        """The piece that fills a row on the right; it is never attended to."""
+        """The token that fills a row on the right; it is never attended to."""
         for owner in (self.tokenizer, self._config):
             if getattr(owner, "pad_token_id", None) is not None:
                 return int(owner.pad_token_id)
@@ -112,6 +110,13 @@ class Backbone(nn.Module):
     def num_parameters(self) -> int:
         """All parameters of the body, trained or not; no head is counted."""
         return sum(p.numel() for p in self.model.parameters())
+
+    def require_family(self, *families: Family, purpose: str) -> None:
+        """Raise a ConfigError unless this backbone is of one of `families`, which `purpose` needs."""
+        if self.family not in families:
+            raise ConfigError(
+                f"{purpose} is for {' and '.join(families)} backbones; {self.name!r} is of family {self.family!r}"
+            )
 
     def check_length(self, *, prompt_length: int, max_length: int) -> None:
         """Raise a ConfigError if prompt and text together exceed the model's positions."""
@@ -144,7 +149,7 @@ class Backbone(nn.Module):
 
     def embed(self, input_ids: Tensor) -> Tensor:
         """Word embeddings [B, L, D] as the model scales them, before positions and normalisation."""
-        embedded: Tensor = self.model.get_input_embeddings()(input_ids)  # type: ignore[operator]
+        embedded: Tensor = self.model.get_input_embeddings()(input_ids)
         return embedded
 
     def encode(
@@ -159,12 +164,12 @@ class Backbone(nn.Module):
 
         The order is prefix, prompt, text. Positions are counted from the first of them, so padding moves nothing.
         An encoder-decoder reads prompt and text with its encoder and then, moved one position to the right, with its
-        decoder, whose states these are: that of a piece knows the whole text, and has passed the pieces before it.
+        decoder, whose states these are: that of a token knows the whole text, and has passed the tokens before it.
 
         Args:
             inputs: the text.
             prefix: keys and values for every layer.
-            prompt: embeddings put before the text at the input only: [P, D], or [B, P, D], one a row.
+            prompt: embeddings put before the text at the input only: [P, D], or [B, P, D], one for each row.
             embedded: [B, L, D] in place of the word embeddings of ``inputs.input_ids``, for trained positions that
                 stand inside the text.
         """
@@ -202,7 +207,7 @@ class Backbone(nn.Module):
         """
         if self.family == "encoder":
             num_prompt = 0 if prompt is None else prompt.shape[-2]
-            return states_at(self, self._rows(inputs, prefix, prompt, embedded), rows, columns + num_prompt)
+            return self.run_body_at(self._rows(inputs, prefix, prompt, embedded), rows, columns + num_prompt)
         return self.encode(inputs, prefix=prefix, prompt=prompt, embedded=embedded)[rows, columns]
 
     def run_body(self, rows: EmbeddedRows) -> Tensor:
@@ -213,9 +218,14 @@ class Backbone(nn.Module):
             ).last_hidden_state
         return hidden.float()
 
-    def arguments_of(self, rows: EmbeddedRows) -> dict[str, Any]:
+    def run_body_at(self, rows: EmbeddedRows, read_rows: Tensor, read_columns: Tensor) -> Tensor:
+        """``run_body(rows)[read_rows, read_columns]`` of an encoder: [M, D], in fp32, its last layer only there."""
+        with self.precision():
+            return states_at(self.model, rows, self.arguments_of(rows), (read_rows, read_columns)).float()
+
+    def arguments_of(self, rows: EmbeddedRows) -> dict[str, object]:
         """What the model is to be called with beside embeddings and mask."""
-        arguments: dict[str, Any] = {"use_cache": rows.past is not None}
+        arguments: dict[str, object] = {"use_cache": rows.past is not None}
         if rows.past is not None:
             arguments["past_key_values"] = rows.past
         if self.architecture.has_positions:
@@ -226,87 +236,18 @@ class Backbone(nn.Module):
             arguments["token_type_ids"] = no_segments if rows.segments is None else rows.segments
         return arguments
 
-    def encode_shared(
-        self,
-        sentences: Inputs,
-        questions: Inputs,
-        owners: Tensor,
-        reads: tuple[Tensor, Tensor] | None = None,
-    ) -> Tensor:
-        """Last hidden states of questions [Q, P, D], in fp32, where each sentence is encoded once for all of its own.
-
-        A question attends to its sentence and to itself, at the positions that follow the sentence's last piece. On a
-        causal model this is exactly one row of sentence and question; on an encoder it is another model than that,
-        since the sentence does not see the question. Gradients reach the sentences.
-
-        Args:
-            sentences: [B, S].
-            questions: [Q, P].
-            owners: [Q], for each question the row of its sentence.
-            reads: rows [M] and columns [M] of the positions in the questions that are read, if not all: then states
-                [M, D] come out, and an encoder computes its last layer only there.
-
-        Raises:
-            ConfigError: the backbone is an encoder-decoder.
-        """
-        self._require("encoder", "causal", what="a sentence shared by its questions")
-        return encode_shared(self, sentences, questions, (owners, reads))
-
-    def continuation_scores(
-        self, inputs: Inputs, candidates: Sequence[tuple[int, ...]], *, normalise: bool = False
-    ) -> Tensor:
-        """How likely each candidate string of pieces is to follow each text: log-likelihoods [B, K], in fp32.
-
-        A causal model goes on from the row's last piece; of an encoder-decoder the decoder writes the candidate given
-        the encoded row. The text is computed once for all candidates. If all candidates are single pieces, only their
-        rows of the vocabulary are read, and the scores are log-likelihoods but for a number common to the row, which
-        no softmax over the candidates sees.
-
-        Args:
-            inputs: the texts.
-            candidates: K strings of pieces, none empty.
-            normalise: divide each score by the candidate's number of pieces.
-
-        Raises:
-            ConfigError: the backbone is an encoder, or has no language-model head.
-        """
-        self._require("causal", "encoder-decoder", what="the likelihood of what follows a text")
-        if self.is_causal:
-            scores = causal_scores(self, [], inputs, candidates)
-        else:
-            scores = decoder_scores(self, inputs, candidates)
-        return per_piece(scores, candidates) if normalise else scores
-
-    def continuation_scores_shared(
-        self,
-        sentences: Inputs,
-        questions: Inputs,
-        owners: Tensor,
-        candidates: Sequence[tuple[int, ...]],
-        *,
-        normalise: bool = False,
-    ) -> Tensor:
-        """`continuation_scores` [Q, K] after each question of a sentence that is encoded once, see `encode_shared`.
-
-        Raises:
-            ConfigError: the backbone is not a causal model, or has no language-model head.
-        """
-        self._require("causal", what="the likelihood of what follows a shared sentence")
-        scores = shared_scores(self, sentences, questions=questions, owners=owners, candidates=candidates)
-        return per_piece(scores, candidates) if normalise else scores
-
-    def vocabulary_logits(self, states: Tensor, piece_ids: Tensor) -> Tensor:
+    def vocabulary_logits(self, states: Tensor, token_ids: Tensor) -> Tensor:
         """What the pretrained language-model head says of some entries of the vocabulary: [M, K], in fp32.
 
         Args:
             states: [M, D] last hidden states.
-            piece_ids: [K] entries; only their rows are read.
+            token_ids: [K] entries; only their rows are read.
 
         Raises:
             ConfigError: the checkpoint has no language-model head.
         """
         vocabulary = self.vocabulary
-        return vocabulary.logits(vocabulary.transform(states), piece_ids)
+        return vocabulary.logits(vocabulary.transform(states), token_ids)
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -317,18 +258,12 @@ class Backbone(nn.Module):
         """
         if self.vocabulary_head is None:
             raise ConfigError(f"backbone {self.name!r} has no language-model head: its checkpoint does not hold one")
-        embeddings: Tensor = self.model.get_input_embeddings().weight  # type: ignore[operator]
+        embeddings = cast(Tensor, self.model.get_input_embeddings().weight)
         own = next(self.vocabulary_head.parameters(), embeddings)
         return Vocabulary(self.vocabulary_head, embeddings, self.precision(own.dtype))
 
-    def _require(self, *families: Family, what: str) -> None:
-        if self.family not in families:
-            raise ConfigError(
-                f"{what} is for {' and '.join(families)} backbones; {self.name!r} is of family {self.family!r}"
-            )
-
     @property
-    def _config(self) -> Any:
+    def _config(self) -> PreTrainedConfig:
         return self.model.config
 
     @property
@@ -361,7 +296,7 @@ class Backbone(nn.Module):
     def _weight_dtype(self) -> torch.dtype:
         return next(self.model.parameters()).dtype
 
-    def precision(self, dtype: torch.dtype | None = None) -> AbstractContextManager[Any]:
+    def precision(self, dtype: torch.dtype | None = None) -> AbstractContextManager[object]:
         """The number format to compute in, over weights of `dtype` (None: of the body)."""
         if (dtype or self._weight_dtype) == self.arithmetic:
             return nullcontext()

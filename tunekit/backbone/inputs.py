@@ -1,6 +1,6 @@
-"""What goes into a backbone: rows of pieces, and trained states before them.
+"""What goes into a backbone: rows of tokens, and trained states before them.
 
-Shapes: B rows, L pieces of text, P prompt positions, D width, H heads, Dh width of a head.
+Shapes: B rows, L tokens of text, P prompt positions, D width, H heads, Dh width of a head.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from transformers.cache_utils import Cache
 
 @dataclass(frozen=True)
 class Inputs:
-    """Rows of pieces, padded on the right."""
+    """Rows of tokens, padded on the right."""
 
     input_ids: Tensor
     """[B, L]"""
@@ -37,8 +37,8 @@ class Prefix:
     """Keys and values that every layer's attention sees before the text's own."""
 
     keys: Tensor
-    """[layers, P, H, Dh], one prefix for all rows, or [layers, B, P, H, Dh], one a row. Of an encoder-decoder the
-    encoder's layers come first, then the decoder's."""
+    """[layers, P, H, Dh], one prefix for all rows, or [layers, B, P, H, Dh], one for each row. Of an encoder-decoder
+    the encoder's layers come first, then the decoder's."""
     values: Tensor
     """The same shape."""
 
@@ -69,7 +69,7 @@ class EmbeddedRows:
 
 
 def padded(strings: Sequence[tuple[int, ...]], pad_id: int) -> Inputs:
-    """Strings of pieces as rows on the CPU, filled on the right."""
+    """Strings of tokens as rows on the CPU, filled on the right."""
     length = max(1, *map(len, strings))
     ids = [(*string, *(pad_id,) * (length - len(string))) for string in strings]
     mask = [(*(1,) * len(string), *(0,) * (length - len(string))) for string in strings]

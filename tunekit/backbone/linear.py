@@ -1,4 +1,4 @@
-"""Large matrix products on an AMD processor by oneDNN, which is quicker there than torch's choice.
+"""Large matrix products on an AMD processor by oneDNN, which is faster there than torch's choice.
 
 On a CPU torch multiplies fp32 matrices with MKL, which on AMD leaves half of AVX-512 unused; oneDNN, which torch ships
 as well, uses all of it. Products differ in rounding only. Which library multiplies depends on the processor and on
@@ -7,43 +7,57 @@ the sizes, never on a measurement, so a trial repeats bit for bit on one machine
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Protocol, cast
 
 import torch
 from torch import Tensor, nn
 
-LEAST_WORK = 2**25
-"""Multiplications of the smallest product given to oneDNN; preparing a product of a new shape costs it 0.3 ms."""
+MIN_MULTIPLICATIONS = 2**25
+"""Of the smallest product given to oneDNN; preparing a product of a new shape costs it 0.3 ms."""
 
 
-def quicken(module: nn.Module) -> None:
-    """Let the linear layers inside `module` multiply by oneDNN where that is quicker; nothing else about them changes.
+def replace_linear_layers(module: nn.Module) -> None:
+    """Put an `OneDnnLinear` in place of each linear layer inside `module`, where this processor gains by it.
 
-    They stay ``nn.Linear`` with the same parameters and names, so checkpoints and adapters know no difference.
+    The new layers hold the same parameters under the same names, so checkpoints and adapters know no difference.
     """
-    if not onednn_is_quicker():
+    if not is_onednn_faster():
         return
-    for child in module.modules():
-        if type(child) is nn.Linear:
-            child.__class__ = QuickLinear
+    replacements: dict[nn.Module, OneDnnLinear] = {}
+    for name, layer in list(module.named_modules(remove_duplicate=False)):
+        if type(layer) is nn.Linear:  # a layer that stands at two places stays one layer
+            replacement = replacements.setdefault(layer, OneDnnLinear(layer))
+            module.set_submodule(name, replacement, strict=True)
 
 
 @cache
-def onednn_is_quicker() -> bool:
+def is_onednn_faster() -> bool:
     """Whether this machine's processor is an AMD with AVX-512, and torch has what is needed."""
     try:
         facts = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return False
-    onednn: Any = torch.backends.mkldnn  # torch leaves it untyped
-    is_known = onednn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+    is_available = cast("Callable[[], bool]", torch.backends.mkldnn.is_available)
+    is_known = is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
     return is_known and "AuthenticAMD" in facts and torch.backends.cpu.get_cpu_capability().startswith("AVX512")
 
 
-class QuickLinear(nn.Linear):
-    """A linear layer whose product is oneDNN's if it is large, in fp32 and on a CPU, and torch's own if not."""
+class OneDnnLinear(nn.Linear):
+    """A linear layer whose product is oneDNN's if it is large, in fp32 and on a CPU, and torch's own if not.
+
+    Args:
+        layer: gives its parameters, which both share, and its mode (training or not).
+    """
+
+    def __init__(self, layer: nn.Linear) -> None:
+        nn.Module.__init__(self)  # the layer's own would draw new weights, and so move the random stream
+        self.in_features, self.out_features = layer.in_features, layer.out_features
+        self.weight = layer.weight
+        self.register_parameter("bias", layer.bias)
+        self.train(layer.training)
 
     def forward(self, input: Tensor) -> Tensor:
         """``input @ weight.T + bias``: [..., in] to [..., out]."""
@@ -59,7 +73,7 @@ def _suits(input: Tensor, weight: Tensor) -> bool:
     return (
         input.dtype == weight.dtype == torch.float32
         and input.device.type == weight.device.type == "cpu"
-        and input.numel() * len(weight) >= LEAST_WORK
+        and input.numel() * len(weight) >= MIN_MULTIPLICATIONS
         and not torch.is_autocast_enabled("cpu")
     )
 
@@ -67,6 +81,15 @@ def _suits(input: Tensor, weight: Tensor) -> bool:
 def _multiply(rows: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     product: Tensor = torch.ops.mkldnn._linear_pointwise(rows, weight, bias, "none", [], "")
     return product
+
+
+class _Context(Protocol):
+    """What torch hands from the forward to the backward pass."""
+
+    saved_tensors: tuple[Tensor, ...]
+    needs_input_grad: tuple[bool, ...]
+
+    def save_for_backward(self, *tensors: Tensor) -> None: ...
 
 
 class _Product(torch.autograd.Function):
@@ -79,12 +102,12 @@ class _Product(torch.autograd.Function):
         return _multiply(rows, weight, bias)
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor | None], output: Tensor) -> None:
+    def setup_context(ctx: _Context, inputs: tuple[Tensor, Tensor, Tensor | None], output: Tensor) -> None:
         ctx.save_for_backward(*inputs[:2])
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    def backward(ctx: _Context, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         rows, weight = ctx.saved_tensors
         needs_rows, needs_weight, needs_bias = ctx.needs_input_grad
         return (

@@ -2,31 +2,49 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Protocol, cast
 
 import torch
-from safetensors import SafetensorError
-from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM, AutoModelForSeq2SeqLM, AutoTokenizer
-from transformers import logging as transformers_logging
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForMaskedLM,
+    AutoModelForSeq2SeqLM,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
 from tunekit.backbone.architectures import Family, architecture_of
 from tunekit.backbone.encoder import Backbone
 from tunekit.backbone.shapes import shape_of
+from tunekit.backbone.sources import arguments_for, loading_errors, source_of
+from tunekit.backbone.tokenizers import load_tokenizer
 from tunekit.backbone.vocabulary import taken_apart
 from tunekit.errors import ConfigError
-from tunekit.registry import BACKBONES, lookup
+from tunekit.registry import BACKBONES
 from tunekit.trial import BackboneConfig, Locations
 
-reports: Any = transformers_logging  # transformers leaves these untyped
-language_models: dict[Family, Any] = {
-    "encoder": AutoModelForMaskedLM,
-    "causal": AutoModelForCausalLM,
-    "encoder-decoder": AutoModelForSeq2SeqLM,
-}
+
+class _LanguageModels(Protocol):
+    """One of transformers' "auto" classes, which it leaves untyped."""
+
+    def from_config(self, config: PreTrainedConfig) -> PreTrainedModel: ...
+
+    def from_pretrained(
+        self, source: Path | str, *, output_loading_info: bool, **arguments: object
+    ) -> tuple[PreTrainedModel, dict[str, set[str]]]: ...
+
+
+language_models = cast(
+    "dict[Family, _LanguageModels]",
+    {
+        "encoder": AutoModelForMaskedLM,
+        "causal": AutoModelForCausalLM,
+        "encoder-decoder": AutoModelForSeq2SeqLM,
+    },
+)
 
 
 def load(config: BackboneConfig, locations: Locations) -> Backbone:
@@ -39,13 +57,13 @@ def load(config: BackboneConfig, locations: Locations) -> Backbone:
         ConfigError: no such folder or hub id, a missing or torn file, weights that do not fill the model, no fast
             tokenizer, or an architecture that is not supported.
     """
-    source = _source(config, locations)
-    with _reading(config, source):
-        shape = AutoConfig.from_pretrained(source, **_hub(config, source))
+    source = source_of(config, locations)
+    with loading_errors(config, source):
+        shape = AutoConfig.from_pretrained(source, **arguments_for(config, source))
         family = architecture_of(shape, config.name).family
-        tokenizer = AutoTokenizer.from_pretrained(source, **_hub(config, source))
+        tokenizer = load_tokenizer(config, source)
         model, facts = language_models[family].from_pretrained(
-            source, config=shape, dtype=torch.float32, output_loading_info=True, **_hub(config, source)
+            source, config=shape, dtype=torch.float32, output_loading_info=True, **arguments_for(config, source)
         )
     body, head = taken_apart(model)
     in_head = {name for name in facts["missing_keys"] if _is_of_head(name)}
@@ -54,7 +72,7 @@ def load(config: BackboneConfig, locations: Locations) -> Backbone:
             f"backbone {config.name!r}: {len(missing)} weights are missing in {source}, such as "
             f"{', '.join(missing[:3])}; the file is not of a {shape.model_type} of this shape"
         )
-    _check_tokenizer(tokenizer, shape, config, source)
+    _check_sizes(tokenizer, shape, config, source)
     vocabulary_head = None if in_head else head
     backbone = Backbone(config.name, body, tokenizer, dtype=config.dtype, vocabulary_head=vocabulary_head)
     backbone.set_trained(False)
@@ -73,35 +91,13 @@ def describe(config: BackboneConfig, locations: Locations) -> Backbone:
     if locations.backbone_path is None and config.name not in BACKBONES:
         shape = shape_of(config.name)
     if shape is None:
-        source = _source(config, locations)
-        with _reading(config, source):
-            shape = AutoConfig.from_pretrained(source, **_hub(config, source))
+        source = source_of(config, locations)
+        with loading_errors(config, source):
+            shape = AutoConfig.from_pretrained(source, **arguments_for(config, source))
     family = architecture_of(shape, config.name).family
     with torch.device("meta"):
         body, head = taken_apart(language_models[family].from_config(shape))
     return Backbone(config.name, body, dtype=config.dtype, vocabulary_head=head if _tells_of_head(shape) else None)
-
-
-def _source(config: BackboneConfig, locations: Locations) -> Path | str:
-    """A folder that holds a model, or a hub id."""
-    if locations.backbone_path is not None:
-        folder = Path(locations.backbone_path).expanduser()
-    elif config.name in BACKBONES:
-        folder = Path(lookup("backbone", config.name)(locations))
-    elif Path(config.name).is_absolute() or config.name.startswith((".", "~")) or config.name.count("/") > 1:
-        folder = Path(config.name).expanduser()
-    else:
-        return config.name
-    if not folder.is_dir():
-        raise ConfigError(f"backbone {config.name!r}: there is no folder {str(folder)!r}")
-    if not (folder / "config.json").is_file():
-        have = ", ".join(sorted(p.name for p in folder.iterdir())[:8]) or "nothing"
-        raise ConfigError(f"backbone {config.name!r}: {str(folder)!r} has no config.json (it holds: {have})")
-    return folder
-
-
-def _hub(config: BackboneConfig, source: Path | str) -> dict[str, Any]:
-    return {"local_files_only": True} if isinstance(source, Path) else {"revision": config.revision or "main"}
 
 
 def _is_of_head(name: str) -> bool:
@@ -109,7 +105,7 @@ def _is_of_head(name: str) -> bool:
     return name.startswith(("cls.", "lm_head."))
 
 
-def _tells_of_head(shape: Any) -> bool:
+def _tells_of_head(shape: PreTrainedConfig) -> bool:
     """Whether a checkpoint of this config holds a language-model head, as far as the config says."""
     classes = shape.architectures or ["ForMaskedLM"]
     return architecture_of(shape, "").family != "encoder" or any(
@@ -117,41 +113,11 @@ def _tells_of_head(shape: Any) -> bool:
     )
 
 
-@contextmanager
-def _reading(config: BackboneConfig, source: Path | str) -> Iterator[None]:
-    """Turn what goes wrong inside transformers into one clear message, and keep its reports off the screen."""
-    verbosity = reports.get_verbosity()
-    bars = reports.is_progress_bar_enabled()
-    reports.set_verbosity_error()
-    if isinstance(source, Path):
-        reports.disable_progress_bar()
-    try:
-        yield
-    except ConfigError:
-        raise
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError, json.JSONDecodeError) as error:
-        what = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        if isinstance(source, Path):
-            right = "a folder in the hub's format holds config.json, model.safetensors and tokenizer.json"
-        else:
-            right = "is it a Hugging Face hub id, and can the hub be reached? A local folder also works"
-        raise ConfigError(f"backbone {config.name!r}: cannot load it from {str(source)!r}: {what}; {right}") from error
-    finally:
-        reports.set_verbosity(verbosity)
-        if bars:
-            reports.enable_progress_bar()
-
-
-def _check_tokenizer(tokenizer: Any, shape: Any, config: BackboneConfig, source: Path | str) -> None:
-    if not tokenizer.is_fast:
-        raise ConfigError(
-            f"backbone {config.name!r}: the tokenizer in {str(source)!r} is a slow one ({type(tokenizer).__name__}); "
-            "a fast one is needed, kept in tokenizer.json"
-        )
-    if len(tokenizer) <= len(tokenizer.all_special_ids):  # what transformers makes up where no vocabulary is
-        raise ConfigError(f"backbone {config.name!r}: {str(source)!r} holds no tokenizer, such as tokenizer.json")
+def _check_sizes(
+    tokenizer: PreTrainedTokenizerBase, shape: PreTrainedConfig, config: BackboneConfig, source: Path | str
+) -> None:
     if len(tokenizer) > shape.vocab_size:
         raise ConfigError(
-            f"backbone {config.name!r}: its tokenizer has {len(tokenizer)} pieces, its model only {shape.vocab_size}; "
+            f"backbone {config.name!r}: its tokenizer has {len(tokenizer)} tokens, its model only {shape.vocab_size}; "
             f"they do not belong together ({source})"
         )

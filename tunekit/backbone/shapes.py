@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from transformers import AutoConfig
+from transformers import AutoConfig, PreTrainedConfig
 
 
-def _bert(vocab_size: int, width: int, layers: int, heads: int) -> dict[str, Any]:
+def _bert(vocab_size: int, width: int, layers: int, heads: int) -> dict[str, object]:
     return {
         "model_type": "bert",
         "vocab_size": vocab_size,
@@ -18,7 +16,7 @@ def _bert(vocab_size: int, width: int, layers: int, heads: int) -> dict[str, Any
     }
 
 
-def _xlm_roberta(width: int, layers: int, heads: int) -> dict[str, Any]:
+def _xlm_roberta(width: int, layers: int, heads: int) -> dict[str, object]:
     return {
         **_bert(250_002, width, layers, heads),
         "model_type": "xlm-roberta",
@@ -28,7 +26,7 @@ def _xlm_roberta(width: int, layers: int, heads: int) -> dict[str, Any]:
     }
 
 
-def _xglm(width: int, ffn: int, layers: int, heads: int) -> dict[str, Any]:
+def _xglm(width: int, ffn: int, layers: int, heads: int) -> dict[str, object]:
     return {
         "model_type": "xglm",
         "vocab_size": 256_008,
@@ -40,11 +38,11 @@ def _xglm(width: int, ffn: int, layers: int, heads: int) -> dict[str, Any]:
     }
 
 
-def _bloom(width: int, layers: int, heads: int) -> dict[str, Any]:
+def _bloom(width: int, layers: int, heads: int) -> dict[str, object]:
     return {"model_type": "bloom", "vocab_size": 250_880, "hidden_size": width, "n_layer": layers, "n_head": heads}
 
 
-def _mt5(width: int, ffn: int, layers: int, heads: int) -> dict[str, Any]:
+def _mt5(width: int, ffn: int, layers: int, heads: int) -> dict[str, object]:
     return {
         "model_type": "mt5",
         "vocab_size": 250_112,
@@ -55,7 +53,7 @@ def _mt5(width: int, ffn: int, layers: int, heads: int) -> dict[str, Any]:
     }
 
 
-SHAPES: dict[str, dict[str, Any]] = {
+SHAPES: dict[str, dict[str, object]] = {
     "google-bert/bert-base-cased": _bert(28_996, 768, 12, 12),
     "google-bert/bert-base-uncased": _bert(30_522, 768, 12, 12),
     "google-bert/bert-large-cased": _bert(28_996, 1024, 24, 16),
@@ -84,7 +82,7 @@ SHAPES: dict[str, dict[str, Any]] = {
 ``architectures`` tells of a checkpoint that holds no language-model head."""
 
 
-def shape_of(name: str) -> Any | None:
+def shape_of(name: str) -> PreTrainedConfig | None:
     """The transformers config of a well-known hub model, or None.
 
     Old ids without an organisation (``xlm-roberta-base``), the BLOOMZ models, of BLOOM's shapes, and the mT0 models, of
@@ -96,5 +94,5 @@ def shape_of(name: str) -> Any | None:
     for known in (key, f"google-bert/{key}", f"FacebookAI/{key}"):
         if known in SHAPES:
             settings = dict(SHAPES[known])
-            return AutoConfig.for_model(settings.pop("model_type"), **settings)
+            return AutoConfig.for_model(str(settings.pop("model_type")), **settings)
     return None

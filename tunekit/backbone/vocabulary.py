@@ -8,12 +8,12 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Protocol, cast
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
-from transformers import MT5Model
+from transformers import MT5ForConditionalGeneration, MT5Model, PreTrainedModel
 
 MAX_LOGITS = 2**25
 """Scores of the whole vocabulary that are held at a time: 128 MiB in fp32."""
@@ -44,7 +44,7 @@ class Vocabulary:
     head: VocabularyHead
     embeddings: Tensor
     """[V, D], the body's word embeddings: the rows, unless the head has its own."""
-    precision: AbstractContextManager[Any]
+    precision: AbstractContextManager[object]
     """Number format of transforms and of products with all rows; products with a few rows are in fp32."""
 
     @cached_property
@@ -58,15 +58,15 @@ class Vocabulary:
             transformed: Tensor = self.head.transform(states.to(own.dtype))
         return transformed
 
-    def logits(self, transformed: Tensor, piece_ids: Tensor) -> Tensor:
-        """Scores [..., K] of the entries `piece_ids` [K], in fp32."""
-        bias = None if self.head.bias is None else self.head.bias[piece_ids].float()
-        return nn.functional.linear(transformed.float(), self._rows[piece_ids].float(), bias)
+    def logits(self, transformed: Tensor, token_ids: Tensor) -> Tensor:
+        """Scores [..., K] of the entries `token_ids` [K], in fp32."""
+        bias = None if self.head.bias is None else self.head.bias[token_ids].float()
+        return nn.functional.linear(transformed.float(), self._rows[token_ids].float(), bias)
 
-    def logits_of(self, transformed: Tensor, piece_ids: Tensor) -> Tensor:
-        """For each state [..., M, D] the score of its own entry, `piece_ids` [M]: [..., M], in fp32."""
-        scores = (transformed.float() * self._rows[piece_ids].float()).sum(-1)
-        return scores if self.head.bias is None else scores + self.head.bias[piece_ids].float()
+    def logits_of(self, transformed: Tensor, token_ids: Tensor) -> Tensor:
+        """For each state [..., M, D] the score of its own entry, `token_ids` [M]: [..., M], in fp32."""
+        scores = (transformed.float() * self._rows[token_ids].float()).sum(-1)
+        return scores if self.head.bias is None else scores + self.head.bias[token_ids].float()
 
     def log_partition(self, transformed: Tensor) -> Tensor:
         """Logarithm of the sum of exp(score) over the whole vocabulary, for states [M, D]: [M], in fp32.
@@ -85,28 +85,71 @@ class Vocabulary:
         return scores.float().logsumexp(-1)
 
 
-def taken_apart(model: Any) -> tuple[Any, VocabularyHead]:
+class _Bert(Protocol):
+    """transformers' ``BertForMaskedLM``."""
+
+    bert: PreTrainedModel
+    cls: _BertHead
+
+
+class _BertHead(Protocol):
+    predictions: _BertPredictions
+
+
+class _BertPredictions(Protocol):
+    transform: nn.Module
+    decoder: nn.Linear
+    bias: nn.Parameter
+
+
+class _Roberta(Protocol):
+    """transformers' ``RobertaForMaskedLM`` and ``XLMRobertaForMaskedLM``."""
+
+    roberta: PreTrainedModel
+    lm_head: _RobertaHead
+
+
+class _RobertaHead(Protocol):
+    dense: nn.Module
+    layer_norm: nn.Module
+    decoder: nn.Linear
+    bias: nn.Parameter
+
+
+class _WithLinearHead(Protocol):
+    """transformers' language models whose head is one linear layer."""
+
+    base_model: PreTrainedModel
+    lm_head: nn.Linear
+
+
+def taken_apart(model: PreTrainedModel) -> tuple[PreTrainedModel, VocabularyHead]:
     """The body of a language model from transformers, and its head; both share the model's parameters."""
     kind = model.config.model_type
     if kind == "bert":
-        body, predictions = model.bert, model.cls.predictions
-        return body, VocabularyHead(predictions.transform, predictions.bias, _own_rows(predictions.decoder, body))
+        bert = cast(_Bert, model)
+        predictions = bert.cls.predictions
+        rows = _own_rows(predictions.decoder, bert.bert)
+        return bert.bert, VocabularyHead(predictions.transform, predictions.bias, rows)
     if kind in ("roberta", "xlm-roberta"):
-        body, head = model.roberta, model.lm_head
+        roberta = cast(_Roberta, model)
+        head = roberta.lm_head
         transform = nn.Sequential(head.dense, nn.GELU(), head.layer_norm)
-        return body, VocabularyHead(transform, head.bias, _own_rows(head.decoder, body))
-    body = _mt5_body(model) if kind == "mt5" else model.base_model
-    return body, VocabularyHead(nn.Identity(), None, _own_rows(model.lm_head, body))
+        return roberta.roberta, VocabularyHead(transform, head.bias, _own_rows(head.decoder, roberta.roberta))
+    linear = cast(_WithLinearHead, model)
+    body = _mt5_body(cast(MT5ForConditionalGeneration, model)) if kind == "mt5" else linear.base_model
+    return body, VocabularyHead(nn.Identity(), None, _own_rows(linear.lm_head, body))
 
 
-def _mt5_body(model: Any) -> Any:
+def _mt5_body(model: MT5ForConditionalGeneration) -> MT5Model:
     """transformers keeps no body apart in its language model of this kind."""
     with torch.device("meta"):
         body = MT5Model(model.config)
     body.shared, body.encoder, body.decoder = model.shared, model.encoder, model.decoder
-    return body.train(model.training)
+    body.train(model.training)
+    return body
 
 
-def _own_rows(decoder: Any, body: Any) -> nn.Parameter | None:
-    rows: nn.Parameter = decoder.weight
+def _own_rows(decoder: nn.Linear, body: PreTrainedModel) -> nn.Parameter | None:
+    rows = cast(nn.Parameter, decoder.weight)
     return None if rows is body.get_input_embeddings().weight else rows

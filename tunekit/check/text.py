@@ -5,21 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tunekit.check.estimate import pieces_of, row_lengths
 from tunekit.errors import ConfigError
-from tunekit.registry import BACKBONES, lookup
 from tunekit.tasks import Example, PairExample
 from tunekit.trial import BackboneConfig, Locations
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
     from tunekit.methods import Method
 
 SAMPLE = 100
 """Examples of a split that are really tokenized."""
-
-_WEIGHTS = ("*.safetensors", "*.safetensors.index.json", "*.bin", "*.bin.index.json")
 
 
 @dataclass(frozen=True)
@@ -33,34 +32,20 @@ class Text:
     """Of the pairs, cut to fit."""
 
 
-def tokenizer_of(config: BackboneConfig, locations: Locations) -> Any | None:
+def tokenizer_of(config: BackboneConfig, locations: Locations) -> PreTrainedTokenizerBase | None:
     """The backbone's tokenizer if it is on this machine, else None. No network is used.
 
     Raises:
         ConfigError: a local folder lacks its tokenizer or its weights, or the tokenizer is a slow one.
     """
-    from transformers import AutoTokenizer
+    from tunekit.backbone.identity import weight_files
+    from tunekit.backbone.sources import source_of
+    from tunekit.backbone.tokenizers import local_tokenizer
 
-    folder = locations.backbone_path
-    if folder is None and config.name in BACKBONES:
-        folder = str(lookup("backbone", config.name)(locations))
-    try:
-        found = AutoTokenizer.from_pretrained(folder or config.name, revision=config.revision, local_files_only=True)
-    except (OSError, ValueError, KeyError) as error:
-        if folder is None:
-            return None
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ConfigError(f"backbone {config.name!r}: cannot load a tokenizer from {folder!r}: {reason}") from error
-    if folder is not None and not any(any(Path(folder).glob(pattern)) for pattern in _WEIGHTS):
-        raise ConfigError(f"backbone {config.name!r}: {folder!r} holds no weights, such as model.safetensors")
-    if len(found) <= len(found.all_special_ids):  # what transformers makes up where no vocabulary is
-        raise ConfigError(
-            f"backbone {config.name!r}: {folder or config.name!r} holds no tokenizer, such as tokenizer.json"
-        )
-    if not found.is_fast:
-        raise ConfigError(
-            f"backbone {config.name!r}: its tokenizer is a slow one; a fast one, tokenizer.json, is needed"
-        )
+    source = source_of(config, locations)
+    found = local_tokenizer(config, locations)
+    if isinstance(source, Path) and not weight_files(source):
+        raise ConfigError(f"backbone {config.name!r}: {str(source)!r} holds no weights, such as model.safetensors")
     return found
 
 

@@ -31,12 +31,8 @@ from typing import Any, ClassVar, cast
 import torch
 from torch import Tensor
 
-from tunekit.backbone import Backbone
+from tunekit.backbone import Backbone, scoring
 from tunekit.backbone.inputs import padded
-from tunekit.backbone.scoring.continuations import per_piece
-from tunekit.backbone.scoring.growing_decoder import GrowingDecoder
-from tunekit.backbone.scoring.incremental import GrowingRows, context_of
-from tunekit.backbone.scoring.shared import Context
 from tunekit.errors import ConfigError, nearest, require
 from tunekit.methods import Batch, Feature, LabelIds, Method
 from tunekit.methods.parts.answers import Pieces, Score, following
@@ -122,7 +118,7 @@ class InContextLearning(Method):
         self.strings = following(self._words(config.verbalizer), answer, backbone.tokenizer, config.score)
         self.sheet = Sheet(template, answer, backbone.tokenizer, self.strings)
         self._label_ids = LabelIds(self.labels)
-        self._context: Context | None = None
+        self._context: scoring.Context | None = None
         if backbone.tokenizer is not None:
             self._check_room(config.template)
             self.demonstrations = self._demonstrations(task)
@@ -248,20 +244,20 @@ class InContextLearning(Method):
             growing.read([(*label, *row.before_labels[place]) for label, row in zip(said, left, strict=False)])
             scores = growing.scores(self.strings)
             if self.config.score == "mean":
-                scores = per_piece(scores, self.strings)
+                scores = scoring.per_token(scores, self.strings)
             for row, each in zip(order, scores, strict=False):
                 found[row].append(each)
             said = [self.strings[label] for label in scores.argmax(-1).tolist()]
         return [torch.stack([found[i][place] for (place,) in row.reads]) for i, row in enumerate(rows)]
 
-    def _begin(self, texts: Sequence[Pieces]) -> GrowingRows | GrowingDecoder:
+    def _begin(self, texts: Sequence[Pieces]) -> scoring.GrowingRows | scoring.GrowingDecoder:
         frame = self.sheet.text.frame
         start = (*frame.before, *self.demonstrations)
         if not self.backbone.is_causal:
-            return GrowingDecoder(self.backbone, [(*start, *text, *frame.after) for text in texts])
+            return scoring.GrowingDecoder(self.backbone, [(*start, *text, *frame.after) for text in texts])
         if start and self._context is None:
-            self._context = context_of(self.backbone, start)
-        return GrowingRows(self.backbone, self._context, texts)
+            self._context = scoring.context_of(self.backbone, start)
+        return scoring.GrowingRows(self.backbone, self._context, texts)
 
 
 def _require_positions(number: int, backbone: Backbone, max_length: int) -> None:

@@ -44,7 +44,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from tunekit.backbone import Backbone
+from tunekit.backbone import Backbone, scoring
 from tunekit.errors import ConfigError, require
 from tunekit.methods import Batch
 from tunekit.methods.parts.cloze import MultiToken
@@ -142,7 +142,7 @@ class ToPro(SharedSentenceMethod):
         if not isinstance(batch, SharedBatch):
             return super().states(batch)
         reads = (batch.read_rows, batch.read_columns)
-        return self.backbone.encode_shared(batch.inputs, batch.questions, batch.owners, reads)
+        return scoring.encode_shared(self.backbone, batch.inputs, batch.questions, batch.owners, reads=reads)
 
     def encoding_key(self) -> Hashable:
         return super().encoding_key(), self.config.position_marker, self.config.share_sentence

@@ -28,7 +28,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from tunekit.backbone import Backbone
+from tunekit.backbone import Backbone, scoring
 from tunekit.methods import Batch
 from tunekit.methods.parts.answers import Score, following
 from tunekit.methods.parts.shared_sentence import SharedBatch, SharedSentenceMethod
@@ -82,9 +82,14 @@ class ToProZeroShot(SharedSentenceMethod):
     def logits(self, batch: Batch) -> Tensor:
         normalise = self.config.score == "mean"
         if not isinstance(batch, SharedBatch):
-            return self.backbone.continuation_scores(batch.inputs, self.strings, normalise=normalise)
-        scores = self.backbone.continuation_scores_shared(
-            batch.inputs, batch.questions, batch.owners, self.strings, normalise=normalise
+            return scoring.continuation_scores(self.backbone, batch.inputs, self.strings, normalise=normalise)
+        scores = scoring.continuation_scores_shared(
+            self.backbone,
+            batch.inputs,
+            batch.questions,
+            owners=batch.owners,
+            candidates=self.strings,
+            normalise=normalise,
         )
         return scores[batch.read_rows]
 

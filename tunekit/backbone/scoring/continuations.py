@@ -1,105 +1,106 @@
-"""How likely strings of pieces are to follow a text.
+"""How likely strings of tokens are to follow a text, each text being computed once for all candidates.
 
-Candidates are read as a tree: what several of them begin with is computed once, and the text once for all of them.
-Shapes: B texts, K candidates, R stems, T pieces of the longest stem, N nodes (distinct beginnings that a piece of a
-candidate follows; the empty one is the text's own last state), W pairs of a node and a piece that follows it, D width,
-V entries in the vocabulary.
+Shapes: B texts, Q questions, K candidates, R stems, T tokens of the longest stem, D width.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from tunekit.backbone import t5
-from tunekit.backbone.inputs import Inputs, padded
+from tunekit.backbone.encoder import Backbone
+from tunekit.backbone.inputs import Inputs
+from tunekit.backbone.scoring.candidates import CandidateTree, TokenIds, per_token, score
 from tunekit.backbone.scoring.shared import Part, encode_after
-from tunekit.backbone.vocabulary import Vocabulary
 
-if TYPE_CHECKING:
-    from tunekit.backbone.encoder import Backbone
-
-Pieces = tuple[int, ...]
 MAX_SEEN = 2**27
 """Numbers in one layer's keys of what several rows of stems see, repeated for each: 512 MiB in fp32."""
-LEAST_SAVED = 256
-"""Pieces of padding that are worth another pass through the model."""
+MIN_SAVED = 256
+"""Tokens of padding that are worth another pass through the model."""
 
 
-class CandidateTree:
-    """Candidates by what they share.
+def continuation_scores(
+    backbone: Backbone, inputs: Inputs, candidates: Sequence[TokenIds], *, normalise: bool = False
+) -> Tensor:
+    """How likely each candidate string of tokens is to follow each text: log-likelihoods [B, K], in fp32.
+
+    A causal model goes on from the row's last token; of an encoder-decoder the decoder writes the candidate given the
+    encoded row. If all candidates are single tokens, only their rows of the vocabulary are read, and the scores are
+    log-likelihoods but for a number common to the row, which no softmax over the candidates sees.
 
     Args:
-        candidates: strings of pieces, none empty.
+        backbone: a causal model or an encoder-decoder.
+        inputs: the texts.
+        candidates: K strings of tokens, none empty.
+        normalise: divide each score by the candidate's number of tokens.
 
     Raises:
-        ValueError: no candidates, or an empty one.
+        ConfigError: the backbone is an encoder, or has no language-model head.
     """
-
-    def __init__(self, candidates: Sequence[Pieces]) -> None:
-        if not candidates or not all(candidates):
-            raise ValueError("candidates must be one or several strings of at least one piece")
-        self.candidates = [tuple(candidate) for candidate in candidates]
-        self.nodes: list[Pieces] = list(dict.fromkeys(c[:i] for c in self.candidates for i in range(len(c))))
-        self.stems = [n for n in self.nodes if n and not any(o != n and o[: len(n)] == n for o in self.nodes)]
-
-    @property
-    def is_flat(self) -> bool:
-        """Whether each candidate is a single piece."""
-        return len(self.nodes) == 1
-
-    def stem_rows(self, device: torch.device) -> Inputs:
-        """The stems, [R, T], that the model reads after each text."""
-        return padded(self.stems, pad_id=self.stems[0][0]).to(device)  # unattended to, so any piece will do
-
-    def node_states(self, last: Tensor, stems: Tensor) -> Tensor:
-        """States [B, N, D] that predict what follows each node, of the text's [B, D] and the stems' [B, R, T, D]."""
-        states = []
-        for node in self.nodes:
-            row = next((i for i, stem in enumerate(self.stems) if node and stem[: len(node)] == node), None)
-            states.append(last if row is None else stems[:, row, len(node) - 1])
-        return torch.stack(states, dim=1)
-
-    def steps(self, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-        """For each piece of each candidate its node, itself, and the candidate: each [W]."""
-        index = {node: i for i, node in enumerate(self.nodes)}
-        steps = [(index[c[:i]], piece, k) for k, c in enumerate(self.candidates) for i, piece in enumerate(c)]
-        nodes, pieces, owners = torch.tensor(steps, device=device).unbind(1)
-        return nodes, pieces, owners
+    backbone.require_family("causal", "encoder-decoder", purpose="the likelihood of what follows a text")
+    if backbone.is_causal:
+        scores = _causal_scores(backbone, [], inputs, candidates)
+    else:
+        scores = _decoder_scores(backbone, inputs, candidates)
+    return per_token(scores, candidates) if normalise else scores
 
 
-def score(vocabulary: Vocabulary, last: Tensor, read: Callable[[Inputs], Tensor], tree: CandidateTree) -> Tensor:
-    """Log-likelihoods [B, K] of the candidates, in fp32; of single pieces, vocabulary logits.
+def continuation_scores_shared(
+    backbone: Backbone,
+    sentences: Inputs,
+    questions: Inputs,
+    *,
+    owners: Tensor,
+    candidates: Sequence[TokenIds],
+    normalise: bool = False,
+) -> Tensor:
+    """`continuation_scores` [Q, K] after questions, each sentence being encoded once for all of its questions.
 
     Args:
-        vocabulary: the head.
-        last: [B, D], the states that predict the first piece after each text.
-        read: gives the states [B, R, T, D] of stems [R, T] after each text; not called for a flat tree.
-        tree: the candidates.
+        backbone: a causal model.
+        sentences: as `encode_shared` takes them.
+        questions: the texts that follow the sentences.
+        owners: [Q], for each question the row of its sentence.
+        candidates: K strings of tokens, none empty.
+        normalise: divide each score by the candidate's number of tokens.
+
+    Raises:
+        ConfigError: the backbone is not a causal model, or has no language-model head.
     """
-    if tree.is_flat:
-        ids = torch.tensor([piece for (piece,) in tree.candidates], device=last.device)
-        return vocabulary.logits(vocabulary.transform(last), ids)
-    stems = read(tree.stem_rows(last.device))
-    states = vocabulary.transform(tree.node_states(last, stems))
-    nodes, pieces, owners = tree.steps(last.device)
-    partition = vocabulary.log_partition(states.flatten(0, 1)).view(states.shape[:2])
-    log_likelihoods = vocabulary.logits_of(states[:, nodes], pieces) - partition[:, nodes]
-    return log_likelihoods.new_zeros(len(last), len(tree.candidates)).index_add(1, owners, log_likelihoods)
+    backbone.require_family("causal", purpose="the likelihood of what follows a shared sentence")
+    sentence = encode_after(backbone, [], sentences)[1]
+    lengths = questions.attention_mask.sum(1).tolist()
+    groups = groups_by_length(lengths)
+    found = []
+    for group in groups:
+        rows, width = torch.tensor(group, device=owners.device), lengths[group[0]]
+        some = Inputs(questions.input_ids[rows, :width], questions.attention_mask[rows, :width])
+        found.append(_causal_scores(backbone, [(sentence, owners[rows])], some, candidates))
+    order = torch.tensor([row for group in groups for row in group], device=owners.device)
+    scores = torch.cat(found)[order.argsort()]
+    return per_token(scores, candidates) if normalise else scores
 
 
-def causal_scores(backbone: Backbone, parts: Sequence[Part], inputs: Inputs, candidates: Sequence[Pieces]) -> Tensor:
-    """Log-likelihoods [B, K] of the candidates after rows that may themselves go on from others."""
-    hidden, context = encode_after(backbone, parts, inputs)
-    rows = torch.arange(len(hidden), device=hidden.device)
-    last = hidden[rows, inputs.attention_mask.sum(1) - 1]
-    return scores_after(backbone, [*parts, (context, rows)], last, candidates)
+def groups_by_length(lengths: Sequence[int]) -> list[list[int]]:
+    """Rows in groups, longest first, so that each further pass through the model saves `MIN_SAVED` tokens of padding.
+
+    >>> groups_by_length([3, 2, 3, 2]), groups_by_length([2, 200, 2])
+    ([[0, 2, 1, 3]], [[1], [0, 2]])
+    """
+    order = sorted(range(len(lengths)), key=lambda row: -lengths[row])
+    groups: list[list[int]] = []
+    for place, row in enumerate(order):
+        width = lengths[groups[-1][0]] if groups else 0
+        if not groups or (width - lengths[row]) * (len(order) - place) >= MIN_SAVED:
+            groups.append([])
+        groups[-1].append(row)
+    return groups
 
 
-def scores_after(backbone: Backbone, parts: Sequence[Part], last: Tensor, candidates: Sequence[Pieces]) -> Tensor:
+def scores_after(backbone: Backbone, parts: Sequence[Part], last: Tensor, candidates: Sequence[TokenIds]) -> Tensor:
     """Log-likelihoods [B, K] of the candidates after rows that `parts` hold whole and that end in the states `last`."""
     num_rows = len(last)
 
@@ -117,39 +118,15 @@ def scores_after(backbone: Backbone, parts: Sequence[Part], last: Tensor, candid
     return score(backbone.vocabulary, last, read, CandidateTree(candidates))
 
 
-def shared_scores(
-    backbone: Backbone, sentences: Inputs, *, questions: Inputs, owners: Tensor, candidates: Sequence[Pieces]
-) -> Tensor:
-    """Log-likelihoods [Q, K] of the candidates after questions, each sentence being read once for all of its own."""
-    sentence = encode_after(backbone, [], sentences)[1]
-    lengths = questions.attention_mask.sum(1).tolist()
-    groups = alike(lengths)
-    found = []
-    for group in groups:
-        rows, width = torch.tensor(group, device=owners.device), lengths[group[0]]
-        some = Inputs(questions.input_ids[rows, :width], questions.attention_mask[rows, :width])
-        found.append(causal_scores(backbone, [(sentence, owners[rows])], some, candidates))
-    order = torch.tensor([row for group in groups for row in group], device=owners.device)
-    return torch.cat(found)[order.argsort()]
+def _causal_scores(backbone: Backbone, parts: Sequence[Part], inputs: Inputs, candidates: Sequence[TokenIds]) -> Tensor:
+    """Log-likelihoods [B, K] of the candidates after rows that may themselves go on from others."""
+    hidden, context = encode_after(backbone, parts, inputs)
+    rows = torch.arange(len(hidden), device=hidden.device)
+    last = hidden[rows, inputs.attention_mask.sum(1) - 1]
+    return scores_after(backbone, [*parts, (context, rows)], last, candidates)
 
 
-def alike(lengths: Sequence[int]) -> list[list[int]]:
-    """Rows in groups, longest first, so that going through the model once more saves `LEAST_SAVED` pieces of padding.
-
-    >>> alike([3, 2, 3, 2]), alike([2, 200, 2])
-    ([[0, 2, 1, 3]], [[1], [0, 2]])
-    """
-    order = sorted(range(len(lengths)), key=lambda row: -lengths[row])
-    groups: list[list[int]] = []
-    for place, row in enumerate(order):
-        width = lengths[groups[-1][0]] if groups else 0
-        if not groups or (width - lengths[row]) * (len(order) - place) >= LEAST_SAVED:
-            groups.append([])
-        groups[-1].append(row)
-    return groups
-
-
-def decoder_scores(backbone: Backbone, inputs: Inputs, candidates: Sequence[Pieces]) -> Tensor:
+def _decoder_scores(backbone: Backbone, inputs: Inputs, candidates: Sequence[TokenIds]) -> Tensor:
     """Log-likelihoods [B, K] of the candidates as what the decoder writes, given the encoded text."""
     model, num_texts = backbone.model, len(inputs.input_ids)
     with backbone.precision():
@@ -165,8 +142,3 @@ def decoder_scores(backbone: Backbone, inputs: Inputs, candidates: Sequence[Piec
             return t5.decode(model, rows, memory)[:, :, 1:].float()
 
     return score(backbone.vocabulary, last, read, CandidateTree(candidates))
-
-
-def per_piece(scores: Tensor, candidates: Sequence[Pieces]) -> Tensor:
-    """Scores [B, K] divided by each candidate's number of pieces."""
-    return scores / torch.tensor([len(candidate) for candidate in candidates], device=scores.device)

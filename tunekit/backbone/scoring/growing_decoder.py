@@ -1,24 +1,19 @@
-"""Rows that an mT5 decoder writes bit by bit, each piece computed once.
+"""Rows that an mT5 decoder writes bit by bit, each token computed once.
 
-Shapes: B rows, R stems a row, n pieces read at a time, T pieces seen so far, D width, H heads.
+Shapes: B rows, R stems a row, n tokens read at a time, T tokens seen so far, D width, H heads.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from tunekit.backbone import t5
+from tunekit.backbone.encoder import Backbone
 from tunekit.backbone.inputs import Inputs, padded
-from tunekit.backbone.scoring.continuations import CandidateTree, Pieces, score
-
-if TYPE_CHECKING:
-    from tunekit.backbone.encoder import Backbone
-
-States = tuple[Tensor, Tensor]
+from tunekit.backbone.scoring.candidates import CandidateTree, TokenIds, score
 
 
 class GrowingDecoder:
@@ -29,22 +24,22 @@ class GrowingDecoder:
         texts: what the encoder reads, one a row.
     """
 
-    def __init__(self, backbone: Backbone, texts: Sequence[Pieces]) -> None:
+    def __init__(self, backbone: Backbone, texts: Sequence[TokenIds]) -> None:
         self._backbone = backbone
         inputs = padded(texts, backbone.pad_id).to(backbone.device)
         with backbone.precision():
             self._memory = t5.encode(backbone.model, backbone.embed(inputs.input_ids), inputs.attention_mask)
-        self._own: list[States] | None = None
+        self._own: list[t5.States] | None = None
         self._mask = inputs.attention_mask[:, :0]
         self._last: Tensor | None = None
 
-    def read(self, strings: Sequence[Pieces]) -> None:
-        """Read on: B strings of pieces."""
+    def read(self, strings: Sequence[TokenIds]) -> None:
+        """Read on: B strings of tokens."""
         backbone = self._backbone
         rows = padded(strings, backbone.pad_id).to(backbone.device)
         embedded = backbone.embed(rows.input_ids)
         mask = rows.attention_mask
-        if self._own is None:  # nothing has been written yet: all begin with the piece that decoding starts with
+        if self._own is None:  # nothing has been written yet: all begin with the token that decoding starts with
             embedded = torch.cat([t5.start_of(backbone.model, len(strings)), embedded], dim=1)
             mask = torch.cat([torch.ones_like(mask[:, :1]), mask], dim=1)
         hidden, states = self._decode(embedded[:, None], mask)
@@ -63,8 +58,8 @@ class GrowingDecoder:
             self._own = [(keys[:num_rows], values[:num_rows]) for keys, values in self._own]
             self._last = self._last[:num_rows]
 
-    def scores(self, candidates: Sequence[Pieces]) -> Tensor:
-        """How likely each candidate is to follow each row, as `Backbone.continuation_scores` says: [B, K]."""
+    def scores(self, candidates: Sequence[TokenIds]) -> Tensor:
+        """How likely each candidate is to follow each row, as `continuation_scores` says: [B, K]."""
         if self._last is None:
             raise RuntimeError("nothing has been read yet")
         num_rows = len(self._last)
@@ -75,7 +70,7 @@ class GrowingDecoder:
 
         return score(self._backbone.vocabulary, self._last, read, CandidateTree(candidates))
 
-    def _decode(self, embedded: Tensor, mask: Tensor) -> tuple[Tensor, list[States]]:
+    def _decode(self, embedded: Tensor, mask: Tensor) -> tuple[Tensor, list[t5.States]]:
         """Last hidden states [B, R, n, D] of what each row goes on with, and its keys and values in each layer.
 
         Args:
@@ -83,8 +78,8 @@ class GrowingDecoder:
             mask: [B x R, n].
         """
         num_texts, num_strings, length = embedded.shape[:3]
-        stack: Any = self._backbone.model.decoder
-        found: list[States] = []
+        stack = t5.model_of(self._backbone.model).decoder
+        found: list[t5.States] = []
         with self._backbone.precision():
             bias = self._bias(stack, mask)
             hidden = embedded.flatten(0, 1)
@@ -93,8 +88,7 @@ class GrowingDecoder:
                 own = t5.heads(attention, attention.k(normed)), t5.heads(attention, attention.v(normed))
                 found.append(own)
                 if self._own is not None:
-                    keys, values = (states.repeat_interleave(num_strings, dim=0) for states in self._own[index])
-                    own = _after((keys, values), own)
+                    own = _after(t5.repeated(self._own[index], num_strings), own)
                 queries = t5.heads(attention, attention.q(normed))
                 hidden = hidden + t5.attend(attention, queries, own, bias.to(queries.dtype))
                 crossing = hidden.reshape(num_texts, num_strings * length, -1)
@@ -103,7 +97,7 @@ class GrowingDecoder:
             hidden = stack.final_layer_norm(hidden)
         return hidden.view(num_texts, num_strings, length, -1).float(), found
 
-    def _bias(self, stack: Any, mask: Tensor) -> Tensor:
+    def _bias(self, stack: t5.Stack, mask: Tensor) -> Tensor:
         """What is added to attention scores, [B x R, H, n, T + n]: by true positions, padding not counted."""
         before = self._mask.repeat_interleave(len(mask) // len(self._mask), dim=0)
         seen = torch.cat([before, mask], dim=1)
@@ -117,5 +111,5 @@ class GrowingDecoder:
         return bias.masked_fill(~allowed[:, None], torch.finfo(bias.dtype).min)
 
 
-def _after(first: States, second: States) -> States:
+def _after(first: t5.States, second: t5.States) -> t5.States:
     return torch.cat([first[0], second[0]], dim=-2), torch.cat([first[1], second[1]], dim=-2)

@@ -1,6 +1,6 @@
 """Rows that attend to rows encoded before them: a sentence is encoded once for all of its questions.
 
-Shapes: N rows encoded before, S their pieces, Q rows that go on from them, P their pieces, D width, H heads, Dh width
+Shapes: N rows encoded before, S their tokens, Q rows that go on from them, P their tokens, D width, H heads, Dh width
 of a head.
 """
 
@@ -8,17 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 from transformers.cache_utils import Cache, DynamicLayer
 
+from tunekit.backbone.encoder import Backbone
 from tunekit.backbone.inputs import EmbeddedRows, Inputs
-from tunekit.backbone.scoring.reading import states_at
-
-if TYPE_CHECKING:
-    from tunekit.backbone.encoder import Backbone
 
 
 @dataclass(frozen=True)
@@ -35,18 +31,17 @@ Part = tuple[Context, Tensor]
 """What rows go on from: a context, and for each of them [Q] its row of it."""
 
 
-_CacheLayer: Any = DynamicLayer  # transformers leaves it half typed
-
-
-class _SharedLayer(_CacheLayer):  # type: ignore[misc]
+class _SharedLayer(DynamicLayer):  # type: ignore[no-untyped-call]  # transformers leaves it half typed
     """One layer's keys and values: of earlier rows, each kept once and repeated only while the layer runs, and own."""
 
     def __init__(self, earlier: Sequence[tuple[Tensor, Tensor, Tensor]]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._earlier = earlier
         self._num_earlier = sum(keys.shape[-2] for keys, _, _ in earlier)
 
-    def update(self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
+    def update(
+        self, key_states: Tensor, value_states: Tensor, *args: object, **kwargs: object
+    ) -> tuple[Tensor, Tensor]:
         self.keys, self.values, self.is_initialized = key_states, value_states, True
         keys = [keys[owners] for keys, _, owners in self._earlier]
         values = [values[owners] for _, values, owners in self._earlier]
@@ -54,6 +49,11 @@ class _SharedLayer(_CacheLayer):  # type: ignore[misc]
 
     def get_seq_length(self) -> int:
         return self._num_earlier
+
+    def own(self) -> tuple[Tensor, Tensor]:
+        """Keys and values of the rows themselves; the model has been run on them."""
+        assert self.keys is not None and self.values is not None
+        return self.keys, self.values
 
 
 def encode_after(backbone: Backbone, parts: Sequence[Part], inputs: Inputs) -> tuple[Tensor, Context]:
@@ -73,18 +73,39 @@ def encode_after(backbone: Backbone, parts: Sequence[Part], inputs: Inputs) -> t
 
 
 def encode_shared(
-    backbone: Backbone, sentences: Inputs, questions: Inputs, where: tuple[Tensor, tuple[Tensor, Tensor] | None]
+    backbone: Backbone,
+    sentences: Inputs,
+    questions: Inputs,
+    owners: Tensor,
+    *,
+    reads: tuple[Tensor, Tensor] | None = None,
 ) -> Tensor:
-    """Hidden states of the questions, see `Backbone.encode_shared`; `where` is its owners and reads."""
-    owners, reads = where
-    if backbone.family != "encoder":
+    """Last hidden states of questions [Q, P, D], in fp32, where each sentence is encoded once for all of its own.
+
+    A question attends to its sentence and to itself, at the positions that follow the sentence's last token. On a
+    causal model this is exactly one row of sentence and question; on an encoder it is another model than that, since
+    the sentence does not see the question. Gradients reach the sentences.
+
+    Args:
+        backbone: an encoder or a causal model.
+        sentences: [N, S].
+        questions: [Q, P].
+        owners: [Q], for each question the row of its sentence.
+        reads: rows [M] and columns [M] of the positions in the questions that are read, if not all: then states [M, D]
+            come out, and an encoder computes its last layer only there.
+
+    Raises:
+        ConfigError: the backbone is an encoder-decoder.
+    """
+    backbone.require_family("encoder", "causal", purpose="a sentence shared by its questions")
+    if backbone.is_causal:
         hidden, _ = encode_after(backbone, [(encode_after(backbone, [], sentences)[1], owners)], questions)
         return hidden if reads is None else hidden[reads]
     rows, layers = _rows_after(backbone, [], sentences)
     nowhere = owners[:0]  # of the sentences, only keys and values are seen
-    states_at(backbone, rows, nowhere, nowhere)
+    backbone.run_body_at(rows, nowhere, nowhere)
     asked, _ = _rows_after(backbone, [(_context(layers, sentences), owners)], questions)
-    return backbone.run_body(asked) if reads is None else states_at(backbone, asked, *reads)
+    return backbone.run_body(asked) if reads is None else backbone.run_body_at(asked, *reads)
 
 
 def _rows_after(backbone: Backbone, parts: Sequence[Part], inputs: Inputs) -> tuple[EmbeddedRows, list[_SharedLayer]]:
@@ -107,4 +128,4 @@ def _rows_after(backbone: Backbone, parts: Sequence[Part], inputs: Inputs) -> tu
 
 
 def _context(layers: Sequence[_SharedLayer], inputs: Inputs) -> Context:
-    return Context(tuple((layer.keys, layer.values) for layer in layers), inputs.attention_mask)
+    return Context(tuple(layer.own() for layer in layers), inputs.attention_mask)

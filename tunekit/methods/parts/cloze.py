@@ -21,7 +21,7 @@ from typing import Any, ClassVar, cast
 import torch
 from torch import Tensor
 
-from tunekit.backbone import Backbone
+from tunekit.backbone import Backbone, scoring
 from tunekit.errors import ConfigError
 from tunekit.methods import Batch, Feature, LabelIds, Method
 from tunekit.methods.parts.rows import fit_pair, windows
@@ -132,7 +132,7 @@ class ClozeMethod(Method):
     def logits(self, batch: Batch) -> Tensor:
         if self.backbone.family == "encoder":
             return self.label_logits(self.states(batch))
-        return self.backbone.continuation_scores(batch.inputs, self.strings)
+        return scoring.continuation_scores(self.backbone, batch.inputs, self.strings)
 
     # From examples to rows
 

@@ -1,25 +1,23 @@
-"""Rows that grow bit by bit: what has been read is kept, so that no piece is read twice.
+"""Rows that grow bit by bit: what has been read is kept, so that no token is read twice.
 
-Shapes: B rows, K candidates, n pieces read at a time, D width.
+Shapes: B rows, K candidates, n tokens read at a time, D width.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from tunekit.backbone.encoder import Backbone
 from tunekit.backbone.inputs import padded
-from tunekit.backbone.scoring.continuations import Pieces, scores_after
+from tunekit.backbone.scoring.candidates import TokenIds
+from tunekit.backbone.scoring.continuations import scores_after
 from tunekit.backbone.scoring.shared import Context, Part, encode_after
 
-if TYPE_CHECKING:
-    from tunekit.backbone.encoder import Backbone
 
-
-def context_of(backbone: Backbone, text: Pieces) -> Context:
+def context_of(backbone: Backbone, text: TokenIds) -> Context:
     """One text, read once, for any number of rows to go on from. The backbone is causal."""
     return encode_after(backbone, [], padded([text], backbone.pad_id).to(backbone.device))[1]
 
@@ -30,17 +28,17 @@ class GrowingRows:
     Args:
         backbone: a causal one.
         start: what all of them go on from; None is nothing.
-        texts: the rows' first pieces; they are read together with what `read` gets first.
+        texts: the rows' first tokens; they are read together with what `read` gets first.
     """
 
-    def __init__(self, backbone: Backbone, start: Context | None, texts: Sequence[Pieces]) -> None:
+    def __init__(self, backbone: Backbone, start: Context | None, texts: Sequence[TokenIds]) -> None:
         self._backbone, self._start = backbone, start
-        self._unread: list[Pieces] = list(texts)
+        self._unread: list[TokenIds] = list(texts)
         self._own: Context | None = None
         self._last: Tensor | None = None
 
-    def read(self, strings: Sequence[Pieces]) -> None:
-        """Read on: B strings of pieces, at least one piece each at the first time and if rows are to be asked."""
+    def read(self, strings: Sequence[TokenIds]) -> None:
+        """Read on: B strings of tokens, with at least one token each the first time and before `scores`."""
         backbone = self._backbone
         whole = [(*a, *b) for a, b in zip(self._unread, strings, strict=True)]
         rows = padded(whole, backbone.pad_id).to(backbone.device)
@@ -58,8 +56,8 @@ class GrowingRows:
             self._own = Context(layers, self._own.mask[:num_rows])
             self._last = self._last[:num_rows]
 
-    def scores(self, candidates: Sequence[Pieces]) -> Tensor:
-        """How likely each candidate is to follow each row, as `Backbone.continuation_scores` says: [B, K]."""
+    def scores(self, candidates: Sequence[TokenIds]) -> Tensor:
+        """How likely each candidate is to follow each row, as `continuation_scores` says: [B, K]."""
         if self._last is None:
             raise RuntimeError("nothing has been read yet")
         return scores_after(self._backbone, self._parts(len(self._last)), self._last, candidates)

@@ -1,0 +1,135 @@
+"""Where a backbone is read from: a folder on this machine or a repository of the hub, at one commit."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Protocol, TypedDict, cast
+
+from safetensors import SafetensorError
+from transformers import logging as transformers_logging
+from transformers.utils.hub import cached_file
+
+from tunekit.errors import ConfigError
+from tunekit.registry import BACKBONES, lookup
+from tunekit.trial import BackboneConfig, Locations
+
+
+class ReadingArguments(TypedDict, total=False):
+    """What transformers' ``from_pretrained`` is called with beside the place itself."""
+
+    revision: str
+    local_files_only: bool
+
+
+class _Logging(Protocol):
+    """The part of transformers' logging that is used here; transformers leaves it untyped."""
+
+    def get_verbosity(self) -> int: ...
+    def set_verbosity(self, verbosity: int) -> None: ...
+    def set_verbosity_error(self) -> None: ...
+    def is_progress_bar_enabled(self) -> bool: ...
+    def enable_progress_bar(self) -> None: ...
+    def disable_progress_bar(self) -> None: ...
+
+
+_logging = cast(_Logging, transformers_logging)
+
+
+def source_of(config: BackboneConfig, locations: Locations) -> Path | str:
+    """A folder that holds a model, or a hub id. A toy backbone that is not there yet is built.
+
+    Raises:
+        ConfigError: there is no such folder, or it has no config.json.
+    """
+    if locations.backbone_path is not None:
+        folder = Path(locations.backbone_path).expanduser()
+    elif config.name in BACKBONES:
+        folder = Path(lookup("backbone", config.name)(locations))
+    elif Path(config.name).is_absolute() or config.name.startswith((".", "~")) or config.name.count("/") > 1:
+        folder = Path(config.name).expanduser()
+    else:
+        return config.name
+    if not folder.is_dir():
+        raise ConfigError(f"backbone {config.name!r}: there is no folder {str(folder)!r}")
+    if not (folder / "config.json").is_file():
+        have = ", ".join(sorted(p.name for p in folder.iterdir())[:8]) or "nothing"
+        raise ConfigError(f"backbone {config.name!r}: {str(folder)!r} has no config.json (it holds: {have})")
+    return folder
+
+
+def arguments_for(config: BackboneConfig, source: Path | str, *, local_only: bool = False) -> ReadingArguments:
+    """How transformers is to read `source`: a folder without any network, a hub id at one commit.
+
+    Raises:
+        OSError: the hub id is unknown, or neither the hub nor a copy on this machine can be reached.
+    """
+    if isinstance(source, Path):
+        return {"local_files_only": True}
+    return {"revision": commit_of(source, config.revision, local_only=local_only), "local_files_only": local_only}
+
+
+def commit_of(hub_id: str, revision: str | None, *, local_only: bool = False) -> str:
+    """The commit that a revision of a hub repository resolves to.
+
+    The hub is asked once per process, so that everything that a process reads is of one commit. Where it cannot be
+    reached, or with `local_only`, this is the commit of the copy on this machine.
+
+    Raises:
+        OSError: the hub id or the revision is unknown, or neither the hub nor a copy can be reached.
+    """
+    return _cached_commit(hub_id, revision or "main") if local_only else _commit(hub_id, revision or "main")
+
+
+@cache
+def _commit(hub_id: str, revision: str) -> str:
+    return _commit_in_path(cached_file(hub_id, "config.json", revision=revision), hub_id)
+
+
+def _cached_commit(hub_id: str, revision: str) -> str:
+    return _commit_in_path(cached_file(hub_id, "config.json", revision=revision, local_files_only=True), hub_id)
+
+
+def _commit_in_path(path: str | None, hub_id: str) -> str:
+    """The hub's files are kept as ``.../snapshots/<commit>/config.json``."""
+    if path is None:
+        raise OSError(f"{hub_id} has no config.json")
+    return Path(path).parent.name
+
+
+@contextmanager
+def loading_errors(config: BackboneConfig, source: Path | str, *, what: str = "it") -> Iterator[None]:
+    """Turn what goes wrong inside transformers into one clear message, and keep its reports off the screen.
+
+    Args:
+        config: the backbone.
+        source: what is read in the block.
+        what: the part of it that is read, as the message calls it.
+
+    Raises:
+        ConfigError: the block raised an error of a file, of the hub or of what a file holds.
+    """
+    verbosity = _logging.get_verbosity()
+    shows_progress = _logging.is_progress_bar_enabled()
+    _logging.set_verbosity_error()
+    if isinstance(source, Path):
+        _logging.disable_progress_bar()
+    try:
+        yield
+    except ConfigError:
+        raise
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError, json.JSONDecodeError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        if isinstance(source, Path):
+            right = "a folder in the hub's format holds config.json, model.safetensors and tokenizer.json"
+        else:
+            right = "is it a Hugging Face hub id, and can the hub be reached? A local folder also works"
+        message = f"backbone {config.name!r}: cannot load {what} from {str(source)!r}: {reason}; {right}"
+        raise ConfigError(message) from error
+    finally:
+        _logging.set_verbosity(verbosity)
+        if shows_progress:
+            _logging.enable_progress_bar()
