@@ -30,8 +30,8 @@ from transformers import AutoConfig, AutoModelForCausalLM
 import tunekit
 from tunekit import tasks
 from tunekit.backbone import Backbone, load
-from tunekit.methods import Feature
-from tunekit.methods.topro_zero_shot import Config, ToProZeroShot
+from tunekit.methods import Feature, Setting
+from tunekit.methods.topro_zero_shot import ToProZeroShot, ToProZeroShotConfig
 from tunekit.tasks import Task, TokenExample
 from tunekit.toy import backbones as toy_backbones
 from tunekit.training import schedule as plan
@@ -113,12 +113,13 @@ def _method(backbone: Backbone) -> ToProZeroShot:
     task: Task = tasks.load(_task_config(), Locations())
     single = _single_pieces(backbone.tokenizer, task)
     front, back = (" ".join(single[:size]) for size in (BEFORE, AFTER))
-    config = Config(
+    config = ToProZeroShotConfig(
         template=f"{{sentence}} {front} {{word}} {back} {{mask}}",
         verbalizer=dict(zip(task.labels, single, strict=False)),
     )
     training = TrainingConfig(max_length=256)
-    return ToProZeroShot(config, backbone=backbone, task=task, training=training, word_piece="last").eval()
+    setting = Setting(backbone=backbone, task=task, training=training, word_piece="last")
+    return ToProZeroShot(config, setting).eval()
 
 
 def _single_pieces(tokenizer: Any, task: Task) -> list[str]:

@@ -16,11 +16,11 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
-from tunekit.methods import Batch
+from tunekit.methods import Batch, Setting
 from tunekit.methods.finetune import Finetune
 from tunekit.methods.ptuning_v2 import PTuningV2
 from tunekit.tasks import Example, Task, TokenExample
-from tunekit.trial import Locations, TaskConfig, TrainingConfig
+from tunekit.trial import Locations, TaskConfig
 
 WORDS = tuple(f"w{number}" for number in range(30))
 LABELS = ("A", "B", "C")
@@ -90,9 +90,9 @@ UPDATES = "TUNEKIT_TEST_UPDATES"
 class _Counted:
     """Notes every batch it trains on where no checkpoint and no restart can undo it: a line in a file."""
 
-    def __init__(self, *args: Any, training: TrainingConfig, **others: Any) -> None:
-        self._who = f"{training.learning_rate!r} {torch.initial_seed()}\n".encode()
-        super().__init__(*args, training=training, **others)
+    def __init__(self, config: Any, setting: Setting) -> None:
+        self._who = f"{setting.training.learning_rate!r} {torch.initial_seed()}\n".encode()
+        super().__init__(config, setting)  # type: ignore[call-arg]
 
     def loss(self, batch: Batch) -> torch.Tensor:
         if self.training:  # type: ignore[attr-defined]

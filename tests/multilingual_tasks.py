@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from tiny_models import TAGS, examples_of
+from tiny_models import TAGS, examples_of, setting_of
 
 from tunekit.backbone import Backbone
 from tunekit.methods import Method
@@ -14,7 +14,7 @@ from tunekit.methods.parts.multilingual import LanguageBatch, LanguageFeature
 from tunekit.registry import lookup
 from tunekit.schema import build
 from tunekit.tasks import Example, ParallelPair, ParallelText, Task
-from tunekit.trial import Locations, TaskConfig, TrainingConfig
+from tunekit.trial import Locations, TaskConfig
 
 TARGETS = ("de", "zh")
 WORDS = {"N": "cat", "V": "dog", "X": "house"}
@@ -54,10 +54,7 @@ def make(
     torch.manual_seed(seed)
     return cls(
         build(cls.Config, {"verbalizer": WORDS, **options}, name),
-        backbone=backbone,
-        task=task or task_in(*TARGETS),
-        training=TrainingConfig(max_length=max_length),
-        word_piece="first_text",
+        setting_of(backbone, task or task_in(*TARGETS), max_length=max_length),
     )
 
 

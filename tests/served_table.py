@@ -13,13 +13,14 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+from tunekit import methods
 from tunekit.backbone import Backbone, describe
 from tunekit.check.absent import stand_in
 from tunekit.errors import ConfigError
 from tunekit.methods import Method
 from tunekit.registry import METHODS, lookup
 from tunekit.tasks import ParallelPair, ParallelText
-from tunekit.trial import BackboneConfig, Locations, TaskConfig, TrainingConfig
+from tunekit.trial import BackboneConfig, Locations, TaskConfig, TrainingConfig, TrialConfig
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 REMEDY = "python tests/served_table.py --write"
@@ -52,13 +53,19 @@ def empty_backbone(architecture: str) -> Backbone:
 
 def refusal(name: str, architecture: str, kind: str) -> str | None:
     """Why a method with its default options cannot serve a task of this kind on this architecture; None if it can."""
-    cls: type[Method] = lookup("method", name)
     config, nowhere = TaskConfig(name=TASKS[kind], target_languages=("de",)), Locations()
     task = stand_in(config, nowhere)
     task.parallel_text = AnyText(config, nowhere)
-    training = TrainingConfig()
+    backbone = empty_backbone(architecture)
+    trial = TrialConfig(
+        task=config,
+        backbone=BackboneConfig(name=backbone.name),
+        method=name,
+        training=TrainingConfig(**methods.method_class(name).training_defaults()),
+        seed=0,
+    )
     try:
-        cls(cls.Config(), backbone=empty_backbone(architecture), task=task, training=training, word_piece="first_text")
+        methods.build(trial, backbone=backbone, task=task)
     except ConfigError as error:
         return str(error)
     return None

@@ -109,7 +109,7 @@ def test_the_published_size_of_a_prompt_is_found_without_a_network(read: Reader)
     assert found.num_trainable == Span(low=737_280 + head, high=737_280 + head)
     assert found.num_backbone_parameters == 564_463_616
     assert "the hub was not asked" in found.shape_basis
-    assert "1.4 a word" in found.pieces_basis
+    assert "1.4 per word" in found.tokens_basis
 
 
 def test_updates_are_those_that_training_makes(read: Reader, tmp_path: Path) -> None:
@@ -394,8 +394,9 @@ def test_a_method_that_asks_about_each_word_is_counted_in_questions(read: Reader
     assert plain.trial_flops.low < shared.trial_flops.low < asked.trial_flops.low
 
 
-def test_pieces_of_questions_are_estimated_within_a_third(shared: Path) -> None:
-    from tunekit.methods.topro import Config, ToPro
+def test_tokens_of_questions_are_estimated_within_a_third(shared: Path) -> None:
+    from tunekit.methods import Setting
+    from tunekit.methods.topro import ToPro, ToProConfig
     from tunekit.tasks import load
     from tunekit.trial import TrainingConfig
 
@@ -406,12 +407,12 @@ def test_pieces_of_questions_are_estimated_within_a_third(shared: Path) -> None:
     found = []
     for tokenizer in (None, tokenizer_of(config, locations)):
         backbone.tokenizer = tokenizer
-        options = Config(multi_token="mean")
-        method = ToPro(options, backbone=backbone, task=task, training=TrainingConfig(), word_piece="first_text")
+        setting = Setting(backbone=backbone, task=task, training=TrainingConfig(), word_piece="first_text")
+        method = ToPro(ToProConfig(multi_token="mean"), setting)
         found.append(measure(task.examples("dev", "en"), method))
     estimated, counted = found
     assert estimated.num_rows == counted.num_rows
-    assert estimated.num_pieces == pytest.approx(counted.num_pieces, rel=0.33)
+    assert estimated.num_tokens == pytest.approx(counted.num_tokens, rel=0.33)
 
 
 # -- the page --------------------------------------------------------------------------------------------------------

@@ -7,12 +7,11 @@ from typing import Any, ClassVar
 
 import pytest
 import torch
-from tiny_models import TAGS, backbone_of, examples_of, language_model_of, task_of, tokenizer_of
+from tiny_models import TAGS, backbone_of, examples_of, language_model_of, setting_of, task_of, tokenizer_of
 
 from tunekit.errors import ConfigError
 from tunekit.methods.parts.cloze import ClozeMethod, Template, Verbalizer, Writer, label_strings
 from tunekit.tasks import PairExample
-from tunekit.trial import TrainingConfig
 
 WORDS = {"N": "cat", "V": "sees", "X": "here"}
 PAIR = "{premise} . {hypothesis} ? {mask}"
@@ -53,10 +52,7 @@ def method(cls: type[ClozeMethod] = PairCloze, architecture: str = "xlm-roberta"
     max_length = options.pop("max_length", 40)
     return cls(
         Config(**options),
-        backbone=options.pop("backbone", None) or backbone_of(architecture),
-        task=task_of("pair"),
-        training=TrainingConfig(max_length=max_length),
-        word_piece="first_text",
+        setting_of(options.pop("backbone", None) or backbone_of(architecture), task_of("pair"), max_length=max_length),
     ).eval()
 
 
@@ -258,8 +254,5 @@ def test_a_backbone_without_a_vocabulary_head_is_refused() -> None:
     with pytest.raises(ConfigError, match="'xlm-roberta' comes without the vocabulary head"):
         PairCloze(
             Config(),
-            backbone=backbone_of("xlm-roberta", has_head=False),
-            task=task_of("pair"),
-            training=TrainingConfig(max_length=40),
-            word_piece="first",
+            setting_of(backbone_of("xlm-roberta", has_head=False), task_of("pair"), max_length=40, word_piece="first"),
         )

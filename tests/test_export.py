@@ -13,11 +13,10 @@ import pytest
 import torch
 from tiny_models import TAGS, examples_of, folder_of, task_of
 
+from tunekit import methods
 from tunekit.backbone import load
 from tunekit.errors import ConfigError
 from tunekit.export import FinishedTrial, export
-from tunekit.registry import lookup
-from tunekit.schema import build
 from tunekit.tasks import Example, PairExample, Task
 from tunekit.training import checkpoints, run_trial
 from tunekit.trial import BackboneConfig, Locations, TaskConfig, TrainingConfig, TrialConfig
@@ -57,14 +56,8 @@ def trained(
 
 def predicted(trial: FinishedTrial, examples: Sequence[Example]) -> list[list[str]]:
     """What tunekit predicts with the trial's checkpoint."""
-    config, cls = trial.config, lookup("method", trial.config.method)
-    method = cls(
-        build(cls.Config, config.options, "test"),
-        backbone=load(config.backbone, trial.locations),
-        task=task_of(config.task.name.rpartition("_")[2]),
-        training=config.training,
-        word_piece=config.backbone.word_piece,
-    ).eval()
+    config, task = trial.config, task_of(trial.config.task.name.rpartition("_")[2])
+    method = methods.build(config, backbone=load(config.backbone, trial.locations), task=task).eval()
     stored = checkpoints.load_tensors(trial.folder / checkpoints.BEST)
     assert stored is not None
     method.load_state_dict(stored["parameters"], strict=False)

@@ -8,19 +8,18 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_models import TAGS, backbone_of, examples_of, language_model_of, tag_of, task_of
+from tiny_models import TAGS, backbone_of, examples_of, language_model_of, setting_of, tag_of, task_of
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
 from tunekit.backbone import Backbone, scoring
 from tunekit.backbone.inputs import EmbeddedRows, padded
 from tunekit.errors import ConfigError
-from tunekit.methods.icl import Config, InContextLearning, TaggedFeature
+from tunekit.methods.icl import InContextLearning, InContextLearningConfig, TaggedFeature
 from tunekit.methods.parts.demonstrations import Sheet, choose
 from tunekit.methods.parts.templates import Template
 from tunekit.schema import build
 from tunekit.tasks import Example, TokenExample
-from tunekit.trial import TrainingConfig
 
 WORDS = {"N": "cat", "V": "unhappily", "X": "now here"}
 SHORT = {"N": "cat", "V": "sees", "X": "old"}
@@ -34,11 +33,8 @@ def make(architecture: str, *, max_length: int = 64, seed: int = 0, **options: A
     settings = {"num_demonstrations": 2, "template": TEMPLATE, "answer": ANSWERS[0], "verbalizer": WORDS, **options}
     torch.manual_seed(seed)
     method = InContextLearning(
-        build(Config, settings, "test"),
-        backbone=backbone_of(architecture),
-        task=task_of("token"),
-        training=TrainingConfig(max_length=max_length),
-        word_piece="first_text",
+        build(InContextLearningConfig, settings, "test"),
+        setting_of(backbone_of(architecture), task_of("token"), max_length=max_length),
     )
     return method.eval()
 

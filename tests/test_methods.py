@@ -21,6 +21,7 @@ from tiny_models import (
     backbone_of,
     examples_of,
     folder_of,
+    setting_of,
     tag_of,
     tokenizer_of,
 )
@@ -33,7 +34,7 @@ from tunekit.methods.parts.rows import RowEncoder, fit_pair, windows
 from tunekit.registry import METHODS, lookup
 from tunekit.schema import build
 from tunekit.tasks import Example, PairExample, TokenExample
-from tunekit.trial import BackboneConfig, Locations, TrainingConfig
+from tunekit.trial import BackboneConfig, Locations
 
 KINDS = ("token", "pair")
 FAMILIES_ONCE = tuple(architecture for architecture in ARCHITECTURES if architecture != "roberta")
@@ -67,9 +68,8 @@ def make(
     least = {key: value for key, value in LEAST.items() if key in known}
     config = build(cls.Config, {**least, **LEAST_OF.get((name, kind), {}), **options}, name)
     torch.manual_seed(seed)
-    training = TrainingConfig(max_length=max_length or LENGTHS.get(name, 40))
-    task = task_in(*TARGETS, kind=kind)
-    return cls(config, backbone=backbone, task=task, training=training, word_piece=word_piece)
+    length = max_length or LENGTHS.get(name, 40)
+    return cls(config, setting_of(backbone, task_in(*TARGETS, kind=kind), max_length=length, word_piece=word_piece))
 
 
 def is_served(name: str, architecture: str, kind: str) -> bool:

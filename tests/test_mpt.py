@@ -125,9 +125,9 @@ def test_without_divergence_the_gradients_are_exactly_those_of_soft_prompt(optio
 
 
 def test_a_pair_of_parallel_rows_is_computed_for_each_row_of_train() -> None:
-    assert mpt().num_computed == 3
-    assert mpt(alpha=1.0).num_computed == 1
-    assert make("pct", backbone_of("bert")).num_computed == 2
+    assert mpt().num_computed_rows == 3
+    assert mpt(alpha=1.0).num_computed_rows == 1
+    assert make("pct", backbone_of("bert")).num_computed_rows == 2
 
 
 def test_a_translator_that_nothing_teaches_is_not_counted_as_trained() -> None:

@@ -9,12 +9,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_models import TAGS, backbone_of, examples_of, folder_of, language_model_of, task_of, tokenizer_of
+from tiny_models import TAGS, backbone_of, examples_of, folder_of, language_model_of, setting_of, task_of, tokenizer_of
 
 from tunekit.check.arms import check
 from tunekit.errors import ConfigError
 from tunekit.methods import Batch, Feature
-from tunekit.methods.topro import ENTITIES, PARTS_OF_SPEECH, Config, ToPro
+from tunekit.methods.parts.label_words import ENTITIES, PARTS_OF_SPEECH
+from tunekit.methods.topro import ToPro, ToProConfig
 from tunekit.schema import build, to_json
 from tunekit.search.study import ArmStudy
 from tunekit.sweep import trial_config
@@ -36,11 +37,8 @@ def topro(
     architecture: str = "xlm-roberta", *, max_length: int = 40, labels: tuple[str, ...] = TAGS, **options: Any
 ) -> Any:
     return ToPro(
-        Config(**{"template": TEMPLATE, "verbalizer": WORDS, **options}),
-        backbone=backbone_of(architecture),
-        task=task_of("token", labels),
-        training=TrainingConfig(max_length=max_length),
-        word_piece="first_text",
+        ToProConfig(**{"template": TEMPLATE, "verbalizer": WORDS, **options}),
+        setting_of(backbone_of(architecture), task_of("token", labels), max_length=max_length),
     ).eval()
 
 
@@ -89,11 +87,8 @@ def test_template_and_words_are_the_papers_where_it_has_them(
     labels: tuple[str, ...], words: dict[str, str], question: str
 ) -> None:
     method = ToPro(
-        Config(),
-        backbone=_without_tokenizer(),
-        task=task_of("token", labels),
-        training=TrainingConfig(max_length=64),
-        word_piece="first",
+        ToProConfig(),
+        setting_of(_without_tokenizer(), task_of("token", labels), max_length=64, word_piece="first"),
     )
     assert method.template.text == f"{{sentence}} | {question}"
     assert method.verbalizer.words == words
@@ -343,7 +338,7 @@ def test_a_verbalizer_is_part_of_a_trials_identity_whatever_the_order_of_its_lab
     backwards = dict(reversed(WORDS.items()))
     ids = [trial_config(made, arm, {"verbalizer": words}, 1).trial_id for words in (WORDS, backwards, OTHERS)]
     assert ids[0] == ids[1] != ids[2]
-    again = build(Config, trial_config(made, arm, {"verbalizer": WORDS}, 1).options, "topro")
+    again = build(ToProConfig, trial_config(made, arm, {"verbalizer": WORDS}, 1).options, "topro")
     assert again.verbalizer == WORDS
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_models import TAGS, backbone_of, examples_of, language_model_of, task_of
+from tiny_models import TAGS, backbone_of, examples_of, language_model_of, setting_of, task_of
 
 from tunekit.backbone import Backbone
 from tunekit.backbone.inputs import EmbeddedRows
@@ -16,7 +16,7 @@ from tunekit.backbone.scoring import continuations
 from tunekit.errors import ConfigError
 from tunekit.methods import Batch, Feature
 from tunekit.methods.parts.shared_sentence import SharedFeature
-from tunekit.methods.topro_zero_shot import Config, ToProZeroShot
+from tunekit.methods.topro_zero_shot import ToProZeroShot, ToProZeroShotConfig
 from tunekit.schema import build
 from tunekit.tasks import TokenExample
 from tunekit.trial import TrainingConfig
@@ -30,11 +30,8 @@ causal = pytest.mark.parametrize("architecture", ["xglm", "bloom"])
 def make(architecture: str, *, max_length: int = 40, labels: tuple[str, ...] = TAGS, **options: Any) -> ToProZeroShot:
     settings = {"template": TEMPLATE, "verbalizer": ONE_PIECE, **options}
     method = ToProZeroShot(
-        build(Config, settings, "test"),
-        backbone=backbone_of(architecture),
-        task=task_of("token", labels),
-        training=TrainingConfig(max_length=max_length),
-        word_piece="first_text",
+        build(ToProZeroShotConfig, settings, "test"),
+        setting_of(backbone_of(architecture), task_of("token", labels), max_length=max_length),
     )
     return method.eval()
 
@@ -238,7 +235,7 @@ def test_an_encoder_and_a_pair_task_are_refused() -> None:
         make("bert")
     arguments: dict[str, Any] = {"backbone": backbone_of("xglm"), "training": TrainingConfig(), "word_piece": "last"}
     with pytest.raises(ConfigError, match="topro_zero_shot serves token tasks"):
-        ToProZeroShot(Config(), task=task_of("pair"), **arguments)
+        ToProZeroShot(ToProZeroShotConfig(), task=task_of("pair"), **arguments)
 
 
 def test_a_checkpoint_without_a_language_model_head_is_refused() -> None:
@@ -248,7 +245,7 @@ def test_a_checkpoint_without_a_language_model_head_is_refused() -> None:
         "word_piece": "last",
     }
     with pytest.raises(ConfigError, match="without"):
-        ToProZeroShot(Config(), backbone=backbone_of("xglm", has_head=False), **arguments)
+        ToProZeroShot(ToProZeroShotConfig(), backbone=backbone_of("xglm", has_head=False), **arguments)
 
 
 def test_equal_rows_are_one_question_and_a_batch_moves_whole() -> None:

@@ -19,8 +19,8 @@ from transformers import AutoTokenizer, BertForMaskedLM, XGLMForCausalLM
 
 from tunekit.backbone import load as load_backbone
 from tunekit.errors import ConfigError, StorageError
-from tunekit.methods.finetune import Config as FinetuneConfig
-from tunekit.methods.ptuning_v2 import Config as PTuningConfig
+from tunekit.methods.finetune import FinetuneConfig
+from tunekit.methods.ptuning_v2 import PTuningV2Config
 from tunekit.schema import to_json
 from tunekit.tasks import PairExample, Task, TokenExample, load
 from tunekit.toy import backbones as toy_backbones
@@ -356,7 +356,7 @@ def test_a_cache_that_cannot_be_written_is_a_storage_error_that_names_it(tmp_pat
 def test_what_is_learnt_in_one_language_carries_over_to_all(
     backbone: str, name: str, method: str, learning_rate: float, tmp_path: Path
 ) -> None:
-    options = FinetuneConfig() if method == "finetune" else PTuningConfig()
+    options = FinetuneConfig() if method == "finetune" else PTuningV2Config()
     trial = TrialConfig(
         task=TaskConfig(name=name, source_language=SOURCE, target_languages=tuple(TARGETS)),
         backbone=BackboneConfig(name=backbone),

@@ -15,8 +15,9 @@ from tunekit.backbone import Backbone
 from tunekit.backbone.architectures import ARCHITECTURES as KNOWN
 from tunekit.backbone.loading import language_models
 from tunekit.backbone.vocabulary import taken_apart
+from tunekit.methods import Setting
 from tunekit.tasks import Example, PairExample, Task, TokenExample
-from tunekit.trial import TaskConfig
+from tunekit.trial import TaskConfig, TrainingConfig
 
 ARCHITECTURES = ("bert", "roberta", "xlm-roberta", "xglm", "bloom", "mt5")
 WORDS = ("the", "cat", "dog", "sees", "likes", "a", "red", "old", "house", "now", "here", "unhappily", "猫", "犬")
@@ -170,3 +171,8 @@ def examples_of(kind: str) -> tuple[Example, ...]:
 def task_of(kind: Any, labels: tuple[str, ...] = TAGS) -> Task:
     """A task that holds `examples_of` in every split."""
     return Task(TaskConfig(name="tiny"), kind=kind, read=lambda split, language: examples_of(kind), labels=labels)
+
+
+def setting_of(backbone: Backbone, task: Task, *, max_length: int = 40, word_piece: str = "first_text") -> Setting:
+    """What a method is built on and for."""
+    return Setting(backbone=backbone, task=task, training=TrainingConfig(max_length=max_length), word_piece=word_piece)

@@ -105,13 +105,6 @@ class TrainingConfig:
         require(self.adam_epsilon > 0, "adam_epsilon", self.adam_epsilon, "greater than 0")
         require(self.max_grad_norm >= 0, "max_grad_norm", self.max_grad_norm, "0 (no clipping) or more")
 
-    def without_updates(self) -> TrainingConfig:
-        """What a method that trains nothing uses of it: one round, which only evaluates; all else at its default."""
-        return TrainingConfig(epochs=1, **{name: getattr(self, name) for name in EVALUATION_FIELDS})
-
-
-EVALUATION_FIELDS = ("max_length",)
-"""Fields of TrainingConfig that have an effect where nothing is trained."""
 
 TOKENS_PER_STEP = 8192
 """Padded tokens that a trial computes at once where nothing else is said; what it is changes rounding only."""

@@ -3,34 +3,31 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import math
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tunekit import tasks
 from tunekit.check import cost
 from tunekit.check.absent import LenientParallelText, has_stand_in, stand_in
+from tunekit.check.corners import corner_params
 from tunekit.check.cost import Work
-from tunekit.check.estimate import PIECES_A_WORD
 from tunekit.check.findings import ArmCheck, DataCheck, Rate, Span, SweepCheck
 from tunekit.check.text import Text, measure, tokenizer_of
 from tunekit.errors import ConfigError
-from tunekit.registry import BACKBONES, lookup
-from tunekit.schema import build, canonical_json
-from tunekit.sweep import Arm, Dimension, Sweep, trial_config
+from tunekit.registry import BACKBONES
+from tunekit.schema import canonical_json
+from tunekit.sweep import Arm, Sweep, trial_config
+from tunekit.sweep.parameters import method_class
 from tunekit.tasks import Split, Task
 from tunekit.tasks.readers.sources import DataAbsent
-from tunekit.trial import TrialConfig
+from tunekit.trial import TrainingConfig, TrialConfig
 
 if TYPE_CHECKING:
     from tunekit.backbone import Backbone
     from tunekit.methods import Method, ParameterCount
-
-MAX_CORNERS = 256
-"""More corners than this are thinned out to one parameter at its extreme at a time."""
 
 
 def check(sweep: Sweep, *, flops_per_s: float | None = None, may_lack_data: bool = False) -> SweepCheck:
@@ -72,7 +69,7 @@ def _placed(sweep: Sweep, arm: Arm, key: str | None = None) -> Iterator[None]:
 class _Corner:
     """An arm's method at one extreme setting of its space."""
 
-    training: Any
+    training: TrainingConfig
     count: ParameterCount
     work: Work
     truncated_share: float
@@ -95,9 +92,9 @@ class _Inspector:
 
     def arm(self, arm: Arm, task: Task) -> ArmCheck:
         """Everything about one arm; raises what is wrong with it."""
-        backbone = self._backbone(arm, trial_config(self._sweep, arm, next(_corners(arm)), 0))
+        backbone = self._backbone(arm, trial_config(self._sweep, arm, next(corner_params(arm)), 0))
         _require_served(arm, backbone, task)
-        corners = [self._corner(arm, task, params) for params in _corners(arm)]
+        corners = [self._corner(arm, task, params) for params in corner_params(arm)]
         rate = self._rate(backbone)
         points = self._num_points(arm)
         per_point = 1 if arm.searches_seed else len(self._sweep.seeds)
@@ -119,7 +116,7 @@ class _Inspector:
             search_hours=hours * (points * per_point),
             final_hours=hours * trained_anew + testing * final,
             rate=rate,
-            pieces_basis=_pieces_basis(backbone),
+            tokens_basis=_tokens_basis(backbone),
             shape_basis=_shape_basis(arm),
             notes=tuple(_arm_notes(self._sweep, arm, corners, points)),
         )
@@ -170,28 +167,21 @@ class _Inspector:
             self._rates[key] = cost.rate_of(backbone, self._sweep.resources)
         return self._rates[key]
 
-    def _corner(self, arm: Arm, task: Task, params: Mapping[str, Any]) -> _Corner:
-        from tunekit.methods import count_parameters
+    def _corner(self, arm: Arm, task: Task, params: Mapping[str, object]) -> _Corner:
+        from tunekit import methods
 
         try:
             config = trial_config(self._sweep, arm, params, 0)
-            method = self._method(arm, task, config)
-            count = count_parameters(method)
+            method = methods.build(config, backbone=self._backbone(arm, config), task=task)
+            count = methods.count_parameters(method)
             train, dev, test = (self._text(task, method, split) for split in ("train", "dev", "test"))
         except ConfigError as error:
             at = ", ".join(f"{name}={value}" for name, value in params.items())
             raise type(error)(f"{error} (at {at})" if at else str(error)) from error
-        made = cost.work(method, count, config.training, train=train, dev=dev, test=test)
+        made = cost.work(method, config.training, train=train, dev=dev, test=test)
         return _Corner(config.training, count, made, train.truncated_share)
 
-    def _method(self, arm: Arm, task: Task, config: TrialConfig) -> Method:
-        cls: type[Method] = lookup("method", arm.method)
-        options: Any = build(cls.Config, config.options, arm.method)
-        backbone = self._backbone(arm, config)
-        word_piece = config.backbone.word_piece
-        return cls(options, backbone=backbone, task=task, training=config.training, word_piece=word_piece)
-
-    def _text(self, task: Task, method: Method, split: Any) -> Text:
+    def _text(self, task: Task, method: Method, split: Split) -> Text:
         """A split in all the languages in which it is scored."""
         parts = []
         for language in _languages(task, split, self._sweep):
@@ -202,7 +192,7 @@ class _Inspector:
         return Text(
             num_examples=sum(part.num_examples for part in parts),
             num_rows=sum(part.num_rows for part in parts),
-            num_pieces=sum(part.num_pieces for part in parts),
+            num_tokens=sum(part.num_tokens for part in parts),
             truncated_share=max(part.truncated_share for part in parts),
         )
 
@@ -228,9 +218,10 @@ def _places(arm: Arm) -> Hashable:
 
 
 def _require_served(arm: Arm, backbone: Backbone, task: Task) -> None:
-    method: type[Method] = lookup("method", arm.method)
+    from tunekit import methods
+
     try:
-        method.require_served(backbone, task)
+        methods.method_class(arm.method).require_served(backbone, task)
     except ConfigError as error:
         raise ConfigError(f"method {error}") from None  # the key that it is about comes first
 
@@ -261,39 +252,11 @@ def _final_trials(sweep: Sweep, arm: Arm, points: int) -> tuple[int, int]:
     return top * len(sweep.finalise.seeds), top * len(set(sweep.finalise.seeds) - set(seen))
 
 
-def _corners(arm: Arm) -> Iterator[dict[str, Any]]:
-    """Params at the extremes of the space: all combinations, or one extreme at a time where these are too many."""
-    values = {d.name: _extremes(d) for d in arm.space if d.name != "seed"}
-    dimensions = [d for d in arm.space if d.name in values]
-    if math.prod(map(len, values.values())) <= MAX_CORNERS:
-        settings: Iterable[Mapping[str, Any]] = (
-            dict(zip(values, combination, strict=True)) for combination in itertools.product(*values.values())
-        )
-    else:
-        low, high = ({name: found[at] for name, found in values.items()} for at in (0, -1))
-        singles = ({**low, name: value} for name, found in values.items() for value in found)
-        settings = itertools.chain([low, high], singles)
-    seen = set()
-    for setting in settings:
-        params: dict[str, Any] = {}
-        for dimension in dimensions:
-            if dimension.is_active(params):
-                params[dimension.name] = setting[dimension.name]
-        key = canonical_json(params)
-        if key not in seen:
-            seen.add(key)
-            yield params
-
-
-def _extremes(dimension: Dimension) -> tuple[Any, ...]:
-    corners = dimension.corners()
-    numbers = [corner for corner in corners if isinstance(corner, (int, float)) and not isinstance(corner, bool)]
-    return tuple(dict.fromkeys((min(numbers), max(numbers)))) if len(numbers) == len(corners) else corners
-
-
-def _pieces_basis(backbone: Backbone) -> str:
+def _tokens_basis(backbone: Backbone) -> str:
     if backbone.tokenizer is None:
-        return f"estimated as {PIECES_A_WORD} a word, its tokenizer not being on this machine"
+        from tunekit.methods.token_estimates import TOKENS_PER_WORD
+
+        return f"estimated as {TOKENS_PER_WORD} per word, its tokenizer not being on this machine"
     return "counted by its own tokenizer on a sample"
 
 
@@ -310,7 +273,7 @@ def _shape_basis(arm: Arm) -> str:
 
 
 def _arm_notes(sweep: Sweep, arm: Arm, corners: list[_Corner], points: int) -> Iterator[str]:
-    if not lookup("method", arm.method).is_trained:
+    if not method_class(arm.method).is_trained:
         yield "trainable parameters: 0; there are no updates, and the cost is that of evaluation"
     epochs = max(corner.training.epochs for corner in corners)
     if sweep.scheduler.name != "none" and sweep.scheduler.grace_period >= epochs:

@@ -23,12 +23,10 @@ from tunekit.trial import TrainingConfig
 
 if TYPE_CHECKING:
     from tunekit.backbone import Backbone
-    from tunekit.methods import Method, ParameterCount
+    from tunekit.methods import Method
 
 FORWARD = 2
-BACKWARD_FROZEN = 2
-BACKWARD_TRAINED = 4
-"""Operations a multiplied weight and piece."""
+"""Operations of the forward pass for each multiplied weight and token; `Method.backward_operations` has the others."""
 
 CPU_EFFICIENCY = 0.4
 """What training sustains of a plain matrix product's rate, on few cores and rows of some twenty pieces."""
@@ -59,38 +57,28 @@ def multiplied_weights(backbone: Backbone) -> int:
     return backbone.num_parameters() - sum(weight.numel() for weight in tables.values())
 
 
-def input_positions(method: Method, count: ParameterCount) -> int:
-    """Prompt positions that go through the layers like text."""
-    one_vector_each = count.groups.get("prompt", 0) == method.prompt_length * method.backbone.hidden_size
-    return method.prompt_length if one_vector_each else 0
-
-
-def work(
-    method: Method, count: ParameterCount, training: TrainingConfig, *, train: Text, dev: Text, test: Text
-) -> Work:
+def work(method: Method, training: TrainingConfig, *, train: Text, dev: Text, test: Text) -> Work:
     """What one trial of `method` costs that is not stopped early.
 
     Args:
         method: with its backbone, which may lie on the meta device.
-        count: its parameters.
         training: epochs, batch size, updates.
         train: the train split.
         dev: all dev data that are scored after each epoch.
         test: all test data.
     """
-    weights, front = multiplied_weights(method.backbone), input_positions(method, count)
+    weights = multiplied_weights(method.backbone)
 
-    def pieces(text: Text) -> int:
-        return text.num_pieces + text.num_rows * front
+    def tokens(text: Text) -> int:
+        return text.num_tokens + text.num_rows * method.num_input_positions
 
-    test_flops = FORWARD * pieces(test) * weights
+    test_flops = FORWARD * tokens(test) * weights
     if not method.is_trained:
-        return Work(flops=FORWARD * pieces(dev) * weights, test_flops=test_flops, num_updates=0)
+        return Work(flops=FORWARD * tokens(dev) * weights, test_flops=test_flops, num_updates=0)
     updates = updates_per_epoch(train.num_rows, training)
     passes = updates / math.ceil(train.num_rows / training.batch_size)
-    backward = BACKWARD_TRAINED if method.trains(method.config) else BACKWARD_FROZEN
-    trained = pieces(train) * method.num_computed
-    epoch = (FORWARD + backward) * passes * trained + FORWARD * pieces(dev)
+    trained = tokens(train) * method.num_computed_rows
+    epoch = (FORWARD + method.backward_operations) * passes * trained + FORWARD * tokens(dev)
     return Work(
         flops=training.epochs * epoch * weights,
         test_flops=test_flops,

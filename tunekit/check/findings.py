@@ -80,8 +80,8 @@ class ArmCheck:
     final_hours: Span
     """Training on the finalise seeds that the search has not seen, and scoring test."""
     rate: Rate
-    pieces_basis: str
-    """How pieces were counted, as the end of a sentence."""
+    tokens_basis: str
+    """How tokens were counted, as the end of a sentence."""
     shape_basis: str
     """Where the backbone's shape comes from, as the end of a sentence."""
     notes: tuple[str, ...] = ()

@@ -181,12 +181,13 @@ def _space(arm: ArmCheck) -> Iterator[str]:
 def _estimate(check: SweepCheck) -> list[tuple[str, str]]:
     lines = [("in all", _total(check))]
     for arm in {arm.arm.backbone.name: arm for arm in check.arms}.values():
-        size = f"{_count(arm.num_backbone_parameters)} parameters, {arm.shape_basis}; pieces are {arm.pieces_basis}"
+        size = f"{_count(arm.num_backbone_parameters)} parameters, {arm.shape_basis}; tokens are {arm.tokens_basis}"
         lines.append((arm.arm.backbone.name, size))
     lines += [("rate", basis) for basis in dict.fromkeys(arm.rate.basis for arm in check.arms)]
     flops = Span.over([end for arm in check.arms for end in (arm.trial_flops.low, arm.trial_flops.high)])
     formula = (
-        "2 operations a weight and piece forward, 4 more where the backbone is trained, 2 more where only prompts are: "
+        "2 operations for each weight and token forward, 4 more where the backbone is trained, 2 more where only "
+        "prompts are: "
         f"{_span(flops, _operations)} a trial. Right within a factor of two or so"
     )
     return [*lines, ("formula", formula)]

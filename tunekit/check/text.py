@@ -1,4 +1,4 @@
-"""How long the texts of a task are in pieces, and which tokenizer counts them."""
+"""How many tokens the texts of a task have, and which tokenizer counts them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tunekit.check.estimate import pieces_of, row_lengths
 from tunekit.errors import ConfigError
 from tunekit.tasks import Example, PairExample
 from tunekit.trial import BackboneConfig, Locations
@@ -27,7 +26,7 @@ class Text:
 
     num_examples: int
     num_rows: int
-    num_pieces: int
+    num_tokens: int
     truncated_share: float
     """Of the pairs, cut to fit."""
 
@@ -50,11 +49,11 @@ def tokenizer_of(config: BackboneConfig, locations: Locations) -> PreTrainedToke
 
 
 def measure(examples: Sequence[Example], method: Method) -> Text:
-    """Rows and pieces of `examples`, worked out from an evenly spaced sample.
+    """Rows and tokens of `examples`, worked out from an evenly spaced sample.
 
     Args:
         examples: the whole split.
-        method: encodes the sample if its backbone has a tokenizer; else pieces are estimated from words.
+        method: encodes the sample if its backbone has a tokenizer; else tokens are estimated from words.
 
     Raises:
         ConfigError: the texts cannot be made into rows.
@@ -62,9 +61,11 @@ def measure(examples: Sequence[Example], method: Method) -> Text:
     step = max(1, len(examples) // SAMPLE)
     sample = examples[::step][:SAMPLE]
     if method.backbone.tokenizer is None:
-        known = {example: row_lengths(example, method) for example in set(sample)}
+        from tunekit.methods.token_estimates import estimate_tokens
+
+        known = {example: method.estimate_rows(example) for example in set(sample)}
         lengths = [known[example] for example in sample]
-        truncated = sum(isinstance(e, PairExample) and pieces_of(e) > method.max_length for e in sample)
+        truncated = sum(isinstance(e, PairExample) and estimate_tokens(e) > method.max_length for e in sample)
     else:
         encoded = method.encode_all(sample)
         lengths = [[row.length for row in rows] for rows in encoded]
@@ -73,6 +74,6 @@ def measure(examples: Sequence[Example], method: Method) -> Text:
     return Text(
         num_examples=len(examples),
         num_rows=round(sum(map(len, lengths)) * scale),
-        num_pieces=round(sum(map(sum, lengths)) * scale),
+        num_tokens=round(sum(map(sum, lengths)) * scale),
         truncated_share=truncated / len(sample),
     )

@@ -23,7 +23,7 @@ def load_trial(path: Path) -> tuple[TrialConfig, Locations]:
         ConfigError: anything is wrong with it; names file and key.
     """
     from tunekit.sweep import read_yaml
-    from tunekit.sweep.parameters import field_names, is_trained, method_config_class
+    from tunekit.sweep.parameters import field_names, method_class
 
     content, _ = read_yaml(path)
     if "arms" in content:
@@ -33,10 +33,12 @@ def load_trial(path: Path) -> tuple[TrialConfig, Locations]:
         if key not in valid:
             raise ConfigError(f"{path}: unknown key {key!r}; {nearest(key, valid)}")
     locations = build(Locations, content.pop("locations", None) or {}, f"{path}: locations")
-    if not is_trained(str(content.get("method"))) and isinstance(content.get("training", {}), dict):
-        content["training"] = {"epochs": 1, **content.get("training", {})}
+    method = method_class(str(content.get("method")))
+    defaults = method.training_defaults()
+    if defaults and isinstance(content.get("training", {}), dict):
+        content["training"] = {**defaults, **content.get("training", {})}
     config = build(TrialConfig, content, str(path))
-    options: object = build(method_config_class(config.method), config.options, f"{path}: options")
+    options: object = build(method.Config, config.options, f"{path}: options")
     return build(TrialConfig, {**to_json(config), "options": to_json(options)}, str(path)), locations
 
 

@@ -19,15 +19,13 @@ from pathlib import Path
 from safetensors.torch import save_file
 from torch import Tensor
 
-from tunekit import tasks
+from tunekit import methods, tasks
 from tunekit.backbone import describe
 from tunekit.check.text import tokenizer_of
 from tunekit.errors import ConfigError
 from tunekit.export.page import page
 from tunekit.methods import Method
 from tunekit.methods.parts.head import HeadMethod
-from tunekit.registry import lookup
-from tunekit.schema import build
 from tunekit.storage import TrialFolder, storage_errors
 from tunekit.training import checkpoints
 from tunekit.training.trial_run import require_owner
@@ -78,22 +76,17 @@ def export(trial: FinishedTrial, out: Path) -> list[Path]:
 def _empty_method(trial: FinishedTrial) -> HeadMethod:
     """The trial's method without weights, on the meta device, but with the tokenizer."""
     config = trial.config
-    cls: type[Method] = lookup("method", config.method)
     backbone = describe(config.backbone, trial.locations)
     backbone.tokenizer = tokenizer_of(config.backbone, trial.locations)
     if backbone.tokenizer is None:
         raise ConfigError(
             f"backbone {config.backbone.name!r}: its tokenizer is not on this machine; export where it is"
         )
-    method = cls(
-        build(cls.Config, config.options, f"{config.method}: options"),
-        backbone=backbone,
-        task=tasks.load(config.task, trial.locations),
-        training=config.training,
-        word_piece=config.backbone.word_piece,
-    )
+    method = methods.build(config, backbone=backbone, task=tasks.load(config.task, trial.locations))
+    if type(method).peft_adapter is Method.peft_adapter:
+        able = " and ".join(methods.methods_in_peft())
+        raise ConfigError(f"peft has nothing like {config.method!r}; it can load {able}")
     if not isinstance(method, HeadMethod):
-        method.peft_adapter()
         raise ConfigError(f"{config.method!r} has no head of its own to export")
     return method
 

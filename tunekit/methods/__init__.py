@@ -1,5 +1,22 @@
-"""Methods: ways to adapt a backbone to a task, one file each."""
+"""Methods: ways to adapt a backbone to a task, one file each. `build` makes the one that a trial names."""
 
-from tunekit.methods.base import Batch, Feature, LabelIds, Method, ParameterCount, count_parameters, name_of, pad_rows
+from tunekit.methods.base import Method, Setting, name_of
+from tunekit.methods.batch import Batch, Feature, LabelIds, pad_rows
+from tunekit.methods.build import build, method_class, methods_in_peft, trains_backbone
+from tunekit.methods.parameter_count import ParameterCount, count_parameters
 
-__all__ = ["Batch", "Feature", "LabelIds", "Method", "ParameterCount", "count_parameters", "name_of", "pad_rows"]
+__all__ = [
+    "Batch",
+    "Feature",
+    "LabelIds",
+    "Method",
+    "ParameterCount",
+    "Setting",
+    "build",
+    "count_parameters",
+    "method_class",
+    "methods_in_peft",
+    "name_of",
+    "pad_rows",
+    "trains_backbone",
+]

@@ -24,7 +24,7 @@ from tunekit.methods.parts.twin import TwinMethod
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
+class BitFitConfig:
     """Options of BitFit."""
 
     head_dropout: float = 0.1
@@ -34,10 +34,10 @@ class Config:
         require(0 <= self.head_dropout < 1, "head_dropout", self.head_dropout, "from 0 to below 1")
 
 
-class BitFit(TwinMethod):
+class BitFit(TwinMethod[BitFitConfig]):
     """All bias terms, everything else frozen."""
 
-    Config: ClassVar[type] = Config
+    Config: ClassVar[type] = BitFitConfig
 
     def alter(self, model: nn.Module) -> Mapping[str, nn.Parameter]:
         added = {}

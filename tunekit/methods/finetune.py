@@ -17,7 +17,7 @@ from tunekit.methods.parts.head import HeadMethod
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
+class FinetuneConfig:
     """Options of fine-tuning."""
 
     head_dropout: float = 0.1
@@ -27,8 +27,8 @@ class Config:
         require(0 <= self.head_dropout < 1, "head_dropout", self.head_dropout, "from 0 to below 1")
 
 
-class Finetune(HeadMethod):
+class Finetune(HeadMethod[FinetuneConfig]):
     """All weights trained."""
 
-    Config: ClassVar[type] = Config
+    Config: ClassVar[type] = FinetuneConfig
     trains_backbone: ClassVar[bool] = True

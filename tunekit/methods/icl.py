@@ -26,7 +26,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, cast
+from typing import ClassVar, cast
 
 import torch
 from torch import Tensor
@@ -34,20 +34,23 @@ from torch import Tensor
 from tunekit.backbone import Backbone, scoring
 from tunekit.backbone.inputs import padded
 from tunekit.errors import ConfigError, nearest, require
-from tunekit.methods import Batch, Feature, LabelIds, Method
+from tunekit.methods.base import Method, Setting
+from tunekit.methods.batch import Batch, Feature, LabelIds
 from tunekit.methods.parts.answers import Pieces, Score, following
 from tunekit.methods.parts.demonstrations import Choice, Sheet, choose
 from tunekit.methods.parts.rows import windows
 from tunekit.methods.parts.templates import Template
+from tunekit.methods.token_estimates import estimate_tokens
 from tunekit.tasks import Example, Task, TokenExample
-from tunekit.trial import TrainingConfig
 
+TAGGED = 3
+"""A sentence in which each word is followed by its label takes this many times as many tokens as the sentence."""
 LEAST_ROOM = 8
 """Pieces that the template must leave in a row for words and their answers."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
+class InContextLearningConfig:
     """Options of in-context learning."""
 
     num_demonstrations: int = 4
@@ -96,10 +99,10 @@ class TaggedBatch(Batch):
     rows: tuple[TaggedFeature, ...]
 
 
-class InContextLearning(Method):
+class InContextLearning(Method[InContextLearningConfig]):
     """Demonstrations, then constrained decoding of a sentence's tags."""
 
-    Config: ClassVar[type] = Config
+    Config: ClassVar[type] = InContextLearningConfig
     kinds: ClassVar[frozenset[str]] = frozenset({"token"})
     families: ClassVar[frozenset[str]] = frozenset({"causal", "encoder-decoder"})
     is_trained: ClassVar[bool] = False
@@ -107,11 +110,10 @@ class InContextLearning(Method):
     demonstrations: Pieces = ()
     """The sentences shown, with their tags."""
 
-    def __init__(
-        self, config: Any, *, backbone: Backbone, task: Task, training: TrainingConfig, word_piece: str
-    ) -> None:
-        super().__init__(config, backbone=backbone, task=task, training=training, word_piece=word_piece)
-        _require_positions(config.num_demonstrations, backbone, training.max_length)
+    def __init__(self, config: InContextLearningConfig, setting: Setting) -> None:
+        super().__init__(config, setting)
+        backbone = setting.backbone
+        _require_positions(config.num_demonstrations, backbone, self.max_length)
         if not backbone.has_vocabulary_head:
             raise ConfigError(f"backbone {backbone.name!r} comes without a language-model head, which must answer here")
         template, answer = Template(config.template), Template(config.answer)
@@ -121,7 +123,7 @@ class InContextLearning(Method):
         self._context: scoring.Context | None = None
         if backbone.tokenizer is not None:
             self._check_room(config.template)
-            self.demonstrations = self._demonstrations(task)
+            self.demonstrations = self._demonstrations(setting.task)
 
     @property
     def prompt_length(self) -> int:
@@ -176,6 +178,10 @@ class InContextLearning(Method):
         return self.sheet.block(words, [self._label_ids[label] for label in example.labels])
 
     # From examples to rows
+
+    def estimate_rows(self, example: Example) -> list[int]:
+        shown = 0 if self.backbone.is_causal else self.config.num_demonstrations  # read once, or with each sentence
+        return [TAGGED * estimate_tokens(example) * (1 + shown)]
 
     def encoding_key(self) -> Hashable:
         config = self.config

@@ -17,13 +17,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
 from tunekit.errors import require
 from tunekit.methods.parts.twin import TwinMethod
+
+if TYPE_CHECKING:
+    from peft import LoraConfig, PeftConfig
 
 QUERY_VALUE = {
     "bert": ("query", "value"),
@@ -46,7 +49,7 @@ ATTENTION = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
+class LoRAConfig:
     """Options of LoRA."""
 
     rank: int = 8
@@ -69,38 +72,42 @@ class Config:
         require(0 <= self.head_dropout < 1, "head_dropout", self.head_dropout, "from 0 to below 1")
 
 
-class LoRA(TwinMethod):
+class LoRA(TwinMethod[LoRAConfig]):
     """A low-rank term beside frozen linear layers."""
 
-    Config: ClassVar[type] = Config
+    Config: ClassVar[type] = LoRAConfig
 
     def alter(self, model: nn.Module) -> Mapping[str, nn.Parameter]:
         from peft import inject_adapter_in_model
 
-        inject_adapter_in_model(peft_config(self.config, self.backbone.model), model)
+        inject_adapter_in_model(peft_config(self.config, self._model_type), model)
         added = {name: p for name, p in model.named_parameters() if p.requires_grad}
         for parameter in added.values():
             parameter.data = parameter.data.to(torch.float32)  # peft takes over the frozen layer's format
         return added
 
-    def peft_adapter(self) -> tuple[Any, dict[str, Tensor]]:
-        config = peft_config(self.config, self.backbone.model)
+    def peft_adapter(self) -> tuple[PeftConfig, dict[str, Tensor]]:
+        config = peft_config(self.config, self._model_type)
         config.inference_mode = True
         named = self.adapter.named_parameters()
         return config, {f"base_model.model.{name.replace('.default.', '.')}": p.detach() for name, p in named}
 
+    @property
+    def _model_type(self) -> str:
+        shape: Any = self.backbone.model.config
+        return str(shape.model_type)
 
-def peft_config(config: Any, model: Any) -> Any:
-    """The ``LoraConfig`` that says the same of `model`, a body from transformers, as `config`."""
+
+def peft_config(config: LoRAConfig, model_type: str) -> LoraConfig:
+    """The configuration of peft that says the same as `config` of a model of transformers' `model_type`."""
     from peft import LoraConfig, TaskType
 
-    kind = model.config.model_type
     table = {"query_value": QUERY_VALUE, "attention": ATTENTION}.get(config.targets)
     return LoraConfig(
         task_type=TaskType.FEATURE_EXTRACTION,
         r=config.rank,
-        lora_alpha=config.lora_alpha,
+        lora_alpha=config.lora_alpha,  # type: ignore[arg-type]  # any number will do, whatever peft declares
         lora_dropout=config.lora_dropout,
         use_rslora=config.rank_stabilised,
-        target_modules="all-linear" if table is None else list(table[kind]),
+        target_modules="all-linear" if table is None else list(table[model_type]),
     )

@@ -21,25 +21,23 @@ What the paper leaves unsaid and we chose: soft_prompt's template and words; alp
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
-from tunekit.backbone import Backbone
 from tunekit.errors import ConfigError, nearest, require
-from tunekit.methods import Batch
+from tunekit.methods.base import Setting
+from tunekit.methods.batch import Batch
 from tunekit.methods.parts.alignment import Alignment
 from tunekit.methods.parts.multilingual import LanguageBatch, kl_divergence
 from tunekit.methods.parts.prompt_encoder import Translator, TranslatorKind
-from tunekit.methods.soft_prompt import Config as SoftPromptConfig
-from tunekit.methods.soft_prompt import SoftPrompt
+from tunekit.methods.soft_prompt import SoftPrompt, SoftPromptConfig
 from tunekit.tasks import Task
-from tunekit.trial import TrainingConfig
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(SoftPromptConfig):
+class MPTConfig(SoftPromptConfig):
     """Options of MPT."""
 
     translator: TranslatorKind = "linear2"
@@ -78,24 +76,27 @@ class Config(SoftPromptConfig):
         return (self.alpha, 1 - self.alpha) if self.loss_form == "weighted" else (1.0, self.alpha)
 
 
-class MPT(SoftPrompt):
+class MPT(SoftPrompt[MPTConfig]):
     """Soft prompts, translated for each target language."""
 
-    Config: ClassVar[type] = Config
+    Config: ClassVar[type] = MPTConfig
     kinds: ClassVar[frozenset[str]] = frozenset({"pair"})
 
-    def __init__(
-        self, config: Any, *, backbone: Backbone, task: Task, training: TrainingConfig, word_piece: str
-    ) -> None:
-        super().__init__(config, backbone=backbone, task=task, training=training, word_piece=word_piece)
+    def __init__(self, config: MPTConfig, setting: Setting) -> None:
+        super().__init__(config, setting)
         num_targets = len(self.languages) - 1
         num_translators = 1 if config.translator_sharing == "shared" else num_targets
         self.translators = nn.ModuleList(self._fresh_translator() for _ in range(num_translators))
-        self.alignment = self._aligned(task) if config.weights[1] > 0 else None
+        self.alignment_languages = self._alignment_languages() if config.weights[1] > 0 else ()
+        self.alignment = self._alignment(setting.task) if self.alignment_languages else None
         self.translators.requires_grad_(self.alignment is not None)
 
     @property
-    def num_computed(self) -> int:
+    def parallel_text(self) -> tuple[tuple[str, str], ...]:
+        return tuple((self.config.alignment, language) for language in self.alignment_languages)
+
+    @property
+    def num_computed_rows(self) -> int:
         return 1 if self.alignment is None else 3
 
     def loss(self, batch: Batch) -> Tensor:
@@ -137,11 +138,11 @@ class MPT(SoftPrompt):
             self.backbone.hidden_size,
             hidden_size=self.config.translator_size or self.backbone.hidden_size,
             num_heads=self.backbone.num_heads,
-            device=self.birthplace,
+            device=self.parameter_device,
         )
 
-    def _aligned(self, task: Task) -> Alignment:
-        """The parallel text; raises where the task or its files do not have it."""
+    def _alignment_languages(self) -> tuple[str, ...]:
+        """The languages whose parallel text is read; raises where some of the task's would never be trained."""
         config, targets = self.config, self.languages[1:]
         if not targets:
             raise ConfigError(
@@ -160,5 +161,12 @@ class MPT(SoftPrompt):
                 f"translator_sharing is 'language', but alignment_languages leaves out {', '.join(untrained)}, whose "
                 "translators would never be trained; use translator_sharing: shared"
             )
-        pairs = {name: task.parallel(config.alignment, name, config.alignment_size) for name in languages}
+        return languages
+
+    def _alignment(self, task: Task) -> Alignment:
+        """The parallel text; raises where the task or its files do not have it."""
+        pairs = {
+            language: task.parallel(corpus, language, self.config.alignment_size)
+            for corpus, language in self.parallel_text
+        }
         return Alignment(pairs, label=self.labels[0])

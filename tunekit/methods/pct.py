@@ -20,14 +20,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, cast
+from typing import ClassVar, Literal, cast
 
 import torch
 from torch import Tensor, nn
 
-from tunekit.backbone import Backbone
 from tunekit.errors import ConfigError, nearest, require
-from tunekit.methods import Batch, Feature
+from tunekit.methods.base import Setting
+from tunekit.methods.batch import Batch, Feature
 from tunekit.methods.parts.cue_words import CUE_WORDS
 from tunekit.methods.parts.multilingual import (
     LanguageBatch,
@@ -38,15 +38,14 @@ from tunekit.methods.parts.multilingual import (
     widened,
 )
 from tunekit.methods.parts.templates import Template
-from tunekit.tasks import Example, PairExample, Task
-from tunekit.trial import TrainingConfig
+from tunekit.tasks import Example, PairExample
 
 TEMPLATE = "{premise}. {question}: {hypothesis}? {answer}: {mask}"
 CUES = ("question", "answer")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(MultilingualConfig):
+class PCTConfig(MultilingualConfig):
     """Options of PCT. `template` has {question} and {answer} where the cue words stand."""
 
     consistency: float = 1.0
@@ -79,19 +78,18 @@ class PairBatch(LanguageBatch):
     examples: tuple[PairExample, ...]
 
 
-class PCT(MultilingualCloze):
+class PCT(MultilingualCloze[PCTConfig]):
     """Cloze questions whose answer may not depend on the language of the template."""
 
-    Config: ClassVar[type] = Config
+    Config: ClassVar[type] = PCTConfig
 
-    def __init__(
-        self, config: Any, *, backbone: Backbone, task: Task, training: TrainingConfig, word_piece: str
-    ) -> None:
-        source, targets = task.config.source_language, task.config.target_languages
+    def __init__(self, config: PCTConfig, setting: Setting) -> None:
+        task = setting.task.config
+        source, targets = task.source_language, task.target_languages
         self._text = str(config.template or TEMPLATE)
         self._cues = {**CUE_WORDS, **(config.cue_words or {})}
         own = dataclasses.replace(config, template=self._template(source))
-        super().__init__(own, backbone=backbone, task=task, training=training, word_piece=word_piece)
+        super().__init__(own, setting)
         known = tuple(language for language in self._cues if language != source)
         self.drawn_languages: tuple[str, ...] = config.template_languages or targets or known
         asked = (*self.drawn_languages, *(targets if config.inference_template == "own" else ()))
@@ -101,7 +99,7 @@ class PCT(MultilingualCloze):
             self.check_room(writer)
 
     @property
-    def num_computed(self) -> int:
+    def num_computed_rows(self) -> int:
         return 2
 
     def encoding_key(self) -> Hashable:

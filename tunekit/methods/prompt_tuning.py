@@ -10,22 +10,22 @@ The frozen backbone keeps its own dropout while training.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
-from tunekit.backbone import Backbone
 from tunekit.errors import require
-from tunekit.methods.parts.head import INITIAL_STD, HeadMethod
-from tunekit.tasks import Task
-from tunekit.trial import TrainingConfig
+from tunekit.methods.base import Setting
+from tunekit.methods.parts.head import INITIAL_STD, BeforeText, HeadMethod
+
+if TYPE_CHECKING:
+    from peft import PeftConfig
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
+class PromptTuningConfig:
     """Options of prompt tuning."""
 
     prompt_length: int = 16
@@ -40,34 +40,36 @@ class Config:
         require(0 <= self.head_dropout < 1, "head_dropout", self.head_dropout, "from 0 to below 1")
 
 
-class PromptTuning(HeadMethod):
+class PromptTuning(HeadMethod[PromptTuningConfig]):
     """Trained vectors at the input, backbone frozen."""
 
-    Config: ClassVar[type] = Config
+    Config: ClassVar[type] = PromptTuningConfig
 
-    def __init__(
-        self, config: Any, *, backbone: Backbone, task: Task, training: TrainingConfig, word_piece: str
-    ) -> None:
-        super().__init__(config, backbone=backbone, task=task, training=training, word_piece=word_piece)
-        self.prompt = nn.Parameter(self._start(config))
+    def __init__(self, config: PromptTuningConfig, setting: Setting) -> None:
+        super().__init__(config, setting)
+        self.prompt = nn.Parameter(self._start())
 
     @property
     def prompt_length(self) -> int:
-        return int(self.config.prompt_length)
+        return self.config.prompt_length
 
-    def steering(self, num_rows: int) -> Mapping[str, Any]:
+    @property
+    def num_input_positions(self) -> int:
+        return self.config.prompt_length
+
+    def before_text(self, num_rows: int) -> BeforeText:
         return {"prompt": self.prompt}
 
-    def peft_adapter(self) -> tuple[Any, dict[str, Tensor]]:
+    def peft_adapter(self) -> tuple[PeftConfig, dict[str, Tensor]]:
         from peft import PromptTuningConfig
 
         return self.prompt_in_peft(PromptTuningConfig), {"prompt_embeddings": self.prompt.detach()}
 
-    def _start(self, config: Any) -> Tensor:
+    def _start(self) -> Tensor:
         """The vectors' first values [P, D]."""
-        backbone, size = self.backbone, config.prompt_length
-        if config.start == "normal" or self.birthplace.type == "meta":
-            return torch.empty(size, backbone.hidden_size, device=self.birthplace).normal_(std=INITIAL_STD)
+        backbone, size = self.backbone, self.config.prompt_length
+        if self.config.start == "normal" or self.parameter_device.type == "meta":
+            return torch.empty(size, backbone.hidden_size, device=self.parameter_device).normal_(std=INITIAL_STD)
         special = set(backbone.tokenizer.all_special_ids)
         drawn = torch.randperm(len(backbone.tokenizer))
         chosen = [i for i in drawn[: size + len(special)].tolist() if i not in special][:size]

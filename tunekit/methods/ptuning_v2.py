@@ -12,22 +12,23 @@ The frozen backbone keeps its own dropout while training, as in the authors' cod
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from tunekit.backbone import Backbone, Prefix
 from tunekit.errors import require
-from tunekit.methods.parts.head import INITIAL_STD, HeadMethod
-from tunekit.tasks import Task
-from tunekit.trial import TrainingConfig
+from tunekit.methods.base import Setting
+from tunekit.methods.parts.head import INITIAL_STD, BeforeText, HeadMethod
+
+if TYPE_CHECKING:
+    from peft import PeftConfig
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
+class PTuningV2Config:
     """Options of P-tuning v2."""
 
     prompt_length: int = 16
@@ -60,7 +61,7 @@ class DeepPrompt(nn.Module):
         device: where the parameters are made.
     """
 
-    def __init__(self, config: Config, backbone: Backbone, device: torch.device | str) -> None:
+    def __init__(self, config: PTuningV2Config, backbone: Backbone, device: torch.device | str) -> None:
         super().__init__()
         self._shape = (config.prompt_length, backbone.num_layers, 2, backbone.num_heads, backbone.head_size)
         total = 2 * backbone.num_layers * backbone.num_heads * backbone.head_size
@@ -87,25 +88,23 @@ class DeepPrompt(nn.Module):
         return table
 
 
-class PTuningV2(HeadMethod):
+class PTuningV2(HeadMethod[PTuningV2Config]):
     """Trained keys and values at every layer, backbone frozen."""
 
-    Config: ClassVar[type] = Config
+    Config: ClassVar[type] = PTuningV2Config
 
-    def __init__(
-        self, config: Any, *, backbone: Backbone, task: Task, training: TrainingConfig, word_piece: str
-    ) -> None:
-        super().__init__(config, backbone=backbone, task=task, training=training, word_piece=word_piece)
-        self.prompt = DeepPrompt(config, backbone, self.birthplace)
+    def __init__(self, config: PTuningV2Config, setting: Setting) -> None:
+        super().__init__(config, setting)
+        self.prompt = DeepPrompt(config, self.backbone, self.parameter_device)
 
     @property
     def prompt_length(self) -> int:
-        return int(self.config.prompt_length)
+        return self.config.prompt_length
 
-    def steering(self, num_rows: int) -> Mapping[str, Any]:
+    def before_text(self, num_rows: int) -> BeforeText:
         return {"prefix": self.prefix(num_rows)}
 
-    def peft_adapter(self) -> tuple[Any, dict[str, Tensor]]:
+    def peft_adapter(self) -> tuple[PeftConfig, dict[str, Tensor]]:
         from peft import PrefixTuningConfig
 
         return self.prompt_in_peft(PrefixTuningConfig), {"prompt_embeddings": self.prompt.states().detach()}

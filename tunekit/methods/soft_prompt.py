@@ -15,23 +15,23 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, cast
+from typing import ClassVar, cast
 
 from torch import Tensor
+from typing_extensions import TypeVar
 
-from tunekit.backbone import Backbone
 from tunekit.errors import require
-from tunekit.methods import Batch, topro
+from tunekit.methods.base import Setting
+from tunekit.methods.batch import Batch
+from tunekit.methods.parts.label_words import template_for, words_for
 from tunekit.methods.parts.multilingual import LanguageBatch, MultilingualCloze, MultilingualConfig
 from tunekit.methods.parts.prompt_encoder import EncoderKind, PromptEncoder
-from tunekit.tasks import Task
-from tunekit.trial import TrainingConfig
 
 TEMPLATE = "{premise} . {hypothesis} ? {prompt} {mask} ."
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(MultilingualConfig):
+class SoftPromptConfig(MultilingualConfig):
     """Options of soft prompting."""
 
     prompt_length: int = 4
@@ -46,33 +46,36 @@ class Config(MultilingualConfig):
         require(self.prompt_length >= 1, "prompt_length", self.prompt_length, "at least 1")
 
 
-class SoftPrompt(MultilingualCloze):
+S = TypeVar("S", bound=SoftPromptConfig, default=SoftPromptConfig)
+
+
+class SoftPrompt(MultilingualCloze[S]):
     """Trained vectors inside a cloze question."""
 
-    Config: ClassVar[type] = Config
+    Config: ClassVar[type] = SoftPromptConfig
     kinds: ClassVar[frozenset[str]] = frozenset({"pair", "token"})
 
     @classmethod
-    def trains(cls, config: Any) -> bool:
+    def trains(cls, config: S) -> bool:
         return not config.freeze_backbone
 
-    def __init__(
-        self, config: Any, *, backbone: Backbone, task: Task, training: TrainingConfig, word_piece: str
-    ) -> None:
-        super().__init__(config, backbone=backbone, task=task, training=training, word_piece=word_piece)
-        self.prompt = PromptEncoder(config.prompt_encoder, config.prompt_length, backbone.hidden_size, self.birthplace)
+    def __init__(self, config: S, setting: Setting) -> None:
+        super().__init__(config, setting)
+        self.prompt = PromptEncoder(
+            config.prompt_encoder, config.prompt_length, self.backbone.hidden_size, self.parameter_device
+        )
 
     def default_template(self) -> str:
         if self.kind == "pair":
             return TEMPLATE
-        return topro.template_for(self.labels).replace("{mask}", "{prompt} {mask}")
+        return template_for(self.labels).replace("{mask}", "{prompt} {mask}")
 
     def default_words(self) -> Mapping[str, str]:
-        return super().default_words() if self.kind == "pair" else topro.words_for(self.labels)
+        return super().default_words() if self.kind == "pair" else words_for(self.labels)
 
     @property
     def soft_prompt_length(self) -> int:
-        return int(self.config.prompt_length)
+        return self.config.prompt_length
 
     def encoding_key(self) -> Hashable:
         return ("soft", super().encoding_key())

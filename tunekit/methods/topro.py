@@ -40,40 +40,21 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from torch import Tensor
 
-from tunekit.backbone import Backbone, scoring
+from tunekit.backbone import scoring
 from tunekit.errors import ConfigError, require
-from tunekit.methods import Batch
-from tunekit.methods.parts.cloze import MultiToken
+from tunekit.methods.base import Setting
+from tunekit.methods.batch import Batch
+from tunekit.methods.parts.label_words import template_for, words_for
 from tunekit.methods.parts.shared_sentence import SharedBatch, SharedSentenceMethod
-from tunekit.tasks import Task
-from tunekit.trial import TrainingConfig
-
-ENTITIES = {
-    "B-LOC": "location", "B-ORG": "organisation", "B-PER": "person", "I-LOC": "place", "I-ORG": "body",
-    "I-PER": "name", "O": "other",
-}  # fmt: skip
-"""The paper's words for entities in BIO."""
-PARTS_OF_SPEECH = {
-    "ADJ": "modification", "ADP": "position", "ADV": "verbal", "AUX": "auxiliar", "CCONJ": "link", "DET": "determine",
-    "INTJ": "mode", "NOUN": "thing", "NUM": "number", "PART": "functional", "PRON": "reference", "PROPN": "name",
-    "PUNCT": "punct", "SCONJ": "condition", "SYM": "symbol", "VERB": "verb", "X": "other",
-}  # fmt: skip
-"""The paper's words for the universal parts of speech."""
-KNOWN = (
-    ("{sentence} | The named entity of {word} is a kind of: {mask} .", ENTITIES),
-    ("{sentence} | The pos tag of {word} is a kind of: {mask} .", PARTS_OF_SPEECH),
-)
-"""The paper's templates and label words; each serves tasks whose labels are all among its own."""
-OTHER = "{sentence} | The tag of {word} is a kind of: {mask} ."
-"""The template for all other labels."""
+from tunekit.methods.parts.verbalizers import MultiToken
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
+class ToProConfig:
     """Options of ToPro."""
 
     template: str | None = None
@@ -98,18 +79,17 @@ class Config:
             )
 
 
-class ToPro(SharedSentenceMethod):
+class ToPro(SharedSentenceMethod[ToProConfig]):
     """A cloze question for each word."""
 
-    Config: ClassVar[type] = Config
+    Config: ClassVar[type] = ToProConfig
     kinds: ClassVar[frozenset[str]] = frozenset({"token"})
     families: ClassVar[frozenset[str]] = frozenset({"encoder", "encoder-decoder"})
 
-    def __init__(
-        self, config: Any, *, backbone: Backbone, task: Task, training: TrainingConfig, word_piece: str
-    ) -> None:
-        super().__init__(config, backbone=backbone, task=task, training=training, word_piece=word_piece)
-        self.shares_sentence = bool(config.share_sentence)
+    def __init__(self, config: ToProConfig, setting: Setting) -> None:
+        super().__init__(config, setting)
+        self.shares_sentence = config.share_sentence
+        backbone = self.backbone
         if backbone.family != "encoder":
             where = f"left out on {backbone.name!r}, an encoder-decoder"
             require(not config.share_sentence, "share_sentence", True, f"{where}: only an encoder shares a sentence")
@@ -125,6 +105,10 @@ class ToPro(SharedSentenceMethod):
         """The pieces before and after the asked word."""
         marker = self.config.position_marker
         return () if marker is None else self.writer.words([marker.strip()])[0]
+
+    @property
+    def multi_token(self) -> MultiToken:
+        return self.config.multi_token
 
     @property
     def marker_size(self) -> int:
@@ -150,14 +134,3 @@ class ToPro(SharedSentenceMethod):
     def sentence_pieces(self, texts: Sequence[tuple[int, ...]], place: int) -> tuple[int, ...]:
         marked = (*texts[:place], self._marker, texts[place], self._marker, *texts[place + 1 :])
         return tuple(chain.from_iterable(marked))
-
-
-def template_for(labels: Sequence[str]) -> str:
-    """The paper's template for tags such as `labels`, or one that asks for the tag."""
-    return next((template for template, words in KNOWN if words.keys() >= set(labels)), OTHER)
-
-
-def words_for(labels: Sequence[str]) -> Mapping[str, str]:
-    """The paper's word for each label, or the label itself."""
-    known = next((words for _, words in KNOWN if words.keys() >= set(labels)), {})
-    return {label: known.get(label, label) for label in labels}

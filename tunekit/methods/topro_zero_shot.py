@@ -24,24 +24,23 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from torch import Tensor
 
-from tunekit.backbone import Backbone, scoring
-from tunekit.methods import Batch
+from tunekit.backbone import scoring
+from tunekit.methods.base import Setting
+from tunekit.methods.batch import Batch
 from tunekit.methods.parts.answers import Score, following
+from tunekit.methods.parts.label_words import template_for, words_for
 from tunekit.methods.parts.shared_sentence import SharedBatch, SharedSentenceMethod
-from tunekit.methods.topro import template_for, words_for
-from tunekit.tasks import Task
-from tunekit.trial import TrainingConfig
 
 _HERE = -1
 """Stands for the asked word where only its place is wanted."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
+class ToProZeroShotConfig:
     """Options of zero-shot ToPro."""
 
     template: str | None = None
@@ -52,20 +51,18 @@ class Config:
     """Log-likelihood of a label's string, or that divided by its number of pieces."""
 
 
-class ToProZeroShot(SharedSentenceMethod):
+class ToProZeroShot(SharedSentenceMethod[ToProZeroShotConfig]):
     """Each word is asked about in a text of its own, and the labels' strings are scored."""
 
-    Config: ClassVar[type] = Config
+    Config: ClassVar[type] = ToProZeroShotConfig
     kinds: ClassVar[frozenset[str]] = frozenset({"token"})
     families: ClassVar[frozenset[str]] = frozenset({"causal", "encoder-decoder"})
     is_trained: ClassVar[bool] = False
     trains_backbone: ClassVar[bool] = False
 
-    def __init__(
-        self, config: Any, *, backbone: Backbone, task: Task, training: TrainingConfig, word_piece: str
-    ) -> None:
-        super().__init__(config, backbone=backbone, task=task, training=training, word_piece=word_piece)
-        slots = self.template.slots
+    def __init__(self, config: ToProZeroShotConfig, setting: Setting) -> None:
+        super().__init__(config, setting)
+        slots, backbone = self.template.slots, self.backbone
         self.shares_sentence = backbone.is_causal and slots.index("sentence") < slots.index("word")
         if backbone.is_causal:
             words = self.default_words() if config.verbalizer is None else config.verbalizer

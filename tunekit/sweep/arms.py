@@ -10,7 +10,7 @@ from pathlib import Path
 from tunekit.errors import ConfigError, nearest, require
 from tunekit.registry import BACKBONES, METHODS, TASKS
 from tunekit.schema import JsonObject, Values, build, coerce
-from tunekit.sweep.parameters import field_names, is_trained, parameter_hints
+from tunekit.sweep.parameters import field_names, method_class, parameter_hints
 from tunekit.sweep.source import Source, known_keys
 from tunekit.sweep.space import Blocks, enqueued, parameters
 from tunekit.sweep.types import Arm
@@ -92,7 +92,7 @@ class ArmReader:
             hints = parameter_hints(method)
         except ConfigError as error:
             raise ConfigError(f"{source.at(*path, 'method')}: {error}") from None
-        if not is_trained(method):
+        if not method_class(method).is_trained:
             self._refuse_training(name, method)
         task, places = self._task(name, shots)
         backbone, folder = self._backbone(name)

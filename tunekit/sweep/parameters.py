@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import typing
 from collections.abc import Mapping
+from typing import Protocol
 
 from tunekit.errors import ConfigError
 from tunekit.registry import lookup
 from tunekit.schema import Values, build, to_json
 from tunekit.sweep.types import Arm, Selection, Sweep
-from tunekit.trial import EVALUATION_FIELDS, BackboneConfig, TrainingConfig, TrialConfig
+from tunekit.trial import BackboneConfig, TrainingConfig, TrialConfig
 
 BACKBONE_PARAMETERS = ("dtype", "word_piece")
 """Fields of BackboneConfig that may stand in `fixed` and `space` like any parameter."""
@@ -31,54 +32,48 @@ def resolve(arm: Arm, values: Values, *, seed: int, selection: Selection) -> Tri
     Raises:
         ConfigError: a value that the method or training refuses.
     """
-    method_fields = field_names(method_config_class(arm.method))
-    training_fields = training_parameters(arm.method)
-    options = {name: value for name, value in values.items() if name in method_fields}
-    training = {name: value for name, value in values.items() if name in training_fields}
+    method = method_class(arm.method)
+    options = {name: value for name, value in values.items() if name in field_names(method.Config)}
+    training = {name: value for name, value in values.items() if name in method.training_parameters()}
     backbone = {name: value for name, value in values.items() if name in BACKBONE_PARAMETERS}
     where = f"arm {arm.name}"
     return TrialConfig(
         task=arm.task,
         backbone=build(BackboneConfig, {**to_json(arm.backbone), **backbone}, where),
         method=arm.method,
-        options=to_json(build(method_config_class(arm.method), options, where)),
-        training=build(TrainingConfig, training if is_trained(arm.method) else {**training, "epochs": 1}, where),
+        options=to_json(build(method.Config, options, where)),
+        training=build(TrainingConfig, {**method.training_defaults(), **training}, where),
         seed=seed,
         selection=selection,
     )
 
 
-def method_config_class(method: str) -> type:
-    """The ``Config`` dataclass of a method, found by name.
+class MethodClass(Protocol):
+    """What a sweep needs to know of a method: these attributes of its class, a ``tunekit.methods.Method``."""
+
+    Config: type
+    is_trained: bool
+
+    def training_parameters(self) -> tuple[str, ...]:
+        """The fields of TrainingConfig that have an effect on it."""
+
+    def training_defaults(self) -> dict[str, object]:
+        """Training settings whose default is another than TrainingConfig's."""
+
+
+def method_class(name: str) -> MethodClass:
+    """The class of the method called `name`.
 
     Raises:
         ConfigError: there is no such method, or what is found is none.
     """
-    found = lookup("method", method)
-    if not all(hasattr(found, attribute) for attribute in ("Config", "kinds", "trains_backbone")):
-        raise ConfigError(
-            f"method {method!r} is {found!r}, which is no Method: it lacks Config, kinds or trains_backbone"
-        )
-    config_class: type = found.Config
-    return config_class
-
-
-def is_trained(method: str) -> bool:
-    """Whether a method has anything to train.
-
-    Raises:
-        ConfigError: there is no such method.
-    """
-    return bool(getattr(lookup("method", method), "is_trained", True))
-
-
-def training_parameters(method: str) -> tuple[str, ...]:
-    """The fields of TrainingConfig that have an effect on a method; its `epochs` is 1 where nothing is trained.
-
-    Raises:
-        ConfigError: there is no such method.
-    """
-    return field_names(TrainingConfig) if is_trained(method) else EVALUATION_FIELDS
+    found: MethodClass = lookup("method", name)
+    lacking = [
+        key for key in ("Config", "is_trained", "training_parameters", "training_defaults") if not hasattr(found, key)
+    ]
+    if lacking:
+        raise ConfigError(f"method {name!r} is {found!r}, which is no Method: it lacks {', '.join(lacking)}")
+    return found
 
 
 def field_names(cls: type) -> tuple[str, ...]:
@@ -92,10 +87,10 @@ def parameter_hints(method: str) -> dict[str, object]:
     Raises:
         ConfigError: the method has a field that training has too.
     """
-    config_class = method_config_class(method)
+    found = method_class(method)
     backbone_hints = typing.get_type_hints(BackboneConfig)
     hints = {name: backbone_hints[name] for name in BACKBONE_PARAMETERS}
-    for cls in (TrainingConfig, config_class):
+    for cls in (TrainingConfig, found.Config):
         for name, hint in typing.get_type_hints(cls).items():
             if name in hints:
                 raise ConfigError(
@@ -103,5 +98,5 @@ def parameter_hints(method: str) -> dict[str, object]:
                 )
             if name in field_names(cls):
                 hints[name] = hint
-    without_effect = set(field_names(TrainingConfig)) - set(training_parameters(method))
+    without_effect = set(field_names(TrainingConfig)) - set(found.training_parameters())
     return {name: hint for name, hint in hints.items() if name not in without_effect}

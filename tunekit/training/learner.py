@@ -14,15 +14,13 @@ import resource
 from collections.abc import Iterator, Sequence
 from functools import cache
 from importlib import metadata
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from tunekit.errors import ConfigError, TrialFailed, require
-from tunekit.methods import Method, count_parameters
-from tunekit.registry import lookup
-from tunekit.schema import build, to_json
+from tunekit import methods
+from tunekit.errors import TrialFailed, require
+from tunekit.methods import count_parameters
 from tunekit.tasks import Split
 from tunekit.training import fingerprints, schedule
 from tunekit.training.caches import TokenizedSplit, WorkerCache
@@ -53,24 +51,15 @@ class Learner:
     def __init__(self, config: TrialConfig, *, locations: Locations, cache: WorkerCache, tokens_per_step: int) -> None:
         require_room(tokens_per_step, config)
         self.config, self.locations, self.tokens_per_step = config, locations, tokens_per_step
-        method_class: type[Method] = lookup("method", config.method)
-        options: Any = build(method_class.Config, config.options, f"{config.method}: options")
-        if not method_class.is_trained:
-            _refuse_training(config)
+        trains_backbone = methods.trains_backbone(config)
         self._cache = cache
         self.loaded = cache.task(config.task, locations)
         self.task = self.loaded.task
-        self._backbone = cache.backbone(config.backbone, locations, trained=method_class.trains(options))
+        self._backbone = cache.backbone(config.backbone, locations, trained=trains_backbone)
         self.device = self._backbone.device
         self._random = RandomStream(config.seed, self.device)
         with self._random:
-            self.method = method_class(
-                options,
-                backbone=self._backbone.backbone,
-                task=self.task,
-                training=config.training,
-                word_piece=config.backbone.word_piece,
-            ).to(self.device)
+            self.method = methods.build(config, backbone=self._backbone.backbone, task=self.task).to(self.device)
         self.method.tokens_per_step = tokens_per_step
         self.trained = {name: p for name, p in self.method.named_parameters() if p.requires_grad}
         self.train_rows = self._train_rows()
@@ -255,16 +244,6 @@ def require_room(tokens_per_step: int, config: TrialConfig) -> None:
     """
     length = config.training.max_length
     require(tokens_per_step >= length, "tokens_per_step", tokens_per_step, f"at least max_length ({length})")
-
-
-def _refuse_training(config: TrialConfig) -> None:
-    """Raise a ConfigError for a setting of the optimiser or its schedule that a method without training ignores."""
-    given, used = to_json(config.training), to_json(config.training.without_updates())
-    for name, value in given.items():
-        if value != used[name]:
-            raise ConfigError(
-                f"training: {name} is {value!r}, but {config.method} trains nothing, so it must be {used[name]!r}"
-            )
 
 
 def _adamw(parameters: list[nn.Parameter], config: TrialConfig, device: torch.device) -> torch.optim.AdamW:

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import torch
 
-from tunekit.methods import Feature
+from tunekit.methods.batch import Feature
 from tunekit.tasks import Example, PairExample, ParallelPair
 
 __all__ = ["Alignment"]

@@ -16,19 +16,21 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, ClassVar, cast
+from typing import ClassVar, Protocol, cast
 
 import torch
 from torch import Tensor
+from typing_extensions import TypeVar
 
 from tunekit.backbone import Backbone, scoring
 from tunekit.errors import ConfigError
-from tunekit.methods import Batch, Feature, LabelIds, Method
+from tunekit.methods.base import Method, Setting
+from tunekit.methods.batch import Batch, Feature, LabelIds
 from tunekit.methods.parts.rows import fit_pair, windows
 from tunekit.methods.parts.templates import Rendered, Template, Writer
 from tunekit.methods.parts.verbalizers import MultiToken, Verbalizer, label_strings
-from tunekit.tasks import Example, PairExample, Task, TokenExample
-from tunekit.trial import TrainingConfig
+from tunekit.methods.token_estimates import estimate_template, estimate_tokens, estimate_words
+from tunekit.tasks import Example, PairExample, TokenExample
 
 __all__ = ["ClozeFeature", "ClozeMethod", "MultiToken", "Template", "Verbalizer", "Writer", "label_strings"]
 
@@ -46,11 +48,26 @@ class ClozeFeature(Feature):
     """Columns where a soft prompt stands instead of the pieces."""
 
 
-class ClozeMethod(Method):
+class ClozeOptions(Protocol):
+    """What every Config of a :class:`ClozeMethod` has."""
+
+    @property
+    def template(self) -> str | None:
+        """The question; None is `ClozeMethod.default_template`."""
+
+    @property
+    def verbalizer(self) -> Mapping[str, str] | None:
+        """A word for every label; None is `ClozeMethod.default_words`."""
+
+
+C = TypeVar("C", bound=ClozeOptions, default=ClozeOptions)
+
+
+class ClozeMethod(Method[C]):
     """A method whose labels are read by the pretrained vocabulary head at a mask.
 
-    Its Config has `template` (a text, or None for `default_template`), `verbalizer` (a word a label, or None for
-    `default_words`) and `multi_token`. Backbone and head are both trained if `trains_backbone`, else both frozen.
+    Its Config has `template` and `verbalizer` (:class:`ClozeOptions`). Backbone and head are both trained if
+    `trains_backbone`, else both frozen.
 
     Pairs fill ``{premise}`` and ``{hypothesis}``, the longer being cut; sentences fill ``{sentence}`` and ``{word}``.
     On causal and encoder-decoder backbones, if a subclass serves them, the label strings are scored instead.
@@ -60,10 +77,9 @@ class ClozeMethod(Method):
     families: ClassVar[frozenset[str]] = frozenset({"encoder"})
     trains_backbone: ClassVar[bool] = True
 
-    def __init__(
-        self, config: Any, *, backbone: Backbone, task: Task, training: TrainingConfig, word_piece: str
-    ) -> None:
-        super().__init__(config, backbone=backbone, task=task, training=training, word_piece=word_piece)
+    def __init__(self, config: C, setting: Setting) -> None:
+        super().__init__(config, setting)
+        backbone = setting.backbone
         _require_vocabulary_head(backbone)
         backbone.train_vocabulary_head(self.trains(config))
         self.template = Template(self.default_template() if config.template is None else config.template)
@@ -86,6 +102,11 @@ class ClozeMethod(Method):
     def default_words(self) -> Mapping[str, str]:
         """A word for every label where the config names none."""
         raise NotImplementedError
+
+    @property
+    def multi_token(self) -> MultiToken:
+        """What becomes of a label word of several tokens."""
+        return "refuse"
 
     @property
     def soft_prompt_length(self) -> int:
@@ -115,7 +136,7 @@ class ClozeMethod(Method):
 
     def make_verbalizer(self, words: Mapping[str, str]) -> Verbalizer:
         """`words` as pieces of this backbone."""
-        return Verbalizer(words, self.labels, self.backbone.tokenizer, self.config.multi_token)
+        return Verbalizer(words, self.labels, self.backbone.tokenizer, self.multi_token)
 
     # From hidden states to labels
 
@@ -135,6 +156,16 @@ class ClozeMethod(Method):
         return scoring.continuation_scores(self.backbone, batch.inputs, self.strings)
 
     # From examples to rows
+
+    def estimate_rows(self, example: Example) -> list[int]:
+        question = estimate_template(self.template.text) + self.soft_prompt_length
+        if isinstance(example, PairExample):
+            return [min(estimate_tokens(example) + question, self.max_length)]
+        return self.estimate_questions(example, question + estimate_words(1))
+
+    def estimate_questions(self, example: TokenExample, question: int) -> list[int]:
+        """Tokens of each row of a sentence whose questions take `question` tokens beside it, estimated."""
+        return [min(estimate_tokens(example) + question, self.max_length)] * len(example.words)
 
     def encoding_key(self) -> Hashable:
         return ("cloze", self.template, self.kind, self.labels, self.max_length, self.soft_prompt_length)

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
-from typing import Any
+from collections.abc import Hashable, Sequence
+from typing import TYPE_CHECKING, Protocol, TypedDict
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import TypeVar
 
-from tunekit.backbone import Backbone
+from tunekit.backbone import Backbone, Prefix
 from tunekit.errors import ConfigError
-from tunekit.methods import Batch, Feature, Method, name_of, pad_rows
+from tunekit.methods.base import Method, Setting, name_of
+from tunekit.methods.batch import Batch, Feature
 from tunekit.methods.parts.pieces import TextPieces
 from tunekit.methods.parts.rows import RowEncoder
-from tunekit.tasks import Example, Task
-from tunekit.trial import TrainingConfig
+from tunekit.tasks import Example
 
-__all__ = ["Head", "HeadMethod", "pad_rows"]
+if TYPE_CHECKING:
+    from peft import PromptLearningConfig
+
+    P = TypeVar("P", bound=PromptLearningConfig)
+
+__all__ = ["BeforeText", "Head", "HeadMethod"]
 
 INITIAL_STD = 0.02
 """Spread of fresh prompts and perceptrons, as in BERT."""
@@ -50,25 +56,46 @@ class Head(nn.Module):
         return logits
 
 
-class HeadMethod(Method):
+class HeadOptions(Protocol):
+    """What every Config of a :class:`HeadMethod` has."""
+
+    @property
+    def head_dropout(self) -> float:
+        """Dropout before the head, 0 to 1."""
+
+
+C = TypeVar("C", bound=HeadOptions, default=HeadOptions)
+
+
+class BeforeText(TypedDict, total=False):
+    """What is put before the text: arguments of ``Backbone.encode``."""
+
+    prompt: Tensor
+    """Embeddings [P, D]."""
+    prefix: Prefix
+    """Keys and values of every layer."""
+
+
+class HeadMethod(Method[C]):
     """A method whose labels are read from the backbone's last hidden states by a :class:`Head`.
 
-    A subclass says what stands before the text (`steering`) or which backbone reads it (`reader`); its Config has a
+    A subclass says what stands before the text (`before_text`) or which backbone reads it (`reader`); its Config has a
     `head_dropout`. Pairs are read at the first piece (causal: the last), words at the piece that `word_piece` says
     (causal: the last); `RowEncoder` has the details.
     """
 
-    def __init__(
-        self, config: Any, *, backbone: Backbone, task: Task, training: TrainingConfig, word_piece: str
-    ) -> None:
-        super().__init__(config, backbone=backbone, task=task, training=training, word_piece=word_piece)
-        self.head = Head(backbone.hidden_size, len(self.labels), dropout=config.head_dropout, device=self.birthplace)
+    def __init__(self, config: C, setting: Setting) -> None:
+        super().__init__(config, setting)
+        backbone = setting.backbone
+        self.head = Head(
+            backbone.hidden_size, len(self.labels), dropout=config.head_dropout, device=self.parameter_device
+        )
         self._rows = RowEncoder(
             backbone.tokenizer,
             kind=self.kind,
             labels=self.labels,
             max_length=self.max_length,
-            word_piece=word_piece,
+            word_piece=setting.word_piece,
             is_causal=backbone.is_causal,
             has_segments=backbone.has_segments,
             is_shifted=backbone.family == "encoder-decoder",
@@ -79,12 +106,12 @@ class HeadMethod(Method):
         """The backbone that reads the text: the one given, unless the method has altered it for itself."""
         return self.backbone
 
-    def steering(self, num_rows: int) -> Mapping[str, Any]:
-        """What is put before the text of `num_rows` rows: arguments of ``Backbone.encode``."""
+    def before_text(self, num_rows: int) -> BeforeText:
+        """What is put before the text of `num_rows` rows."""
         return {}
 
     def logits(self, batch: Batch) -> Tensor:
-        before = self.steering(len(batch.row_sizes))
+        before = self.before_text(len(batch.row_sizes))
         states = self.reader.encode_at(batch.inputs, batch.read_rows, batch.read_columns, **before)
         if len(states) > len(batch.label_ids):
             sums = states.new_zeros(len(batch.label_ids), states.shape[-1]).index_add(0, batch.read_labels, states)
@@ -92,7 +119,7 @@ class HeadMethod(Method):
         logits: Tensor = self.head(states)
         return logits
 
-    def prompt_in_peft(self, config_class: Any) -> Any:
+    def prompt_in_peft(self, config_class: type[P]) -> P:
         """The configuration with which peft puts the same prompt before the text.
 
         Raises:

@@ -8,18 +8,18 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, TypeVar, cast
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import TypeVar
 
-from tunekit.backbone import Backbone
 from tunekit.errors import ConfigError, nearest
-from tunekit.methods import Batch, Feature
-from tunekit.methods.parts.cloze import ClozeFeature, ClozeMethod, MultiToken
-from tunekit.methods.parts.verbalizers import Verbalizer
-from tunekit.tasks import Example, Task
-from tunekit.trial import TrainingConfig
+from tunekit.methods.base import Setting
+from tunekit.methods.batch import Batch, Feature
+from tunekit.methods.parts.cloze import ClozeFeature, ClozeMethod
+from tunekit.methods.parts.verbalizers import MultiToken, Verbalizer
+from tunekit.tasks import Example
 
 __all__ = [
     "PAIR_WORDS",
@@ -31,7 +31,7 @@ __all__ = [
     "widened",
 ]
 
-T = TypeVar("T")
+T = TypeVar("T", bound=Feature | Batch)
 
 PAIR_WORDS: tuple[Mapping[str, str], ...] = (
     {"contradiction": "wrong", "entailment": "right", "neutral": "maybe"},
@@ -76,22 +76,28 @@ class LanguageBatch(Batch):
     """Of each row, as `LanguageFeature.language`."""
 
 
-class MultilingualCloze(ClozeMethod):
+C = TypeVar("C", bound=MultilingualConfig, default=MultilingualConfig)
+
+
+class MultilingualCloze(ClozeMethod[C]):
     """A cloze method whose rows carry their language. Its Config derives from :class:`MultilingualConfig`."""
 
     kinds: ClassVar[frozenset[str]] = frozenset({"pair"})
 
-    def __init__(
-        self, config: Any, *, backbone: Backbone, task: Task, training: TrainingConfig, word_piece: str
-    ) -> None:
-        self.languages = (task.config.source_language, *task.config.target_languages)
-        super().__init__(config, backbone=backbone, task=task, training=training, word_piece=word_piece)
+    def __init__(self, config: C, setting: Setting) -> None:
+        task = setting.task.config
+        self.languages = (task.source_language, *task.target_languages)
+        super().__init__(config, setting)
         for language in config.verbalizers or {}:
             if language not in self.languages:
                 raise ConfigError(
                     f"verbalizers: {language!r} is no language of the task; {nearest(language, self.languages)}"
                 )
         self._verbalizers = tuple(self._verbalizer_of(language) for language in self.languages)
+
+    @property
+    def multi_token(self) -> MultiToken:
+        return self.config.multi_token
 
     def default_words(self) -> Mapping[str, str]:
         for words in PAIR_WORDS:
@@ -153,9 +159,10 @@ class MultilingualCloze(ClozeMethod):
             raise ConfigError(f"verbalizers: {language}: {error}") from None
 
 
-def widened(narrow: Any, wide: type[T], **more: Any) -> T:
+def widened(narrow: Feature | Batch, wide: type[T], **more: object) -> T:
     """`narrow` as an instance of its subclass `wide`, whose further fields are `more`."""
-    return wide(**{f.name: getattr(narrow, f.name) for f in dataclasses.fields(narrow)}, **more)
+    values: dict[str, Any] = {f.name: getattr(narrow, f.name) for f in dataclasses.fields(narrow)}
+    return wide(**values | more)
 
 
 def kl_divergence(first: Tensor, second: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from collections.abc import Hashable, Sequence
 from functools import cached_property
 from typing import Any, cast
 
-from tunekit.methods import Feature, LabelIds
+from tunekit.methods.batch import Feature, LabelIds
 from tunekit.methods.parts.pieces import TextPieces
 from tunekit.tasks import Example, PairExample, TokenExample
 

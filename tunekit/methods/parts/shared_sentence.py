@@ -12,12 +12,14 @@ from typing import cast
 
 import torch
 from torch import Tensor
+from typing_extensions import TypeVar
 
 from tunekit.backbone import Inputs
 from tunekit.backbone.inputs import padded
-from tunekit.methods import Batch, Feature, pad_rows
-from tunekit.methods.parts.cloze import ClozeMethod
+from tunekit.methods.batch import Batch, Feature, pad_rows
+from tunekit.methods.parts.cloze import ClozeMethod, ClozeOptions
 from tunekit.methods.parts.templates import Rendered
+from tunekit.methods.token_estimates import estimate_tokens
 from tunekit.tasks import TokenExample
 
 __all__ = ["SharedBatch", "SharedFeature", "SharedSentenceMethod"]
@@ -52,7 +54,10 @@ class SharedBatch(Batch):
     """[Q] row of each question's sentence."""
 
 
-class SharedSentenceMethod(ClozeMethod):
+C = TypeVar("C", bound=ClozeOptions, default=ClozeOptions)
+
+
+class SharedSentenceMethod(ClozeMethod[C]):
     """Cloze questions about words, of which those of one sentence may share it.
 
     A subclass sets `shares_sentence`, and says where what is shared ends if that is not the sentence's own end.
@@ -63,6 +68,11 @@ class SharedSentenceMethod(ClozeMethod):
     def shared_end(self, texts: Sequence[tuple[int, ...]]) -> int | None:
         """Pieces that all questions about the words `texts` begin with; None: up to the end of the sentence."""
         return None
+
+    def estimate_questions(self, example: TokenExample, question: int) -> list[int]:
+        if not self.shares_sentence:
+            return super().estimate_questions(example, question)
+        return [estimate_tokens(example) + len(example.words) * question]
 
     def encode_sentences(self, examples: Sequence[TokenExample]) -> list[tuple[Feature, ...]]:
         if not self.shares_sentence:

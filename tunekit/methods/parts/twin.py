@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
-from typing import Any, Self
+from typing import Self
 
 from torch import Tensor, nn
+from typing_extensions import TypeVar
 
 from tunekit.backbone import Backbone
-from tunekit.methods.parts.head import HeadMethod
-from tunekit.tasks import Task
-from tunekit.trial import TrainingConfig
+from tunekit.methods.base import Setting
+from tunekit.methods.parts.head import HeadMethod, HeadOptions
+
+C = TypeVar("C", bound=HeadOptions, default=HeadOptions)
 
 
 def twin_of(backbone: Backbone) -> Backbone:
@@ -25,18 +27,16 @@ def twin_of(backbone: Backbone) -> Backbone:
     return copy.deepcopy(backbone, {id(one): one for one in shared})
 
 
-class TwinMethod(HeadMethod):
+class TwinMethod(HeadMethod[C]):
     """A head method whose trained parameters stand inside a twin of the frozen backbone.
 
     A subclass says what it puts there (`alter`). These parameters are in fp32 and are the method's own, under
     ``adapter.`` and their names in the body; the backbone stays as it is, bit for bit and module for module.
     """
 
-    def __init__(
-        self, config: Any, *, backbone: Backbone, task: Task, training: TrainingConfig, word_piece: str
-    ) -> None:
-        super().__init__(config, backbone=backbone, task=task, training=training, word_piece=word_piece)
-        twin = twin_of(backbone)
+    def __init__(self, config: C, setting: Setting) -> None:
+        super().__init__(config, setting)
+        twin = twin_of(self.backbone)
         self.adapter = _tree(self.alter(twin.model))
         self._twin = (twin,)  # in a tuple, torch does not list the backbone's weights a second time
 

@@ -1,0 +1,129 @@
+"""Rows of tokens, and batches of them: what a method makes of examples before a backbone reads them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from tunekit.backbone import Inputs
+from tunekit.backbone.inputs import padded
+from tunekit.errors import DataError, nearest
+
+__all__ = ["Batch", "Feature", "LabelIds", "collated", "pad_rows"]
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """One row of a batch, tokenized: a pure function of example, language, tokenizer and ``Method.encoding_key()``.
+
+    A method may subclass it (frozen, with slots) to carry more; a field that changes the prediction then belongs in
+    `question` too.
+    """
+
+    input_ids: tuple[int, ...]
+    """Tokens of the row, special ones included, the prompt not."""
+    token_type_ids: tuple[int, ...] | None
+    """Segments, for backbones that tell them apart; else None."""
+    label_ids: tuple[int, ...]
+    """The label of a pair, or one label for each word that this row owns."""
+    reads: tuple[tuple[int, ...], ...]
+    """For each label the positions in `input_ids` that the head reads; several are averaged."""
+    words: tuple[int, ...]
+    """The example's words that this row owns, in order; empty for a pair. Each word is owned by exactly one row."""
+    truncated: bool = False
+    """Text of a pair was cut."""
+
+    @property
+    def length(self) -> int:
+        """Tokens in the row."""
+        return len(self.input_ids)
+
+    @property
+    def question(self) -> Hashable:
+        """All that the row's prediction depends on: rows with equal questions are computed once."""
+        return self.input_ids, self.token_type_ids, self.reads
+
+
+@dataclass
+class Batch:
+    """Rows ready for the backbone, right padded. A method may subclass it: ``to`` moves every tensor field.
+
+    Shapes: B rows, N labels (of words or pairs, flat over the rows), M positions read (M = N unless some are averaged).
+    """
+
+    inputs: Inputs
+    """Tensors [B, L]."""
+    label_ids: Tensor
+    """[N]"""
+    read_rows: Tensor
+    """[M] row of each position read."""
+    read_columns: Tensor
+    """[M] column of each position read."""
+    read_labels: Tensor
+    """[M] which of the N labels the position belongs to."""
+    row_sizes: tuple[int, ...]
+    """Labels in each row; they sum to N."""
+
+    @property
+    def num_labels(self) -> int:
+        """N: what the mean of the loss divides by."""
+        return sum(self.row_sizes)
+
+    def to(self, device: torch.device | str) -> Self:
+        """The same batch on `device`."""
+        moved: dict[str, Any] = {
+            f.name: value.to(device)
+            for f in dataclasses.fields(self)
+            if isinstance(value := getattr(self, f.name), (Tensor, Inputs))
+        }
+        return dataclasses.replace(self, **moved)
+
+
+def collated(features: Sequence[Feature], pad_id: int) -> Batch:
+    """One batch of the rows, on the CPU, in their order."""
+    sizes = tuple(len(f.label_ids) for f in features)
+    firsts = accumulate((0, *sizes[:-1]))
+    reads = [
+        (row, column, first + index)
+        for row, (f, first) in enumerate(zip(features, firsts, strict=True))
+        for index, columns in enumerate(f.reads)
+        for column in columns
+    ]
+    rows, columns, labels = torch.tensor(reads, dtype=torch.long).view(-1, 3).unbind(1)
+    return Batch(
+        inputs=pad_rows(features, pad_id),
+        label_ids=torch.tensor([label for f in features for label in f.label_ids], dtype=torch.long),
+        read_rows=rows,
+        read_columns=columns,
+        read_labels=labels,
+        row_sizes=sizes,
+    )
+
+
+def pad_rows(features: Sequence[Feature], pad_id: int) -> Inputs:
+    """The rows as tensors [B, L], L being the longest, filled on the right."""
+    rows = padded([f.input_ids for f in features], pad_id)
+    if all(f.token_type_ids is None for f in features):
+        return rows
+    types = [f.token_type_ids or (0,) * len(f.input_ids) for f in features]
+    return dataclasses.replace(rows, token_type_ids=padded(types, 0).input_ids)
+
+
+class LabelIds(dict[str, int]):
+    """The position of each label in the inventory.
+
+    Raises:
+        DataError: a label is asked for that is not there.
+    """
+
+    def __init__(self, labels: Sequence[str]) -> None:
+        super().__init__((label, index) for index, label in enumerate(labels))
+
+    def __missing__(self, label: str) -> int:
+        raise DataError(f"label {label!r} is not one of the task's; {nearest(label, self)}")
