@@ -26,16 +26,17 @@ from command_line import SWEEP, CommandLine
 
 from tunekit import __version__, registry
 from tunekit.cli import app, listing
-from tunekit.cli.pages import flowing
+from tunekit.cli.help_pages import flowing
 from tunekit.execution import Execution
-from tunekit.journal import FILE_NAME, SCHEMA, Journal, is_being_run, read_events, replay
+from tunekit.journal import FILE_NAME, SCHEMA, Journal, read_events, replay
 from tunekit.methods import Batch
 from tunekit.methods.finetune import Finetune
+from tunekit.storage import SweepFolder, holder_of
 
 SURFACE = {
     "check": "FILE --set",
     "sweep": "FILE --name --set --trials --dry-run --root=runs --workers --address --in-process",
-    "resume": "NAME --trials --root=runs --workers --address --in-process",
+    "resume": "NAME --trials --retry-failed --root=runs --workers --address --in-process",
     "trial": "CONFIG.yaml --out --test",
     "status": "[NAME] --root=runs",
     "report": "NAME --out --root=runs",
@@ -62,6 +63,16 @@ class Impatient(Finetune):
         return super().loss(batch)
 
 
+class Repaired(Finetune):
+    """Fine-tuning whose loss is not a number while `is_broken`."""
+
+    is_broken = True
+
+    def loss(self, batch: Batch) -> torch.Tensor:
+        loss = super().loss(batch)
+        return loss * float("nan") if type(self).is_broken else loss
+
+
 @pytest.fixture
 def tunekit(
     capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, backbone: Path
@@ -82,10 +93,10 @@ def finished(tmp_path_factory: pytest.TempPathFactory, backbone: Path) -> Path:
     try:
         Path("tiny").symlink_to(backbone)
         Path("words.yaml").write_text(SWEEP)
-        from tunekit.cli.foreground import run
+        from tunekit.cli.sweep_run import run
         from tunekit.sweep import load_sweep
 
-        assert run(load_sweep("words.yaml"), Path("runs/words"), Execution(in_process=True)) == 0
+        assert run(load_sweep("words.yaml"), SweepFolder(Path("runs/words")), Execution(in_process=True)) == 0
     finally:
         os.chdir(before)
     return folder
@@ -220,7 +231,7 @@ def test_a_sweep_is_launched_extended_and_never_run_twice(tunekit: CommandLine) 
     first = tunekit("sweep", "words.yaml", "--in-process")
     assert first.code == 0, first
     assert first.err == ""
-    assert "words: finetune, ptuning_v2; 2 points an arm, in this process" in first.out
+    assert "words: finetune, ptuning_v2; 2 points per arm, in this process" in first.out
     assert "finetune    2/2    COMPLETE" in first.out
     assert "zero_shot" in first.out and "runs/words/report/report.md" in first.out
     trials = set(replay(Path("runs/words")).trials)
@@ -267,10 +278,36 @@ def test_failed_trials_end_in_exit_code_1(tunekit: CommandLine) -> None:
     failed = tunekit("sweep", "words.yaml", "--in-process")
     assert failed.code == 1
     assert "FAILED: loss became nan" in failed.out
-    assert "error: 2 trials failed; the report says why" in failed.err
+    again = "tunekit resume words --retry-failed"
+    assert f"error: 2 trials failed; the report says why. Try them again with: {again}\n" in failed.err
     told = tunekit("report", "words")
     assert told.code == 0
     assert re.search(r"en \(source\) +– +\d+\.\d", told.out), "the arm that did well keeps its numbers"
+
+
+def test_failed_trials_are_tried_again_where_that_is_asked_for(tunekit: CommandLine) -> None:
+    Path("words.yaml").write_text(SWEEP.replace("method: finetune", 'method: "test_cli:Repaired"'))
+    Repaired.is_broken = True
+    assert tunekit("sweep", "words.yaml", "--in-process").code == 1
+    failed = {trial.trial_id for trial in replay(Path("runs/words")).trials.values() if trial.state == "FAILED"}
+    assert len(failed) == 2
+    Repaired.is_broken = False
+    assert tunekit("resume", "words").code == 1, "nobody asked for it"
+    retried = tunekit("resume", "words", "--retry-failed")
+    assert retried.code == 0, retried
+    assert "going on: 3 trials finished before; 2 trials that failed will be tried again" in retried.out
+    record = replay(Path("runs/words"))
+    assert {record.trials[trial_id].state for trial_id in failed} == {"COMPLETE"}
+    assert all("nan" in record.trials[trial_id].earlier_failures[0] for trial_id in failed)
+    assert "tried again" not in tunekit("resume", "words", "--retry-failed").out, "nothing is left to try"
+
+
+def test_a_sweep_that_was_not_launched_yet_is_none(tunekit: CommandLine) -> None:
+    Path("runs/early").mkdir(parents=True)
+    (Path("runs/early") / FILE_NAME).touch()
+    assert tunekit("status").out == "no sweeps under runs; start one with: tunekit sweep FILE\n"
+    assert tunekit("list", "sweeps").out == tunekit("status").out
+    assert tunekit("report", "early").code == 2
 
 
 def test_the_status_is_told_of_one_of_all_and_of_none(after: CommandLine) -> None:
@@ -288,9 +325,9 @@ def test_the_status_says_what_runs_now_and_how_to_go_on_elsewhere(
     root = finished / "runs"
     assert f"tunekit report words --root {root}" in tunekit("status", "--root", root).out
     with Journal(root / "words"):
-        assert is_being_run(root / "words")
+        assert holder_of(SweepFolder(root / "words").lock)
         assert "running now" in tunekit("status", "words", "--root", root).out
-    assert not is_being_run(root / "words")
+    assert holder_of(SweepFolder(root / "words").lock) is None
 
 
 def test_the_report_goes_where_it_is_told(after: CommandLine, tmp_path: Path) -> None:
@@ -519,11 +556,11 @@ def test_resume_runs_where_it_ran_unless_told_otherwise(
 
 
 def test_a_sweep_runs_where_its_own_words_say(tunekit: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tunekit.cli.app import _execution
+    from tunekit.cli.run_commands import execution_of
 
-    assert _execution(None, in_process=False, address=None, workers=None) == Execution()
-    assert _execution(None, in_process=False, address="local", workers=2) == Execution(workers=2)
-    assert _execution(None, in_process=False, address="auto", workers=None) == Execution(address="auto")
+    assert execution_of(None, in_process=False, address=None, workers=None) == Execution()
+    assert execution_of(None, in_process=False, address="local", workers=2) == Execution(workers=2)
+    assert execution_of(None, in_process=False, address="auto", workers=None) == Execution(address="auto")
 
 
 @pytest.mark.ray

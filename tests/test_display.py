@@ -15,9 +15,10 @@ import pytest
 from rich.console import Console
 from simulation import curve_value, drive, launch, simulated_sweep
 
-from tunekit.cli import display, pace
-from tunekit.cli.display import Progress, clock
-from tunekit.cli.pace import Pace
+from tunekit.cli import console as consoles
+from tunekit.cli import display, time_left
+from tunekit.cli.display import Progress
+from tunekit.cli.time_left import TimeLeft
 from tunekit.journal import Event, Journal, SweepProgress, SweepRecord
 from tunekit.search import Search
 from tunekit.sweep import Sweep
@@ -151,7 +152,7 @@ def test_the_time_left_follows_what_trials_take_and_how_many_run_at_once(
     num_workers: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 100.0
-    monkeypatch.setattr(pace.time, "monotonic", lambda: now)
+    monkeypatch.setattr(time_left.time, "monotonic", lambda: now)
     off = {"scheduler": {"name": "none"}, "finalise": {"top": 1, "seeds": [10, 42]}}
     sweep = simulated_sweep(**{**SMALL, **off})
     estimates: dict[int, float | None] = {}
@@ -166,7 +167,7 @@ def test_the_time_left_follows_what_trials_take_and_how_many_run_at_once(
                 estimates[sum(t.state != "RUNNING" for t in journal.record.trials.values())] = measured.seconds_left()
 
         search = Search(sweep, journal, on_event=on_event)
-        measured = Pace(search.progress)
+        measured = TimeLeft(search.progress)
         assert measured.seconds_left() is None, "nothing is known at the start"
         drive(search, num_workers=num_workers)
     # 6 search trials and 2 to finalise on another seed, 3 epochs each; another worker has its own epochs behind it.
@@ -187,22 +188,12 @@ def test_the_time_left_stops_at_the_budget(tmp_path: Path) -> None:
     assert progress.num_finals_planned(arm) == 0
 
 
-def test_a_clock_shows_hours_only_where_there_are_some() -> None:
-    assert [clock(seconds) for seconds in (0, 59.9, 61, 3600, 360_000)] == [
-        "0:00",
-        "0:59",
-        "1:01",
-        "1:00:00",
-        "100:00:00",
-    ]
-
-
 # -- what libraries print --------------------------------------------------------------------------------------------
 
 NOISY = """
 import os, sys
 from pathlib import Path
-from tunekit.cli.display import quiet
+from tunekit.cli.console import quiet
 print("before", flush=True)
 with quiet(Path("logs/driver.log")) as console:
     print("a library's print")
@@ -231,6 +222,6 @@ def test_what_libraries_print_goes_to_the_log_and_the_user_reads_on(tmp_path: Pa
 
 def test_without_a_terminal_the_width_is_120_or_what_columns_says(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("COLUMNS", raising=False)
-    assert display.console(io.StringIO(), is_terminal=False).width == 120
+    assert consoles.console(io.StringIO(), is_terminal=False).width == 120
     monkeypatch.setenv("COLUMNS", "66")
-    assert display.console(io.StringIO(), is_terminal=False).width == 66
+    assert consoles.console(io.StringIO(), is_terminal=False).width == 66

@@ -57,12 +57,13 @@ def _room(ours: str = "", heavy: str = "", heavy_inside: str = "") -> Room:
     return Room(frozenset(ours.split()), frozenset(heavy.split()), frozenset(heavy_inside.split()))
 
 
-GROUND = "errors schema registry trial storage"
+GROUND = "errors schema registry wording trial storage"
 LEARNING = f"{GROUND} tasks backbone methods"
 ROOMS = {
     "errors": _room(),
     "schema": _room("errors"),
     "registry": _room("errors"),
+    "wording": _room(),
     "trial": _room("errors schema"),
     "storage": _room("errors schema"),
     "sweep": _room(GROUND),
@@ -86,7 +87,7 @@ SECOND_MODULES = {"__main__": "cli"}
 USED_BY_LIBRARIES = {"cmaes", "scipy", "sentencepiece"}
 """Dependencies that Optuna's searchers and transformers' tokenizers import, and tunekit itself does not."""
 
-LIGHT_AT_THE_TOP = {"cli": frozenset({"errors", "schema", "registry", "trial", "storage"})}
+LIGHT_AT_THE_TOP = {"cli": frozenset({"errors", "schema", "registry", "wording", "trial", "storage"})}
 """Rooms that import ours inside their functions, and what they may have at the top all the same."""
 
 

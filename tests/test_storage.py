@@ -109,7 +109,7 @@ def test_a_digest_follows_the_bytes_and_is_computed_once(tmp_path: Path, monkeyp
 
 
 def test_a_sweep_is_found_by_name_or_path(tmp_path: Path) -> None:
-    storage.write_text(tmp_path / "mine" / "journal.jsonl", "")
+    storage.write_text(tmp_path / "mine" / "journal.jsonl", "{}\n")
     assert storage.sweep_folder("mine", tmp_path).path == tmp_path / "mine"
     assert storage.sweep_folder(str(tmp_path / "mine"), tmp_path / "elsewhere").name == "mine"
     with pytest.raises(ConfigError, match="did you mean 'mine'"):

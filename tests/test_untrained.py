@@ -18,7 +18,7 @@ from transformers import AutoModelForCausalLM
 
 from tunekit import reports
 from tunekit.check import check, render
-from tunekit.cli.solo import load_trial
+from tunekit.cli.single_trial import load_trial
 from tunekit.errors import ConfigError
 from tunekit.execution import Execution, run_sweep
 from tunekit.journal import replay

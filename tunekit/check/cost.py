@@ -20,6 +20,7 @@ from tunekit.check.text import Text
 from tunekit.sweep import ResourcesConfig
 from tunekit.training.schedule import updates_per_epoch
 from tunekit.trial import TrainingConfig
+from tunekit.wording import plural
 
 if TYPE_CHECKING:
     from tunekit.backbone import Backbone
@@ -102,7 +103,7 @@ def rate_of(backbone: Backbone, resources: ResourcesConfig) -> Rate:
     threads = math.ceil(resources.cpu)
     measured = _product_flops_per_s(backbone, threads)
     basis = (
-        f"{measured / 1e9:.3g} GFLOP/s measured here on {threads} thread{'s' * (threads > 1)} for a matrix product of "
+        f"{measured / 1e9:.3g} GFLOP/s measured here on {plural(threads, 'thread')} for a matrix product of "
         f"width {backbone.hidden_size}, of which training sustains about {CPU_EFFICIENCY:.0%}"
     )
     return Rate(flops_per_s=CPU_EFFICIENCY * measured, basis=basis)

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from tunekit.check.findings import ArmCheck, Span, SweepCheck
 from tunekit.sweep import Sweep
+from tunekit.wording import count, duration, listed, parameters, plural, share, short
 
 
 def render(check: SweepCheck) -> RenderableType:
@@ -54,7 +55,7 @@ def _plan(check: SweepCheck) -> list[tuple[str, str]]:
     sweep = check.sweep
     final = f" and {check.num_final_trials} to finalise" if check.num_final_trials else ""
     return [
-        ("trials", f"{_count(check.num_search_trials)} to search{final}, in {_plural(len(check.arms), 'arm')}"),
+        ("trials", f"{count(check.num_search_trials)} to search{final}, in {plural(len(check.arms), 'arm')}"),
         ("search", _search(sweep)),
         ("stopping", _stopping(sweep)),
         ("finalise", _finalise(sweep)),
@@ -65,10 +66,10 @@ def _plan(check: SweepCheck) -> list[tuple[str, str]]:
 
 
 def _search(sweep: Sweep) -> str:
-    searcher = f"{sweep.search.searcher} (seed {sweep.search.seed}), {_plural(sweep.search.num_trials, 'point')} an arm"
+    searcher = f"{sweep.search.searcher} (seed {sweep.search.seed}), {plural(sweep.search.num_trials, 'point')} an arm"
     if all(arm.searches_seed for arm in sweep.arms):
         return f"{searcher}, each with a seed of its own"
-    return f"{searcher}, each on {_plural(len(sweep.seeds), 'seed')}: {_join(sweep.seeds)}"
+    return f"{searcher}, each on {plural(len(sweep.seeds), 'seed')}: {listed(sweep.seeds)}"
 
 
 def _stopping(sweep: Sweep) -> str:
@@ -85,7 +86,7 @@ def _finalise(sweep: Sweep) -> str:
     if sweep.finalise.top == 0:
         return "nothing is finalised, so test is never scored"
     best = "best point" if sweep.finalise.top == 1 else f"{sweep.finalise.top} best points"
-    return f"the {best} of each arm on seeds {_join(sweep.finalise.seeds)}, then test, once"
+    return f"the {best} of each arm on seeds {listed(sweep.finalise.seeds)}, then test, once"
 
 
 def _selection(sweep: Sweep) -> str:
@@ -104,7 +105,7 @@ def _resources(sweep: Sweep) -> str:
 def _budget(sweep: Sweep) -> str:
     hours, trials = sweep.budget.hours, sweep.budget.trials
     limits = [f"{hours:g} hours of training"] if hours is not None else []
-    limits += [_plural(trials, "search trial")] if trials is not None else []
+    limits += [plural(trials, "search trial")] if trials is not None else []
     return f"{' and '.join(limits)}, shared equally by the arms" if limits else "no ceiling"
 
 
@@ -119,19 +120,19 @@ def _data_of_arms(check: SweepCheck) -> list[tuple[str, str]]:
         found.setdefault(_data(arm), []).append(arm.arm.name)
     if len(found) == 1:
         return [(check.arms[0].arm.task.name, text) for text in found]
-    return [(_join(arms), f"{check.sweep.arm(arms[0]).task.name}: {text}") for text, arms in found.items()]
+    return [(listed(arms), f"{check.sweep.arm(arms[0]).task.name}: {text}") for text, arms in found.items()]
 
 
 def _data(arm: ArmCheck) -> str:
     data, task = arm.data, arm.arm.task
     absent = "not read; as documented: " if data.absence else ""
     languages = list(data.num_test_examples)
-    shots = f"{_plural(task.shots, 'shot')} a class: " if task.shots else ""
+    shots = f"{plural(task.shots, 'shot')} a class: " if task.shots else ""
     unit = "sentences" if data.kind == "token" else "pairs"
-    tests = f"test {_count(sum(data.num_test_examples.values()))} in {_plural(len(languages), 'language')}"
+    tests = f"test {count(sum(data.num_test_examples.values()))} in {plural(len(languages), 'language')}"
     return (
-        f"{absent}{shots}train {_count(data.num_train_examples)} and dev {_count(data.num_dev_examples)} {unit} "
-        f"in {task.source_language}; {tests} ({' '.join(languages)}); {_plural(len(data.labels), 'label')}, "
+        f"{absent}{shots}train {count(data.num_train_examples)} and dev {count(data.num_dev_examples)} {unit} "
+        f"in {task.source_language}; {tests} ({' '.join(languages)}); {plural(len(data.labels), 'label')}, "
         f"scored by {data.metric}"
     )
 
@@ -141,12 +142,12 @@ def _arms(check: SweepCheck) -> RenderableType:
     rows = [
         (
             arm.arm.name,
-            f"{_count(arm.num_search_trials)} + {arm.num_final_trials}",
-            _span(arm.num_trainable, _count),
-            _span(arm.trainable_share, _percent),
-            _span(arm.num_updates, _count),
-            _span(arm.trial_hours, _duration),
-            _span(arm.hours, _duration),
+            f"{count(arm.num_search_trials)} + {arm.num_final_trials}",
+            _span(arm.num_trainable, count),
+            _span(arm.trainable_share, share),
+            _span(arm.num_updates, count),
+            _span(arm.trial_hours, _time),
+            _span(arm.hours, _time),
         )
         for arm in check.arms
     ]
@@ -173,15 +174,15 @@ def _space(arm: ArmCheck) -> Iterator[str]:
     for dimension in arm.arm.space:
         yield f"{dimension.name:{width}}  {dimension}"
     for setting in arm.arm.enqueue:
-        yield "tried first: " + ", ".join(f"{name} {value}" for name, value in setting.items())
+        yield f"tried first: {parameters(setting)}"
     if arm.arm.fixed:
-        yield "fixed: " + ", ".join(f"{name} {value}" for name, value in arm.arm.fixed.items())
+        yield f"fixed: {parameters(arm.arm.fixed)}"
 
 
 def _estimate(check: SweepCheck) -> list[tuple[str, str]]:
     lines = [("in all", _total(check))]
     for arm in {arm.arm.backbone.name: arm for arm in check.arms}.values():
-        size = f"{_count(arm.num_backbone_parameters)} parameters, {arm.shape_basis}; tokens are {arm.tokens_basis}"
+        size = f"{count(arm.num_backbone_parameters)} parameters, {arm.shape_basis}; tokens are {arm.tokens_basis}"
         lines.append((arm.arm.backbone.name, size))
     lines += [("rate", basis) for basis in dict.fromkeys(arm.rate.basis for arm in check.arms)]
     flops = Span.over([end for arm in check.arms for end in (arm.trial_flops.low, arm.trial_flops.high)])
@@ -195,12 +196,12 @@ def _estimate(check: SweepCheck) -> list[tuple[str, str]]:
 
 def _total(check: SweepCheck) -> str:
     stopping = "" if check.sweep.scheduler.name == "none" else " before early stopping"
-    total = f"at most {_span(check.search_hours, _duration)} of search{stopping}"
+    total = f"at most {_span(check.search_hours, _time)} of search{stopping}"
     hours = check.sweep.budget.hours
     if hours is not None and hours < check.search_hours.high:
-        total += f", of which the budget allows {_duration(hours)}"
+        total += f", of which the budget allows {_time(hours)}"
     if check.num_final_trials:
-        total += f"; {_span(check.final_hours, _duration)} to finalise"
+        total += f"; {_span(check.final_hours, _time)} to finalise"
     return f"{total}. One trial after the other; workers share it"
 
 
@@ -212,35 +213,12 @@ def _span(span: Span, show: Callable[[float], str]) -> str:
     return f"{number} to {high}" if number and high.endswith(f" {unit}") else f"{low} to {high}"
 
 
-def _count(number: float) -> str:
-    return f"{round(number):,}"
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.3g} %" if share < 0.9995 else f"{100 * share:.1f} %"
-
-
 def _operations(flops: float) -> str:
     for size, unit in ((1e15, "PFLOP"), (1e12, "TFLOP")):
         if flops >= size:
-            return f"{_short(flops / size)} {unit}"
-    return f"{_short(flops / 1e9)} GFLOP"
+            return f"{short(flops / size)} {unit}"
+    return f"{short(flops / 1e9)} GFLOP"
 
 
-def _duration(hours: float) -> str:
-    for size, unit in ((48.0, "days"), (1.0, "h"), (1 / 60, "min")):
-        if hours >= size:
-            return f"{_short(hours / (24 if unit == 'days' else size))} {unit}"
-    return f"{max(1, round(hours * 3600))} s"
-
-
-def _short(number: float) -> str:
-    return f"{number:.1f}" if number < 10 else f"{number:,.0f}"
-
-
-def _plural(count: int, noun: str) -> str:
-    return f"{_count(count)} {noun}{'' if count == 1 else 's'}"
-
-
-def _join(items: Sequence[object]) -> str:
-    return ", ".join(map(str, items))
+def _time(hours: float) -> str:
+    return duration(max(1.0, 3600 * hours))

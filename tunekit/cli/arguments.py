@@ -7,25 +7,34 @@ from typing import Annotated
 
 import typer
 
+from tunekit.errors import ConfigError
+
 WHERE = "Where it runs"
 
 FileArgument = Annotated[
-    Path, typer.Argument(metavar="FILE", help="The sweep file (search_spaces/README.md has every key).")
+    Path, typer.Argument(metavar="FILE", help="The sweep file (search_spaces/README.md explains every key).")
 ]
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The sweep's name under --root, or its folder.")]
-Root = Annotated[Path, typer.Option("--root", metavar="DIR", help="Folder that holds sweeps, one folder each.")]
+Root = Annotated[
+    Path, typer.Option("--root", metavar="DIR", help="Folder that holds the sweeps, each in a folder of its own.")
+]
 RunRoot = Annotated[
     Path,
     typer.Option(
         "--root",
         metavar="DIR",
         rich_help_panel=WHERE,
-        help="Folder that holds sweeps, one folder each; on a cluster, one that all nodes share.",
+        help="Folder that holds the sweeps, each in a folder of its own; on a cluster, one that all nodes share.",
     ),
 ]
 Workers = Annotated[
     int | None,
-    typer.Option("--workers", metavar="N", rich_help_panel=WHERE, help="Trials at once. Default: as many as fit."),
+    typer.Option(
+        "--workers",
+        metavar="N",
+        rich_help_panel=WHERE,
+        help="How many trials run at once. Default: as many as fit.",
+    ),
 ]
 Address = Annotated[
     str | None,
@@ -39,14 +48,25 @@ Address = Annotated[
 InProcess = Annotated[
     bool,
     typer.Option(
-        "--in-process", metavar="", rich_help_panel=WHERE, help="One trial after the other here, without Ray."
+        "--in-process",
+        metavar="",
+        rich_help_panel=WHERE,
+        help="Run one trial after the other in this process, without Ray.",
     ),
 ]
-Trials = Annotated[
-    int | None, typer.Option("--trials", metavar="N", help="Points an arm, in place of the file's search.num_trials.")
-]
-MoreTrials = Annotated[int | None, typer.Option("--trials", metavar="N", help="Extend the search to N points an arm.")]
+Arm = Annotated[str | None, typer.Option("--arm", metavar="ARM", help="Which arm. Needed if the sweep has several.")]
 Overrides = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the file, dotted: search.seed=1. Repeatable."),
+    typer.Option("--set", metavar="KEY=VALUE", help="Set a key of the file, dotted: search.seed=1. Repeatable."),
 ]
+
+
+def at_least_one(option: str, number: int | None) -> int | None:
+    """The number that an option gives.
+
+    Raises:
+        ConfigError: it is 0 or less.
+    """
+    if number is not None and number < 1:
+        raise ConfigError(f"{option} is {number}, must be at least 1")
+    return number

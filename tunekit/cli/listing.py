@@ -6,8 +6,11 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+from tunekit.cli.next_command import how_to_begin
 from tunekit.errors import ConfigError, nearest
 from tunekit.registry import METHODS, TASKS
+from tunekit.storage import SweepFolder, holder_of, sweep_folders
+from tunekit.wording import plural
 
 SEARCHERS = {
     "tpe": "tree-structured Parzen estimator, multivariate; the default",
@@ -20,8 +23,8 @@ SEARCHERS = {
 }
 SCHEDULERS = {
     "asha": "asynchronous successive halving: one in reduction_factor goes on at each rung",
-    "hyperband": "the same in several brackets of grace periods",
-    "median": "stop below the median of the other trials' running means",
+    "hyperband": "the same, in several brackets with different grace periods",
+    "median": "stops trials below the median of the other trials' running means",
     "none": "no early stopping; the default",
 }
 
@@ -55,16 +58,19 @@ def _first_line(target: str) -> str:
 
 
 def _sweeps(root: Path) -> Iterator[str]:
-    from tunekit.journal import FILE_NAME, is_being_run, replay
-
-    folders = sorted(path.parent for path in root.glob(f"*/{FILE_NAME}"))
+    folders = sweep_folders(root)
     if not folders:
-        yield f"no sweeps under {root}; start one with: tunekit sweep FILE"
+        yield how_to_begin(root)
     width = max((len(folder.name) for folder in folders), default=0)
     for folder in folders:
-        record = replay(folder)
-        states = [trial.state for trial in record.trials.values()]
-        finished = len(states) - states.count("RUNNING")
-        arms = ", ".join(record.definition.get("arms", {}))
-        last = "running now" if is_being_run(folder) else f"last event {record.last_event_at}"
-        yield f"{folder.name:{width}}  {arms}  {finished} trial{'s' * (finished != 1)} finished, {last}"
+        yield f"{folder.name:{width}}  {_how_far(folder)}"
+
+
+def _how_far(folder: SweepFolder) -> str:
+    from tunekit.journal import replay
+
+    record = replay(folder.path)
+    finished = sum(trial.state != "RUNNING" for trial in record.trials.values())
+    arms = ", ".join(record.definition.get("arms", {}))
+    last = "running now" if holder_of(folder.lock) is not None else f"last event {record.last_event_at}"
+    return f"{arms}  {plural(finished, 'trial')} finished, {last}"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from tunekit.reports.render.formats import code, duration, names, one_line, percent, plural
+from tunekit.reports.render.formats import code
 from tunekit.reports.results import ArmResult, Comparison, SweepResult
 from tunekit.trial import TrialFacts
+from tunekit.wording import count, duration, names, one_line, percent, plural
 
 ALIKE = 1.1
 """Budgets that differ by less than this factor are called equal; wall time always differs a little."""
@@ -88,8 +89,8 @@ def _missing_seeds(comparison: Comparison) -> Iterator[str]:
 def _unequal_budgets(comparison: Comparison) -> Iterator[str]:
     updates = {arm.name: arm.num_updates("search") for arm in comparison.arms}
     spent: list[tuple[str, Mapping[str, float], Callable[[float], str], float]] = [
-        ("search trials", {arm.name: len(arm.searched) for arm in comparison.arms}, lambda n: f"{n:,.0f}", 1.0),
-        ("updates", {name: n for name, n in updates.items() if n is not None}, lambda n: f"{n:,.0f}", ALIKE),
+        ("search trials", {arm.name: len(arm.searched) for arm in comparison.arms}, count, 1.0),
+        ("updates", {name: n for name, n in updates.items() if n is not None}, count, ALIKE),
         ("time", {arm.name: arm.duration_s("search") for arm in comparison.arms}, duration, ALIKE),
     ]
     unequal = [
@@ -193,7 +194,7 @@ def _different_machines(comparison: Comparison) -> Iterator[str]:
 def _samples(comparison: Comparison) -> Iterator[str]:
     limits = {}
     for arm in comparison.arms:
-        stated = [f"{split} {n:,}" for split in SPLITS if (n := getattr(arm.task, f"max_{split}_examples"))]
+        stated = [f"{split} {count(n)}" for split in SPLITS if (n := getattr(arm.task, f"max_{split}_examples"))]
         if arm.task.shots:
             stated.insert(0, f"{arm.task.shots} shots a class in train and dev")
         limits[arm.name] = ", ".join(stated) or "none"

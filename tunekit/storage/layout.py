@@ -57,6 +57,11 @@ class TrialFolder:
         return self.path / "locations.json"
 
     @property
+    def export(self) -> Path:
+        """The folder of an exported adapter, for a trial that is exported by itself."""
+        return self.path / "export"
+
+    @property
     def log(self) -> Path:
         """What the trial and its libraries print, for a trial outside any sweep."""
         return self.path / "trial.log"
@@ -118,13 +123,14 @@ class SweepFolder:
 
     @property
     def exists(self) -> bool:
-        """Whether a sweep was launched here."""
-        return self.journal.is_file()
+        """Whether a sweep was launched here; not yet if its journal is still empty."""
+        return self.journal.is_file() and self.journal.stat().st_size > 0
 
 
 def sweep_folders(root: Path) -> list[SweepFolder]:
     """The folders of the sweeps under `root`, by name."""
-    return [SweepFolder(path.parent) for path in sorted(root.glob(f"*/{JOURNAL}"))]
+    found = (SweepFolder(path.parent) for path in sorted(root.glob(f"*/{JOURNAL}")))
+    return [folder for folder in found if folder.exists]
 
 
 def sweep_folder(name: str, root: Path) -> SweepFolder:

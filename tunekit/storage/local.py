@@ -77,6 +77,17 @@ def write_json(path: Path, value: object) -> Path:
     return write_text(path, f"{text}\n")
 
 
+def open_log(path: Path) -> IO[bytes]:
+    """Open a log file, to write at its end; its folder is made. What is written to it may be lost in part.
+
+    Raises:
+        StorageError: the file cannot be written.
+    """
+    with storage_errors(f"write {path}"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path.open("ab")
+
+
 def copy_or_link(source: Path, target: Path) -> Path:
     """Give the file `source` the second name `target`, atomically; copy it where the file system has no links.
 

@@ -9,10 +9,11 @@ import yaml
 from tunekit.errors import ConfigError
 from tunekit.journal import Point, SweepRecord, TrialRecord
 from tunekit.reports.files import save
-from tunekit.reports.render.formats import metric_name, names, percent, plural, spread
+from tunekit.reports.render.formats import metric_name, spread
 from tunekit.reports.results import ArmResult, SweepResult, read
 from tunekit.reports.scores import FinalPoint, Spread
 from tunekit.schema import JsonObject, to_json
+from tunekit.wording import names, percent, plural
 
 KEYS = ("task", "backbone", "method", "options", "training", "seed", "selection")
 

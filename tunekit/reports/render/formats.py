@@ -1,15 +1,12 @@
-"""How numbers, parameters and tables are written for people. Scores become percentages here and nowhere else."""
+"""What belongs to the tables of a report: cells, headings, Markdown."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from tunekit.reports.scores import Spread
-from tunekit.schema import Values
-
-NOTHING = "–"
-"""Stands where a table has no value."""
+from tunekit.wording import NOTHING, one_line, parameters, percent
 
 METRIC_NAMES = {"f1": "entity F1 (micro)", "accuracy": "accuracy"}
 """Metrics whose key says too little."""
@@ -20,11 +17,6 @@ def metric_name(metric: str) -> str:
     return f"{METRIC_NAMES.get(metric, metric)} × 100"
 
 
-def percent(score: float | None) -> str:
-    """A fraction as a percentage with one decimal."""
-    return NOTHING if score is None else f"{100 * score:.1f}"
-
-
 def spread(value: Spread | None) -> str:
     """``mean ± std``; the mean alone for one seed."""
     if value is None:
@@ -32,43 +24,9 @@ def spread(value: Spread | None) -> str:
     return percent(value.mean) if value.std is None else f"{percent(value.mean)} ± {percent(value.std)}"
 
 
-def duration(seconds: float) -> str:
-    """Seconds, minutes or hours, whichever has few digits."""
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
-
-
-def count(number: int | None) -> str:
-    """A whole number with thousands set apart."""
-    return NOTHING if number is None else f"{number:,}"
-
-
-def plural(number: int, noun: str) -> str:
-    """``1 trial``, ``2 trials``."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-def parameter(value: object) -> str:
-    """One value of a parameter, to four significant digits."""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def parameters(params: Values) -> str:
-    """Parameters on one line."""
-    return ", ".join(f"{name} {parameter(value)}" for name, value in params.items()) or "nothing was searched"
-
-
-def names(values: Iterable[object]) -> str:
-    """``a``, ``a and b``, ``a, b and c``."""
-    words = [str(value) for value in values]
-    return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else "".join(words)
-
-
-def one_line(text: str, *, limit: int = 200) -> str:
-    """`text` without line breaks, cut at `limit` characters; bytes of a file name that are no UTF-8 are spelled out."""
-    flat = " ".join(text.encode("utf-8", "backslashreplace").decode().split())
-    return flat if len(flat) <= limit else f"{flat[: limit - 1]}…"
+def searched(params: Mapping[str, object]) -> str:
+    """What the search chose, in one line."""
+    return parameters(params) or "nothing was searched"
 
 
 def code(text: object) -> str:

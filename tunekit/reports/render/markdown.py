@@ -11,8 +11,9 @@ from tunekit.journal import SweepRecord
 from tunekit.reports.caveats import caveats
 from tunekit.reports.files import save
 from tunekit.reports.render import sections
-from tunekit.reports.render.formats import metric_name, names, parameters, plural
+from tunekit.reports.render.formats import metric_name
 from tunekit.reports.results import Comparison, SweepResult, read
+from tunekit.wording import names, parameters, plural
 
 
 def write(record: SweepRecord, out: Path) -> list[Path]:

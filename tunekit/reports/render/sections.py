@@ -8,22 +8,10 @@ from collections.abc import Iterator
 
 from tunekit.journal import TrialRecord
 from tunekit.reports.render.best_config import file_name
-from tunekit.reports.render.formats import (
-    NOTHING,
-    code,
-    count,
-    duration,
-    markdown_table,
-    names,
-    one_line,
-    parameter,
-    parameters,
-    percent,
-    plural,
-    spread,
-)
+from tunekit.reports.render.formats import code, markdown_table, searched, spread
 from tunekit.reports.results import ArmResult, Comparison, SweepResult
 from tunekit.reports.scores import Spread
+from tunekit.wording import NOTHING, count, duration, names, one_line, parameter, percent, plural, share
 
 SPLITS = ("train", "dev", "test")
 NUM_TOP = 5
@@ -89,7 +77,7 @@ def dev_scores(comparison: Comparison) -> str:
         floor = _dev_majority(arm)
         values = Spread.of(trial.value for trial in leader.trials)
         seeds = str(values.n) if values else "0"
-        rows.append([arm.name, str(leader.number), seeds, spread(values), percent(floor), parameters(leader.params)])
+        rows.append([arm.name, str(leader.number), seeds, spread(values), percent(floor), searched(leader.params)])
     return markdown_table(["arm", "point", "n", "dev", "majority", "params"], rows, texts=["params"])
 
 
@@ -129,7 +117,7 @@ def trainable(arm: ArmResult) -> tuple[str, str]:
     if facts is None or not facts.num_backbone_parameters:
         return NOTHING, NOTHING
     number, whole = facts.num_trainable_parameters, facts.num_backbone_parameters
-    return count(number), f"{100 * number / whole:.4g} %"
+    return count(number), share(number / whole)
 
 
 def best_points(comparison: Comparison) -> str:
@@ -140,7 +128,7 @@ def best_points(comparison: Comparison) -> str:
             trials = ", ".join(f"{trial.seed}: {code(trial.trial_id)}" for trial in arm.best.trials)
             best_epochs = ", ".join(str(trial.outcome.best_epoch) for trial in arm.best.trials if trial.outcome)
             epochs = f"{best_epochs} of {arm.best.trials[0].config['training']['epochs']}"
-            row = [arm.name, str(arm.best.number), spread(arm.best.dev), parameters(arm.best.params), epochs, trials]
+            row = [arm.name, str(arm.best.number), spread(arm.best.dev), searched(arm.best.params), epochs, trials]
             rows.append([*row, code(file_name(arm.name))])
     header = ["arm", "point", "dev", "params", "best epochs", "seed: trial", "file"]
     return markdown_table(header, rows, texts=["params", "best epochs", "seed: trial", "file"])
@@ -152,7 +140,7 @@ def data(comparison: Comparison) -> str:
     rows = []
     for arm in comparison.arms:
         facts, task = arm.facts, arm.task
-        limits = [f"{split} ≤ {n:,}" for split in SPLITS if (n := getattr(task, f"max_{split}_examples"))]
+        limits = [f"{split} ≤ {count(n)}" for split in SPLITS if (n := getattr(task, f"max_{split}_examples"))]
         seeded = [f"sample_seed {task.sample_seed}"] if limits or task.shots else []
         sizes = (facts.num_train_examples, facts.num_train_rows, facts.num_train_truncated) if facts else (None,) * 3
         numbers = [count(size) for size in sizes]
@@ -185,7 +173,7 @@ def top(arm: ArmResult) -> str:
         final_dev = f"{spread(final.dev)} (n = {final.dev.n})" if final else NOTHING
         number = f"{point.number} ←" if final is not None and final is arm.best else str(point.number)
         search_dev = [spread(values), str(values.n if values else 0)]
-        rows.append([number, *search_dev, final_dev, parameters(point.params)])
+        rows.append([number, *search_dev, final_dev, searched(point.params)])
     return markdown_table(["point", "search dev", "n", "final dev", "params"], rows, texts=["params"])
 
 
@@ -210,7 +198,7 @@ def failures(result: SweepResult) -> str | None:
     rows = []
     for (arm_name, _), trials in sorted(groups.items(), key=lambda item: -len(item[1])):
         first = trials[0]
-        shown = [one_line(_reason(first)), _phases(trials), code(first.trial_id), parameters(first.params)]
+        shown = [one_line(_reason(first)), _phases(trials), code(first.trial_id), searched(first.params)]
         rows.append([arm_name, str(len(trials)), *shown])
     header = ["arm", "trials", "reason (of the first)", "phase", "first", "its params"]
     return markdown_table(header, rows, texts=header[2:]) if rows else None

@@ -14,10 +14,11 @@ from rich.text import Text
 
 from tunekit.journal import SweepRecord
 from tunekit.reports.caveats import caveats
-from tunekit.reports.render.formats import NOTHING, duration, metric_name, parameters, percent, plural, spread
+from tunekit.reports.render.formats import metric_name, searched, spread
 from tunekit.reports.render.sections import majority_rows, trainable
 from tunekit.reports.results import ArmResult, Comparison, SweepResult, read
 from tunekit.reports.scores import Spread
+from tunekit.wording import NOTHING, duration, percent, plural
 
 MAX_COLUMNS = 4
 """More arms than these would not fit beside each other."""
@@ -114,7 +115,7 @@ def _best(comparison: Comparison) -> Table:
     table = Table.grid(padding=(0, 2))
     for arm in comparison.arms:
         chosen = arm.best or arm.leader
-        params = parameters(chosen.params) if chosen else "no COMPLETE point"
+        params = searched(chosen.params) if chosen else "no COMPLETE point"
         states = (("COMPLETE", "complete"), ("PRUNED", "pruned"), ("FAILED", "failed"), ("RUNNING", "running"))
         counts = ", ".join(f"{n} {word}" for state, word in states if (n := arm.num_searched(state)))
         number, share = trainable(arm)
@@ -174,4 +175,4 @@ def _age(record: SweepRecord) -> str:
         return NOTHING
     then = datetime.fromisoformat(record.last_event_at)
     seconds = max(0.0, (datetime.now(UTC) - then).total_seconds())
-    return f"{duration(seconds)} ago" if seconds < 48 * 3600 else f"{seconds / 86400:.0f} days ago"
+    return f"{duration(seconds)} ago"

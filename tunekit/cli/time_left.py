@@ -1,4 +1,4 @@
-"""How fast a sweep goes, and so how long it still takes."""
+"""How long a sweep still takes, from how fast it goes."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ if TYPE_CHECKING:
     from tunekit.journal import SweepProgress
 
 
-class Pace:
+class TimeLeft:
     """Compares the training that is left with the training done since this object was made.
 
-    What trials take is known from their epochs, of earlier runs of the sweep too; how many go on at once, and what
-    comes on top of training, shows in the seconds of training done in a second since then.
+    How long trials take is known from their epochs, also from earlier runs of the sweep. How many run at once, and what
+    comes on top of training, shows in the seconds of training done in each second since then.
     """
 
     def __init__(self, progress: SweepProgress) -> None:
@@ -23,7 +23,7 @@ class Pace:
 
     @property
     def elapsed_s(self) -> float:
-        """Since this object was made."""
+        """Seconds since this object was made."""
         return time.monotonic() - self._started
 
     def seconds_left(self) -> float | None:

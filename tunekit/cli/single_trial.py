@@ -6,9 +6,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tunekit.cli.exits import DONE, UNFINISHED, complain, interruptible
 from tunekit.errors import ConfigError, nearest
 from tunekit.schema import build, to_json
+from tunekit.storage import TrialFolder, write_json
 from tunekit.trial import EpochReport, Locations, TrialConfig
+from tunekit.wording import percent
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,7 +30,7 @@ def load_trial(path: Path) -> tuple[TrialConfig, Locations]:
 
     content, _ = read_yaml(path)
     if "arms" in content:
-        raise ConfigError(f"{path} is a sweep file, not one configuration; run it by: tunekit sweep {path}")
+        raise ConfigError(f"{path} is a sweep file, not one configuration; run it with: tunekit sweep {path}")
     valid = (*field_names(TrialConfig), "locations")
     for key in content:
         if key not in valid:
@@ -42,40 +45,46 @@ def load_trial(path: Path) -> tuple[TrialConfig, Locations]:
     return build(TrialConfig, {**to_json(config), "options": to_json(options)}, str(path)), locations
 
 
-def run_solo(config: TrialConfig, locations: Locations, folder: Path, *, test: bool) -> int:
+def run_alone(config: TrialConfig, locations: Locations, folder: TrialFolder, *, test: bool) -> int:
     """Run it and print each epoch and the outcome; the exit code of the command line."""
-    from tunekit.cli.display import quiet_for
-    from tunekit.cli.foreground import UNFINISHED, complain, interruptible
+    from tunekit.cli.console import quiet_for
 
     with interruptible():
         try:
-            with quiet_for(lambda: folder / "trial.log" if folder.is_dir() else None) as console:
+            with quiet_for(lambda: folder.log if folder.path.is_dir() else None) as console:
                 return _run(config, locations, folder, test=test, console=console)
         except KeyboardInterrupt:
             complain("interrupted\nThe same command goes on from the last epoch.")
             return UNFINISHED
 
 
-def _run(config: TrialConfig, locations: Locations, folder: Path, *, test: bool, console: Console) -> int:
-    from tunekit.cli.foreground import DONE, UNFINISHED
-    from tunekit.cli.places import note_locations
+def _run(config: TrialConfig, locations: Locations, folder: TrialFolder, *, test: bool, console: Console) -> int:
     from tunekit.training import run_trial
 
     def tell(report: EpochReport) -> None:
         loss = f"loss {report.metrics['train/loss']:.4f}  " if "train/loss" in report.metrics else ""
-        dev = 100 * report.value
-        console.print(f"epoch {report.epoch:3}  {loss}dev {dev:.2f}  {report.duration_s:.1f} s")
+        dev = percent(report.value, decimals=2)
+        console.print(f"epoch {report.epoch:3}  {loss}dev {dev}  {report.duration_s:.1f} s")
 
     say = partial(console.print, markup=False, soft_wrap=True)
-    say(f"trial {config.trial_id}: {config.method} on {config.task.name}, seed {config.seed}, in {folder}")
-    outcome = run_trial(config, folder=folder, locations=locations, test=test, on_epoch=tell)
-    note_locations(folder, locations)
+    say(f"trial {config.trial_id}: {config.method} on {config.task.name}, seed {config.seed}, in {folder.path}")
+    outcome = run_trial(config, folder=folder.path, locations=locations, test=test, on_epoch=tell)
+    _note_locations(folder, locations)
     if outcome.state == "FAILED":
         say(f"FAILED: {outcome.reason}")
         return UNFINISHED
-    say(f"{outcome.state}: best dev {100 * (outcome.value or 0):.2f} at epoch {outcome.best_epoch}")
+    say(f"{outcome.state}: best dev {percent(outcome.value or 0, decimals=2)} at epoch {outcome.best_epoch}")
     for key, value in outcome.metrics.items():
         if key.startswith(("dev/", "test/")):
-            say(f"  {key:28} {100 * value:.2f}")
-    say(f"written: {folder / 'outcome.json'}")
+            say(f"  {key:28} {percent(value, decimals=2)}")
+    say(f"written: {folder.outcome}")
     return DONE
+
+
+def _note_locations(folder: TrialFolder, locations: Locations) -> None:
+    """Keep in the trial's folder where its data and backbone are, as absolute paths, for ``tunekit export``."""
+    found = to_json(locations)
+    for key, value in found.items():
+        if value is not None and (key.endswith("_dir") or key == "backbone_path"):
+            found[key] = str(Path(value).expanduser().absolute())
+    write_json(folder.locations, found)

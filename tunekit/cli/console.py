@@ -1,0 +1,83 @@
+"""The console that a person reads, and a log file for everything else that libraries print."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from rich.console import Console
+from rich.text import Text
+
+from tunekit.storage import open_log, storage_errors
+
+PLAIN_WIDTH = 120
+"""Columns where no terminal tells and no COLUMNS is set."""
+
+
+def console(file: IO[str] | None = None, *, is_terminal: bool | None = None) -> Console:
+    """A console on `file` (standard output) as wide as the terminal, or :data:`PLAIN_WIDTH` where there is none."""
+    at_terminal = os.isatty(1) if is_terminal is None else is_terminal
+    width = None if at_terminal or "COLUMNS" in os.environ else PLAIN_WIDTH
+    return Console(file=file, force_terminal=at_terminal or None, width=width, highlight=False)
+
+
+@contextmanager
+def quiet(log: Path) -> Iterator[Console]:
+    """Send whatever this process and its libraries print to `log`; the yielded console still reaches the user.
+
+    Raises:
+        StorageError: `log` cannot be written.
+    """
+    stream = open_log(log)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    is_terminal = os.isatty(1)
+    saved = os.dup(1), os.dup(2)
+    with stream, os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8", errors="replace") as user:
+        os.dup2(stream.fileno(), 1)
+        os.dup2(stream.fileno(), 2)
+        try:
+            yield console(user, is_terminal=is_terminal)
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            for original, number in zip(saved, (1, 2), strict=True):
+                os.dup2(original, number)
+                os.close(original)
+
+
+@contextmanager
+def quiet_for(log: Callable[[], Path | None]) -> Iterator[Console]:
+    """Like `quiet`, where only the end shows whether there is a place to log to: `log` is asked then."""
+    with tempfile.TemporaryDirectory(prefix="tunekit-") as scratch:
+        printed = Path(scratch) / "printed"
+        try:
+            with quiet(printed) as console:
+                yield console
+        finally:
+            path = log() if printed.stat().st_size else None
+            if path is not None:
+                with storage_errors(f"write {path}"), open_log(path) as kept:
+                    kept.write(printed.read_bytes())
+
+
+@contextmanager
+def waiting(console: Console, message: str, *, is_logged: bool = False) -> Iterator[None]:
+    """Say what takes time: in a terminal for as long as it takes, elsewhere as one line if `is_logged`."""
+    if console.is_terminal and not console.is_dumb_terminal:
+        with console.status(Text(message)):
+            yield
+        return
+    if is_logged:
+        console.print(message, markup=False, soft_wrap=True)
+    yield
+
+
+def written(files: Iterable[object]) -> str:
+    """The lines that name the files that a command wrote."""
+    return "\n".join(["written:", *(f"  {path}" for path in files)])

@@ -1,0 +1,53 @@
+"""How commands end: exit codes, errors in words, and Ctrl-C."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import typer
+
+from tunekit.errors import ConfigError, TunekitError
+
+DONE, UNFINISHED, BAD_INPUT = 0, 1, 2
+"""Exit codes."""
+
+
+def complain(message: str) -> None:
+    """Tell the user what went wrong, on standard error."""
+    typer.secho("error: ", fg="red", bold=True, nl=False, err=True)
+    typer.echo(message, err=True)
+
+
+def explain(error: Exception) -> int:
+    """Tell the user what is wrong and give the exit code; an error that is a bug of tunekit is raised again."""
+    if isinstance(error, TunekitError):
+        complain(str(error))
+        return BAD_INPUT if isinstance(error, ConfigError) else UNFINISHED
+    if hasattr(error, "format_message"):  # typer's errors: a wrong word on the command line
+        context = getattr(error, "ctx", None)
+        complain(error.format_message() + (f"\nSee: {context.command_path} --help" if context else ""))
+        return BAD_INPUT
+    if isinstance(error, OSError) and error.filename is not None:
+        complain(f"{error.filename}: {error.strerror or error}")
+        return UNFINISHED
+    raise error
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """A polite kill (SIGTERM, a closed terminal) ends what runs inside as Ctrl-C does; nohup is respected."""
+
+    def stop(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        for number, handler in before.items():
+            if handler is not signal.SIG_IGN:
+                signal.signal(number, stop)
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,153 @@
+"""The commands that look at what was run: status, report, best, export, dashboard and list.
+
+Their docstrings are their help pages.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tunekit.cli.arguments import Arm, NameArgument, Root
+from tunekit.cli.exits import DONE
+from tunekit.cli.next_command import USUAL_ROOT, how_to_begin, root_option
+from tunekit.storage import holder_of, sweep_folder, sweep_folders
+
+
+def status(
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="One sweep in detail. Default: one line for each sweep.")
+    ] = None,
+    root: Root = USUAL_ROOT,
+) -> int:
+    """Show how far sweeps are, and what to do next.
+
+    Counts finished, running, pruned and failed trials, with the best dev score so far. It only reads, so it is safe at
+    any time.
+    """
+    from tunekit.cli.console import console
+    from tunekit.journal import replay
+    from tunekit.reports import status_table
+
+    folders = [sweep_folder(name, root)] if name is not None else sweep_folders(root)
+    if not folders:
+        typer.echo(how_to_begin(root))
+        return DONE
+    running = [folder.name for folder in folders if holder_of(folder.lock) is not None]
+    records = [(folder.name, replay(folder.path)) for folder in folders]
+    console().print(status_table(records, running=running, options=root_option(folders[0])))
+    return DONE
+
+
+def report(
+    name: NameArgument,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="Folder to write to. Default: report/ in the sweep's folder."),
+    ] = None,
+    root: Root = USUAL_ROOT,
+) -> int:
+    """Write a sweep's report and print its tables.
+
+    Writes report.md (transfer table, selection rule, budgets, failures), results.csv (one row for each arm, language,
+    seed and metric) and the best configuration of each arm. Works at any time, also for an unfinished sweep.
+    """
+    from tunekit.cli.console import console, written
+    from tunekit.journal import replay
+    from tunekit.reports import summary, write
+
+    folder = sweep_folder(name, root)
+    record = replay(folder.path)
+    files = write(record, out or folder.report)
+    page = console()
+    page.print(summary(record))
+    page.print(written(files), soft_wrap=True, markup=False)
+    return DONE
+
+
+def best(name: NameArgument, arm: Arm = None, root: Root = USUAL_ROOT) -> int:
+    """Print the best configuration, as a YAML file that `tunekit trial` runs.
+
+    Its first lines say which point it is, how it was chosen and what it scored.
+
+      tunekit best quickstart --arm ptuning_v2 > best.yaml
+      tunekit trial best.yaml
+    """
+    from tunekit.journal import replay
+    from tunekit.reports import best_config_yaml
+
+    typer.echo(best_config_yaml(replay(sweep_folder(name, root).path), arm), nl=False)
+    return DONE
+
+
+def export(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="The sweep's name under --root, its folder, or the folder of a trial.")
+    ],
+    arm: Arm = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Folder to write to. Default: export/ in NAME's folder.")
+    ] = None,
+    root: Root = USUAL_ROOT,
+) -> int:
+    """Write the best trained adapter so that plain peft loads it.
+
+    Writes peft's adapter (for lora, ptuning_v2 or prompt_tuning), the head beside it, and a README with the code that
+    loads and uses both without tunekit. For a sweep, this is the configuration that `tunekit best` prints.
+
+      tunekit export quickstart --arm ptuning_v2
+    """
+    from tunekit.cli.console import written
+    from tunekit.cli.exported_trial import trial_to_export
+    from tunekit.export import export as write_adapter
+
+    trial, usual = trial_to_export(name, arm, root)
+    typer.echo(written(write_adapter(trial, out or usual)))
+    return DONE
+
+
+def dashboard(
+    name: NameArgument,
+    root: Root = USUAL_ROOT,
+    port: Annotated[int, typer.Option("--port", metavar="PORT", help="Port on this machine.")] = 8080,
+    export: Annotated[
+        Path | None,
+        typer.Option("--export", metavar="FILE", help="Write the Optuna storage (SQLite) there and start no server."),
+    ] = None,
+) -> int:
+    """Open a sweep's searches in optuna-dashboard.
+
+    Shows a copy of the journal as it is now, with one study for each arm; start it again to see more. With --export,
+    load a study in Python by [bold]optuna.load_study(study_name="NAME/ARM", storage="sqlite:///FILE")[/].
+    """
+    from tunekit.execution import stored_sweep
+    from tunekit.journal import replay
+    from tunekit.search.export import export_studies
+
+    folder = sweep_folder(name, root)
+    path = export or folder.optuna
+    stored, _ = stored_sweep(folder.path)
+    for study in export_studies(stored, replay(folder.path), path):
+        typer.echo(f"{study}  in sqlite:///{path}")
+    if export is None:
+        from optuna_dashboard import run_server
+
+        typer.echo(f"optuna-dashboard on http://127.0.0.1:{port} (Ctrl-C stops it)")
+        run_server(f"sqlite:///{path}", host="127.0.0.1", port=port)
+    return DONE
+
+
+def list_(
+    what: Annotated[
+        str, typer.Argument(metavar="WHAT", help="methods, tasks, searchers, schedulers, or sweeps (under --root).")
+    ],
+    root: Root = USUAL_ROOT,
+) -> int:
+    """List methods, tasks, searchers, schedulers, or sweeps."""
+    from tunekit.cli.listing import listing
+
+    for line in listing(what, root):
+        typer.echo(line)
+    return DONE

@@ -1,0 +1,35 @@
+"""What to type next: commands as the user would write them."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+from tunekit.storage import SweepFolder
+
+USUAL_ROOT = Path("runs")
+"""Where sweeps are unless ``--root`` says otherwise."""
+
+
+def resume_command(folder: SweepFolder, *options: str) -> str:
+    """What to type to go on with a sweep."""
+    found = root_option(folder)
+    return " ".join(["tunekit", "resume", shlex.quote(folder.name), *([found] if found else []), *options])
+
+
+def root_option(folder: SweepFolder) -> str:
+    """The option that commands need beside the sweep's name to find `folder`; nothing for the usual root."""
+    path = folder.path if folder.path.name not in ("", "..") else folder.path.resolve()
+    return "" if path.parent == USUAL_ROOT else f"--root {shlex.quote(str(path.parent))}"
+
+
+def how_to_go_on(folder: SweepFolder) -> str:
+    """What is kept of a sweep that was cut short, and the command that goes on with it."""
+    if not folder.exists:
+        return "Nothing was started; the same command starts it."
+    return f"Nothing finished is lost. Go on with: {resume_command(folder)}"
+
+
+def how_to_begin(root: Path) -> str:
+    """What to say where there are no sweeps."""
+    return f"no sweeps under {root}; start one with: tunekit sweep FILE"

@@ -1,0 +1,132 @@
+"""How numbers, durations, parameters and lists are written for people: one function for each, used everywhere.
+
+Scores are fractions in [0, 1] inside tunekit and become percentages here and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+NOTHING = "–"
+"""Stands where a table has no value."""
+
+
+def count(number: float | None) -> str:
+    """A number rounded to a whole one, with thousands set apart; :data:`NOTHING` for None.
+
+    >>> count(12345), count(None)
+    ('12,345', '–')
+    """
+    return NOTHING if number is None else f"{round(number):,}"
+
+
+def plural(number: int, noun: str) -> str:
+    """A number and what it counts.
+
+    >>> plural(1, "trial"), plural(2000, "trial")
+    ('1 trial', '2,000 trials')
+    """
+    return f"{count(number)} {noun}" if number == 1 else f"{count(number)} {noun}s"
+
+
+def short(number: float) -> str:
+    """A number with one decimal below ten, and none from there on.
+
+    >>> short(2.34), short(2345.6)
+    ('2.3', '2,346')
+    """
+    return f"{number:.1f}" if number < 10 else f"{number:,.0f}"
+
+
+def percent(score: float | None, *, decimals: int = 1) -> str:
+    """A score, a fraction, as a percentage without its sign; :data:`NOTHING` for None.
+
+    >>> percent(0.8567), percent(0.8567, decimals=2), percent(None)
+    ('85.7', '85.67', '–')
+    """
+    return NOTHING if score is None else f"{100 * score:.{decimals}f}"
+
+
+def share(fraction: float) -> str:
+    """A part of a whole, with four digits that count.
+
+    >>> share(0.00369245), share(1.0)
+    ('0.3692 %', '100 %')
+    """
+    return f"{100 * fraction:.4g} %"
+
+
+def duration(seconds: float) -> str:
+    """An amount of time in the unit that needs few digits: seconds, minutes, hours or days.
+
+    >>> [duration(seconds) for seconds in (90, 5400, 9000, 180_000)]
+    ['90 s', '90 min', '2.5 h', '2.1 days']
+    """
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    if seconds < 7200:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 48 * 3600 else f"{short(seconds / 86400)} days"
+
+
+def clock(seconds: float) -> str:
+    """Time as it passes: ``1:02:03``, or ``2:03`` below an hour.
+
+    >>> clock(3723), clock(123.9)
+    ('1:02:03', '2:03')
+    """
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def names(items: Iterable[object]) -> str:
+    """A list inside a sentence.
+
+    >>> names("a"), names("ab"), names("abc")
+    ('a', 'a and b', 'a, b and c')
+    """
+    words = [str(item) for item in items]
+    return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else "".join(words)
+
+
+def listed(items: Iterable[object]) -> str:
+    """A list outside a sentence.
+
+    >>> listed([10, 42, 421])
+    '10, 42, 421'
+    """
+    return ", ".join(str(item) for item in items)
+
+
+def parameter(value: object) -> str:
+    """The value of one parameter, a number to four digits that count.
+
+    >>> parameter(0.00123456), parameter(True)
+    ('0.001235', 'True')
+    """
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def parameters(values: Mapping[str, object], *, join: str = " ", between: str = ", ") -> str:
+    """Parameters in one line.
+
+    Args:
+        values: by name.
+        join: stands between a name and its value.
+        between: stands between two parameters.
+
+    >>> parameters({"learning_rate": 0.001, "batch_size": 8})
+    'learning_rate 0.001, batch_size 8'
+    """
+    return between.join(f"{name}{join}{parameter(value)}" for name, value in values.items())
+
+
+def one_line(text: str, *, limit: int = 200) -> str:
+    """`text` without line breaks, cut at `limit` characters; bytes of a file name that are no UTF-8 are spelled out.
+
+    >>> one_line("lost: no\\n  space left", limit=14)
+    'lost: no spac…'
+    """
+    flat = " ".join(text.encode("utf-8", "backslashreplace").decode().split())
+    return flat if len(flat) <= limit else f"{flat[: limit - 1]}…"
