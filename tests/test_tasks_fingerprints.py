@@ -284,6 +284,6 @@ def test_a_key_leads_to_the_place_that_it_speaks_of(tmp_path: Path) -> None:
     assert toy.where("test/bera") == "toy world: test of 'bera'"
     given = Task(TaskConfig(name="mine"), kind="pair", read=lambda split, language: ())
     assert given.where("train/en") == "mine: train of 'en'"
-    for key in ("backbone", "test", "tests/fr"):
+    for key in ("backbone", "test", "tests/fr", "parallel/files"):
         with pytest.raises(ValueError, match=f"'{key}' names no data"):
             task.where(key)

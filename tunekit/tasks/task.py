@@ -199,7 +199,7 @@ class Task:
             ValueError: no such key.
         """
         split, _, language = key.partition("/")
-        if split == PARALLEL:
+        if split == PARALLEL and "/" in language:
             return self.parallel_text.where(*language.split("/", 1))
         if split not in SPLITS or not language:
             raise ValueError(f"{key!r} names no data; keys are train/en, dev/en, test/en, parallel/files/en and so on")
