@@ -320,7 +320,7 @@ WORDS = {
     "no file": ("sweep", "Missing argument 'FILE'"),
     "an unknown list": ("list method", "cannot list 'method'; did you mean 'methods'?"),
     "a configuration that is missing": ("trial best.yaml", "best.yaml: no such file"),
-    "a sweep instead of one configuration": ("trial words.yaml", "run it by: tunekit sweep words.yaml"),
+    "a sweep instead of one configuration": ("trial words.yaml", "run it with: tunekit sweep words.yaml"),
     "an unknown sweep to resume": ("resume wrods", "no sweep 'wrods'; there are none under runs"),
     "an unknown sweep to report": ("report wrods", "no sweep 'wrods'"),
     "an unknown sweep to show": ("status wrods", "no sweep 'wrods'"),

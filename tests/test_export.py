@@ -17,6 +17,7 @@ from tunekit import methods
 from tunekit.backbone import load
 from tunekit.errors import ConfigError
 from tunekit.export import FinishedTrial, export
+from tunekit.storage import TrialFolder
 from tunekit.tasks import Example, PairExample, Task
 from tunekit.training import checkpoints, run_trial
 from tunekit.trial import BackboneConfig, Locations, TaskConfig, TrainingConfig, TrialConfig
@@ -58,9 +59,9 @@ def predicted(trial: FinishedTrial, examples: Sequence[Example]) -> list[list[st
     """What tunekit predicts with the trial's checkpoint."""
     config, task = trial.config, task_of(trial.config.task.name.rpartition("_")[2])
     method = methods.build(config, backbone=load(config.backbone, trial.locations), task=task).eval()
-    stored = checkpoints.load_tensors(trial.folder / checkpoints.BEST)
-    assert stored is not None
-    method.load_state_dict(stored["parameters"], strict=False)
+    stored = checkpoints.load(TrialFolder(trial.folder).best)
+    assert stored is not None and stored.parameters is not None
+    method.load_state_dict(stored.parameters, strict=False)
     answers = []
     for example in examples:
         rows = method.encode(example)

@@ -5,6 +5,8 @@ Their docstrings are their help pages.
 
 from __future__ import annotations
 
+import contextlib
+import threading
 from pathlib import Path
 from typing import Annotated
 
@@ -135,7 +137,13 @@ def dashboard(
         from optuna_dashboard import run_server
 
         typer.echo(f"optuna-dashboard on http://127.0.0.1:{port} (Ctrl-C stops it)")
-        run_server(f"sqlite:///{path}", host="127.0.0.1", port=port)
+        # In a thread of its own: Ctrl-C then ends this one, and never a page that is on its way.
+        server = threading.Thread(
+            target=run_server, args=(f"sqlite:///{path}",), kwargs={"host": "127.0.0.1", "port": port}, daemon=True
+        )
+        server.start()
+        with contextlib.suppress(KeyboardInterrupt):
+            server.join()
     return DONE
 
 
