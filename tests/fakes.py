@@ -76,6 +76,15 @@ class Diverging(Finetune):
         return super().loss(batch) * (float("nan") if self.num_losses >= 5 else 1.0)
 
 
+class FailsWithoutFlag(Finetune):
+    """Trains only where the file named by ``$TUNEKIT_TEST_FLAG`` is there."""
+
+    def loss(self, batch: Batch) -> torch.Tensor:
+        if not Path(os.environ["TUNEKIT_TEST_FLAG"]).exists():
+            raise RuntimeError("there is no flag")
+        return super().loss(batch)
+
+
 class Greedy(Finetune):
     """Wants more memory than there is."""
 

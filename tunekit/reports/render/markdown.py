@@ -13,7 +13,7 @@ from tunekit.reports.files import save
 from tunekit.reports.render import sections
 from tunekit.reports.render.formats import metric_name
 from tunekit.reports.results import Comparison, SweepResult, read
-from tunekit.wording import names, parameters, plural
+from tunekit.wording import names, one_line, parameters, plural
 
 
 def write(record: SweepRecord, out: Path) -> list[Path]:
@@ -148,6 +148,11 @@ def _incomplete(result: SweepResult) -> Iterator[str]:
     if lines:
         yield "\n".join(f"- {line}" for line in lines)
     failed = sections.failures(result)
+    retried = [trial for trial in result.record.trials.values() if trial.earlier_failures]
+    if retried:
+        reasons = dict.fromkeys(reason for trial in retried for reason in trial.earlier_failures)
+        why = "; ".join(one_line(reason) for reason in list(reasons)[:3])
+        yield f"{plural(len(retried), 'trial')} had FAILED and were taken up again. Why they had: {why}."
     running = [trial for trial in result.record.trials.values() if trial.state == "RUNNING"]
     if running:
         yield f"{plural(len(running), 'trial')} RUNNING, or waiting to go on from the last checkpoint."
