@@ -10,7 +10,7 @@ from transformers import PreTrainedConfig
 from tunekit.errors import ConfigError, nearest
 
 Family = Literal["encoder", "causal", "encoder-decoder"]
-"""How a model reads a text: in both directions, from left to right, or in the one way and then in the other."""
+"""How a model reads a text: in both directions, from left to right, or first in the one way and then in the other."""
 
 
 @dataclass(frozen=True)

@@ -162,7 +162,7 @@ def read_twice(body: nn.Module, embedded: Tensor, mask: Tensor, prefix: Sequence
 
 
 def repeated(states: States, num_times: int) -> States:
-    """Keys and values of each row `num_times` in a row: [B x num_times, H, ., Dh]."""
+    """Keys and values of each row `num_times` after one another: [B x num_times, H, ., Dh]."""
     keys, values = states
     return keys.repeat_interleave(num_times, dim=0), values.repeat_interleave(num_times, dim=0)
 

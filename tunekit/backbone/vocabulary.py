@@ -71,7 +71,7 @@ class Vocabulary:
     def log_partition(self, transformed: Tensor) -> Tensor:
         """Logarithm of the sum of exp(score) over the whole vocabulary, for states [M, D]: [M], in fp32.
 
-        The scores, V to a state, are never held all at once, and with gradients they are computed twice.
+        The scores, V for each state, are never held all at once, and with gradients they are computed twice.
         """
         size = max(1, MAX_LOGITS // len(self._rows))
         chunks = torch.split(transformed, size)

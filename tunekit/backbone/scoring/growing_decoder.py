@@ -1,6 +1,6 @@
-"""Rows that an mT5 decoder writes bit by bit, each token computed once.
+"""Rows that an mT5 decoder writes step by step, each token computed once.
 
-Shapes: B rows, R stems a row, n tokens read at a time, T tokens seen so far, D width, H heads.
+Shapes: B rows, R stems for each row, n tokens read at a time, T tokens seen so far, D width, H heads.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class GrowingDecoder:
 
     Args:
         backbone: an encoder-decoder.
-        texts: what the encoder reads, one a row.
+        texts: what the encoder reads, one for each row.
     """
 
     def __init__(self, backbone: Backbone, texts: Sequence[TokenIds]) -> None:

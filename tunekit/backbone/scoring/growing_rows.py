@@ -1,4 +1,4 @@
-"""Rows that grow bit by bit: what has been read is kept, so that no token is read twice.
+"""Rows that grow step by step: what has been read is kept, so that no token is read twice.
 
 Shapes: B rows, K candidates, n tokens read at a time, D width.
 """
