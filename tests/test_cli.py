@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import re
@@ -611,13 +610,15 @@ def test_the_dashboard_answers_on_its_port(finished: Path) -> None:
         assert b"<html" in page.lower()
         studies = json.loads(_fetch(f"http://127.0.0.1:{port}/api/studies", process))["study_summaries"]
         assert {study["study_name"] for study in studies} == {"words/finetune", "words/ptuning_v2"}
-        for _ in range(6):  # the server swallows a Ctrl-C that comes while it answers
-            process.send_signal(signal.SIGINT)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                _, err = process.communicate(timeout=10)
-                break
-    assert process.returncode == 0
-    assert "Traceback" not in err
+        with _started(finished, "dashboard", "words", "--port", str(port)) as second:
+            _, err = second.communicate(timeout=180)
+        assert (second.returncode, err) == (2, f"error: --port {port} cannot be used: {ADDRESS_IN_USE}\n")
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (0, "")
+
+
+ADDRESS_IN_USE = "Address already in use; choose another one"
 
 
 def _fetch(address: str, process: subprocess.Popen[str]) -> bytes:

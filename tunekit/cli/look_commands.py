@@ -122,20 +122,17 @@ def dashboard(
     Shows a copy of the journal as it is now, with one study for each arm; start it again to see more. With --export,
     load a study in Python by [bold]optuna.load_study(study_name="NAME/ARM", storage="sqlite:///FILE")[/].
     """
-    from tunekit.execution import stored_sweep
+    from tunekit.cli.dashboard_server import serve
     from tunekit.journal import replay
     from tunekit.search.export import export_studies
 
     folder = sweep_folder(name, root)
     path = export or folder.optuna
-    stored, _ = stored_sweep(folder.path)
-    for study in export_studies(stored, replay(folder.path), path):
+    record = replay(folder.path)
+    for study in export_studies(record.sweep, record, path):
         typer.echo(f"{study}  in sqlite:///{path}")
     if export is None:
-        from optuna_dashboard import run_server
-
-        typer.echo(f"optuna-dashboard on http://127.0.0.1:{port} (Ctrl-C stops it)")
-        run_server(f"sqlite:///{path}", host="127.0.0.1", port=port)
+        serve(path, port, typer.echo)
     return DONE
 
 
