@@ -77,7 +77,7 @@ ROOMS = {
     "check": _room(f"{LEARNING} sweep training", heavy="", heavy_inside="torch transformers"),
     "export": _room(f"{LEARNING} check training", heavy="torch"),
     "execution": _room(f"{GROUND} sweep journal tasks methods training search", heavy="ray torch"),
-    "reports": _room(f"{GROUND} sweep journal", heavy_inside="pandas plotly"),
+    "reports": _room(f"{GROUND} sweep journal", heavy_inside="plotly"),
 }
 ROOMS["cli"] = _room(" ".join(ROOMS), heavy_inside=" ".join(HEAVY))
 

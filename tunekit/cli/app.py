@@ -29,8 +29,8 @@ app = typer.Typer(
         Write a sweep file and start it with one command. Stop it at any moment and start it again: no finished trial
         runs a second time, and the search goes on as if it had never stopped.
 
-          [bold]tunekit check search_spaces/quickstart.yaml[/]   what it would run, and what that costs
-          [bold]tunekit sweep search_spaces/quickstart.yaml[/]   run it; later, the same command goes on with it
+          [bold]tunekit check search_spaces/quickstart.yaml[/]   what it runs, what it costs
+          [bold]tunekit sweep search_spaces/quickstart.yaml[/]   run it; again: go on with it
           [bold]tunekit report quickstart[/]                     write its tables again"""
     ),
 )

@@ -5,8 +5,6 @@ Their docstrings are their help pages.
 
 from __future__ import annotations
 
-import contextlib
-import threading
 from pathlib import Path
 from typing import Annotated
 
@@ -124,26 +122,17 @@ def dashboard(
     Shows a copy of the journal as it is now, with one study for each arm; start it again to see more. With --export,
     load a study in Python by [bold]optuna.load_study(study_name="NAME/ARM", storage="sqlite:///FILE")[/].
     """
-    from tunekit.execution import stored_sweep
+    from tunekit.cli.dashboard_server import serve
     from tunekit.journal import replay
     from tunekit.search.export import export_studies
 
     folder = sweep_folder(name, root)
     path = export or folder.optuna
-    stored, _ = stored_sweep(folder.path)
-    for study in export_studies(stored, replay(folder.path), path):
+    record = replay(folder.path)
+    for study in export_studies(record.sweep, record, path):
         typer.echo(f"{study}  in sqlite:///{path}")
     if export is None:
-        from optuna_dashboard import run_server
-
-        typer.echo(f"optuna-dashboard on http://127.0.0.1:{port} (Ctrl-C stops it)")
-        # In a thread of its own: Ctrl-C then ends this one, and never a page that is on its way.
-        server = threading.Thread(
-            target=run_server, args=(f"sqlite:///{path}",), kwargs={"host": "127.0.0.1", "port": port}, daemon=True
-        )
-        server.start()
-        with contextlib.suppress(KeyboardInterrupt):
-            server.join()
+        serve(path, port, typer.echo)
     return DONE
 
 

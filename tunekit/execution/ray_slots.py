@@ -312,6 +312,7 @@ def run_on_ray(
         SweepInterrupted, StorageError: the sweep cannot go on now; it can be resumed.
     """
     resources = search.sweep.resources
+    folder = folder.absolute()  # a slot may work in another folder than this process
     nodes.connect(address, resources, num_workers)
     try:
         with nodes.token_in(folder) as token:

@@ -1,18 +1,16 @@
-"""``results.csv``: every score of the reported points, one row an arm, point, language, seed and metric."""
+"""``results.csv``: every score of the reported points, one row for each arm, point, language, seed and metric."""
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tunekit.journal import SweepRecord, TrialRecord
 from tunekit.reports.files import save
 from tunekit.reports.results import ArmResult, SweepResult, read
 from tunekit.schema import JsonObject
-
-if TYPE_CHECKING:
-    import pandas
 
 COLUMNS = (
     "sweep", "selection", "arm", "method", "backbone", "task", "shots", "point", "is_best_point", "trial_id", "seed",
@@ -27,15 +25,17 @@ def write(record: SweepRecord, out: Path) -> list[Path]:
     All finalised points are in it (dev at the best epoch, and test), the reported one of each arm marked
     ``is_best_point``. An arm without a finalised point has the dev scores of the best point of its search.
     """
-    return [save(out / "results.csv", frame(read(record)).to_csv(index=False, lineterminator="\n"))]
+    return [save(out / "results.csv", to_csv(read(record)))]
 
 
-def frame(result: SweepResult) -> pandas.DataFrame:
-    """The rows of ``results.csv``, sorted as the tables are; columns are `COLUMNS`."""
-    import pandas as pd
-
-    rows = [row for arm in result.arms for row in _arm_rows(result, arm)]
-    return pd.DataFrame(rows, columns=list(COLUMNS)).astype({"shots": "Int64"})
+def to_csv(result: SweepResult) -> str:
+    """The text of ``results.csv``: a heading and a line for each score, in the order of the tables."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for arm in result.arms:
+        writer.writerows(_arm_rows(result, arm))
+    return text.getvalue()
 
 
 def _arm_rows(result: SweepResult, arm: ArmResult) -> Iterator[JsonObject]:
