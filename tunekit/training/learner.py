@@ -23,8 +23,9 @@ from tunekit.errors import TrialFailed, require
 from tunekit.methods import count_parameters
 from tunekit.tasks import Split
 from tunekit.training import fingerprints, schedule
-from tunekit.training.caches import TokenizedSplit, WorkerCache
+from tunekit.training.caches import WorkerCache
 from tunekit.training.checkpoints import LearnerState
+from tunekit.training.loaded import TokenizedSplit
 from tunekit.training.predictions import Prediction
 from tunekit.training.predictor import predict
 from tunekit.training.random_state import RandomStream
