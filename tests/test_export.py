@@ -58,9 +58,9 @@ def predicted(trial: FinishedTrial, examples: Sequence[Example]) -> list[list[st
     """What tunekit predicts with the trial's checkpoint."""
     config, task = trial.config, task_of(trial.config.task.name.rpartition("_")[2])
     method = methods.build(config, backbone=load(config.backbone, trial.locations), task=task).eval()
-    stored = checkpoints.load_tensors(trial.folder / checkpoints.BEST)
-    assert stored is not None
-    method.load_state_dict(stored["parameters"], strict=False)
+    stored = checkpoints.load(trial.folder / "best.pt")
+    assert stored is not None and stored.parameters is not None
+    method.load_state_dict(stored.parameters, strict=False)
     answers = []
     for example in examples:
         rows = method.encode(example)

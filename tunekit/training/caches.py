@@ -19,7 +19,6 @@ from tunekit.backbone import Backbone
 from tunekit.errors import ConfigError
 from tunekit.methods import Method
 from tunekit.tasks import Split, Task
-from tunekit.training import fingerprints
 from tunekit.training.loaded import BackboneHandle, LoadedBackbone, LoadedTask, TokenizedSplit
 from tunekit.training.random_state import RandomStream
 from tunekit.training.warm_keys import backbone_key, task_key
@@ -48,7 +47,7 @@ class WorkerCache:
         *,
         load_task: Callable[[TaskConfig, Locations], Task] = tasks.load,
         load_backbone: Callable[[BackboneConfig, Locations], Backbone] = backbones.load,
-        fingerprint_backbone: Callable[[BackboneConfig, Locations], str] = fingerprints.of_backbone,
+        fingerprint_backbone: Callable[[BackboneConfig, Locations], str] = backbones.fingerprint,
     ) -> None:
         self._load_task, self._load_backbone = load_task, load_backbone
         self._fingerprint_backbone = fingerprint_backbone

@@ -12,7 +12,6 @@ from torch import Tensor
 from tunekit.backbone import Backbone
 from tunekit.methods import Feature, Method
 from tunekit.tasks import Split, Task
-from tunekit.training import fingerprints
 
 
 @dataclass(frozen=True)
@@ -63,10 +62,10 @@ class LoadedTask:
             parallel: pairs (corpus, language) of parallel text.
         """
         self._parallel.update(parallel)
-        found = fingerprints.of_task(self.task, target_dev=target_dev)
+        found = self.task.fingerprints(target_dev=target_dev)
         for corpus, language in parallel:
             key = f"parallel/{corpus}/{language}"
-            found[key] = fingerprints.of_parallel(self.task, corpus, language)
+            found[key] = self.task.parallel_text.fingerprint(corpus, language)
         for key, value in found.items():
             self._fingerprints.setdefault(key, value)
         return found
