@@ -17,7 +17,6 @@ from tunekit import methods
 from tunekit.backbone import load
 from tunekit.errors import ConfigError
 from tunekit.export import FinishedTrial, export
-from tunekit.storage import TrialFolder
 from tunekit.tasks import Example, PairExample, Task
 from tunekit.training import checkpoints, run_trial
 from tunekit.trial import BackboneConfig, Locations, TaskConfig, TrainingConfig, TrialConfig
@@ -59,7 +58,7 @@ def predicted(trial: FinishedTrial, examples: Sequence[Example]) -> list[list[st
     """What tunekit predicts with the trial's checkpoint."""
     config, task = trial.config, task_of(trial.config.task.name.rpartition("_")[2])
     method = methods.build(config, backbone=load(config.backbone, trial.locations), task=task).eval()
-    stored = checkpoints.load(TrialFolder(trial.folder).best)
+    stored = checkpoints.load(trial.folder / "best.pt")
     assert stored is not None and stored.parameters is not None
     method.load_state_dict(stored.parameters, strict=False)
     answers = []

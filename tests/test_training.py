@@ -15,22 +15,12 @@ import numpy as np
 import pytest
 import torch
 from fakes import save_backbone
+from tiny_trials import OPTIONS, TOKENS, TRAINING, curve, train, trial
 
 from tunekit.backbone import load as load_backbone
 from tunekit.errors import ConfigError, DataChanged, StorageError, TrialFailed
 from tunekit.training import CheckpointMissing, TrialRun, WorkerCache, checkpoints, run_trial
-from tunekit.trial import BackboneConfig, EpochReport, Locations, Outcome, TaskConfig, TrainingConfig, TrialConfig
-
-OPTIONS = {
-    "finetune": {},
-    "ptuning_v2": {"prompt_length": 4},
-    "prompt_tuning": {"prompt_length": 4},
-    "lora": {"rank": 2},
-    "bitfit": {},
-}
-TRAINING = TrainingConfig(learning_rate=1e-2, epochs=3, batch_size=8, max_length=16)
-TOKENS = 64
-"""Padded tokens a step: few enough that updates are cut into several."""
+from tunekit.trial import BackboneConfig, EpochReport, Locations, Outcome, TaskConfig
 
 
 @pytest.fixture(scope="module")
@@ -41,27 +31,6 @@ def locations(tmp_path_factory: pytest.TempPathFactory) -> Locations:
 @pytest.fixture(scope="module")
 def shared_cache() -> WorkerCache:
     return WorkerCache()
-
-
-def trial(method: str = "ptuning_v2", *, seed: int = 1, training: TrainingConfig = TRAINING) -> TrialConfig:
-    return TrialConfig(
-        task=TaskConfig(name="fakes:load_words", target_languages=("xx",)),
-        backbone=BackboneConfig(name="tiny"),
-        method=method,
-        options=OPTIONS.get(method, {}),
-        training=training,
-        seed=seed,
-    )
-
-
-def train(run: TrialRun, *, epochs: int | None = None) -> TrialRun:
-    while not run.is_done and (epochs is None or len(run.history) < epochs):
-        run.step()
-    return run
-
-
-def curve(history: tuple[EpochReport, ...]) -> list[EpochReport]:
-    return [replace(report, duration_s=0.0) for report in history]
 
 
 def assert_same_files(left: Path, right: Path) -> None:

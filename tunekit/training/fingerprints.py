@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
-from tunekit import backbone as backbones
 from tunekit.errors import DataChanged
-from tunekit.schema import canonical_json
-from tunekit.storage import file_digest
-from tunekit.tasks import Task
-from tunekit.trial import BackboneConfig, Locations
 
 MAX_NAMED = 3
 """Changed things that a message spells out; the others are counted."""
@@ -42,49 +35,3 @@ def require_unchanged(
     raise DataChanged(
         f"{problem}: {named}{more}; put back what was there, or delete the trial's folder to train it anew"
     )
-
-
-# TODO replaced by the functions of the rooms tasks and backbone
-
-
-def of_task(task: Task, *, target_dev: bool = False) -> dict[str, str]:
-    """Until ``Task.fingerprints`` is there."""
-    if hasattr(task, "fingerprints"):
-        found: dict[str, str] = task.fingerprints(target_dev=target_dev)
-        return found
-    config = task.config
-    keys = [("train", config.source_language), ("dev", config.source_language), ("test", config.source_language)]
-    keys += [("test", name) for name in config.target_languages]
-    keys += [("dev", name) for name in config.target_languages if target_dev]
-    return {
-        f"{split}/{name}": hashlib.sha256(
-            canonical_json(task.examples(split, name)).encode()  # type: ignore[arg-type]
-        ).hexdigest()[:16]
-        for split, name in keys
-    }
-
-
-def of_parallel(task: Task, corpus: str, language: str) -> str:
-    """Until ``ParallelText.fingerprint`` is there."""
-    text = task.parallel_text
-    if hasattr(text, "fingerprint"):
-        return str(text.fingerprint(corpus, language))
-    return hashlib.sha256(canonical_json(text.pairs(corpus, language)).encode()).hexdigest()[:16]
-
-
-def of_backbone(config: BackboneConfig, locations: Locations) -> str:
-    """Until ``backbone.fingerprint`` is there."""
-    if hasattr(backbones, "fingerprint"):
-        return str(backbones.fingerprint(config, locations))
-    folder = Path(locations.backbone_path or config.name)
-    files = sorted(folder.glob("*.json")) + sorted(folder.glob("*.safetensors"))
-    return hashlib.sha256(canonical_json([file_digest(path) for path in files]).encode()).hexdigest()[:16]
-
-
-def place_of(task: Task, key: str, locations: Locations) -> str:
-    """Until ``Task.where`` is there."""
-    if key == "backbone":
-        return locations.backbone_path or "its place"
-    if hasattr(task, "where"):
-        return str(task.where(key))
-    return task.config.name

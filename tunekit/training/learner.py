@@ -22,9 +22,10 @@ from tunekit import methods
 from tunekit.errors import TrialFailed, require
 from tunekit.methods import count_parameters
 from tunekit.tasks import Split
-from tunekit.training import fingerprints, schedule
-from tunekit.training.caches import TokenizedSplit, WorkerCache
+from tunekit.training import schedule
+from tunekit.training.caches import WorkerCache
 from tunekit.training.checkpoints import LearnerState
+from tunekit.training.loaded import TokenizedSplit
 from tunekit.training.predictions import Prediction
 from tunekit.training.predictor import predict
 from tunekit.training.random_state import RandomStream
@@ -157,13 +158,15 @@ class Learner:
     def fingerprints(self) -> dict[str, str]:
         """What the trial reads is now: the backbone, each split in each language, parallel text."""
         of_data = self.loaded.fingerprints(
-            target_dev=self.config.selection == "target_dev", parallel=getattr(self.method, "parallel_text", ())
+            target_dev=self.config.selection == "target_dev", parallel=self.method.parallel_text
         )
         return {"backbone": self._backbone.fingerprint, **of_data}
 
     def place(self, key: str) -> str:
         """Where the thing of a fingerprint is, such as a file's path."""
-        return fingerprints.place_of(self.task, key, self.locations)
+        if key == "backbone":
+            return self.locations.backbone_path or self.config.backbone.name
+        return self.task.where(key)
 
     def facts(self) -> TrialFacts:
         """What a reader needs to trust a number: what is read, sizes, the floor, machine and versions."""

@@ -8,7 +8,7 @@ import torch
 
 from tunekit.methods import Feature, Method
 from tunekit.tasks import Example
-from tunekit.training.caches import TokenizedSplit
+from tunekit.training.loaded import TokenizedSplit
 from tunekit.training.predictions import Prediction
 from tunekit.training.schedule import steps
 

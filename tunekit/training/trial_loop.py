@@ -7,21 +7,24 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
 from tunekit.errors import TrialFailed, TunekitError
 from tunekit.training.caches import WorkerCache
 from tunekit.training.checkpoints import CheckpointMissing
 from tunekit.training.messages import Finished, Reported, Started, Tested, TrialMessage, Untested
 from tunekit.training.trial_run import TrialRun, forget
-from tunekit.trial import TOKENS_PER_STEP, EpochReport, Locations, Outcome, TrialConfig
+from tunekit.trial import TOKENS_PER_STEP, EpochReport, FinalScores, Locations, Outcome, TrialConfig
 
 logger = logging.getLogger(__name__)
 
 TrialMessages = Generator[TrialMessage, str | None, None]
 """A trial's messages in order; it may be sent a reason to prune the trial."""
+OnEpoch = Callable[[EpochReport], bool | str | None]
+"""Called after an epoch; False, or a text that says why, prunes the trial."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,7 +153,7 @@ def run_trial(
     cache: WorkerCache | None = None,
     tokens_per_step: int | None = None,
     test: bool = False,
-    on_epoch: Callable[[EpochReport], bool | str | None] | None = None,
+    on_epoch: OnEpoch | None = None,
 ) -> Outcome:
     """Run a trial to its end, or go on with it, in this process.
 
@@ -180,6 +183,11 @@ def run_trial(
         tokens_per_step=tokens_per_step or max(TOKENS_PER_STEP, config.training.max_length),
         test=test,
     )
+    return _listen(messages, on_epoch)
+
+
+def _listen(messages: TrialMessages, on_epoch: OnEpoch | None) -> Outcome:
+    """Let a trial run to its end; what `on_epoch` raises ends it where it stands."""
     outcome = Outcome(state="FAILED", value=None)
     verdict: str | None = None
     while (message := _next(messages, verdict)) is not None:
@@ -190,13 +198,16 @@ def run_trial(
             case Finished():
                 outcome = message.outcome
             case Tested():
-                final = message.scores
-                majority = {**outcome.facts["majority"], **final.majority}
-                facts = {**outcome.facts, "majority": majority}
-                return replace(outcome, metrics={**outcome.metrics, **final.scores}, facts=facts)
+                outcome = _with_test(outcome, message.scores)
             case Untested():
                 raise TrialFailed(message.reason)
     return outcome
+
+
+def _with_test(outcome: Outcome, found: FinalScores) -> Outcome:
+    majority = {**cast("Mapping[str, float]", outcome.facts["majority"]), **found.majority}
+    facts = {**outcome.facts, "majority": majority}
+    return replace(outcome, metrics={**outcome.metrics, **found.scores}, facts=facts)
 
 
 def _next(messages: TrialMessages, verdict: str | None) -> TrialMessage | None:
@@ -206,7 +217,7 @@ def _next(messages: TrialMessages, verdict: str | None) -> TrialMessage | None:
         return None
 
 
-def _verdict(report: EpochReport, on_epoch: Callable[[EpochReport], bool | str | None] | None) -> str | None:
+def _verdict(report: EpochReport, on_epoch: OnEpoch | None) -> str | None:
     """Why the trial is to be pruned, if it is."""
     found = on_epoch(report) if on_epoch else None
     if isinstance(found, str):

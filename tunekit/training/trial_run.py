@@ -306,7 +306,7 @@ class TrialRun:
             num_backbone_parameters=facts.num_backbone_parameters,
             peak_memory_bytes=max(self._earlier_peak_bytes, learner.peak_memory_bytes()),
             facts={
-                "data_fingerprint": learner.task.fingerprint(),
+                "data_fingerprint": facts.data_fingerprint,
                 "num_train_examples": facts.num_train_examples,
                 "num_train_rows": facts.num_train_rows,
                 "num_train_pieces": facts.num_train_tokens,
