@@ -112,7 +112,7 @@ class Bench:
         method: Any = self._ours.method
         self._languages = tuple(words.languages)
         self._rows = {name: self._ours.tokenized("test", name).rows for name in self._languages}
-        self._pieces = torch.tensor(method.verbalizer.piece_ids)
+        self._pieces = torch.tensor(method.verbalizer.token_ids)
 
     def facts(self, phase: str) -> str:
         """What is asked."""

@@ -152,14 +152,14 @@ def test_a_label_word_is_the_vocabulary_entry_it_has_inside_of_a_text() -> None:
     for architecture, written_as in (("xlm-roberta", "▁cat"), ("bert", "cat"), ("bloom", "Ġcat")):
         tokenizer = tokenizer_of(architecture)
         found = Verbalizer(WORDS, TAGS, tokenizer)
-        assert tokenizer.convert_ids_to_tokens(found.piece_ids[0]) == written_as
+        assert tokenizer.convert_ids_to_tokens(found.token_ids[0]) == written_as
 
 
 def test_white_space_of_its_own_does_not_count_as_a_piece() -> None:
     tokenizer = tokenizer_of("xlm-roberta")
     assert tokenizer.tokenize("猫") == ["▁", "猫"]
     found = Verbalizer({"N": "猫", "V": "犬"}, ("V", "N"), tokenizer)
-    assert tokenizer.convert_ids_to_tokens(list(found.piece_ids)) == ["犬", "猫"]
+    assert tokenizer.convert_ids_to_tokens(list(found.token_ids)) == ["犬", "猫"]
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ def test_a_verbalizer_that_cannot_tell_the_labels_apart_is_refused(words: dict[s
 
 
 def test_without_a_tokenizer_only_the_labels_are_checked() -> None:
-    assert Verbalizer({**WORDS, "X": "unhappily"}, TAGS, None).piece_ids == ()
+    assert Verbalizer({**WORDS, "X": "unhappily"}, TAGS, None).token_ids == ()
     with pytest.raises(ConfigError, match="no word for X"):
         Verbalizer({"N": "cat", "V": "sees"}, TAGS, None)
 
@@ -189,7 +189,7 @@ def test_without_a_tokenizer_only_the_labels_are_checked() -> None:
 def test_a_word_of_several_pieces_scores_the_mean_of_them_if_asked() -> None:
     tokenizer = tokenizer_of("xlm-roberta")
     found = Verbalizer({**WORDS, "X": "unhappily"}, TAGS, tokenizer, "mean")
-    assert tokenizer.convert_ids_to_tokens(list(found.piece_ids)) == ["▁cat", "▁sees", "▁un", "happi", "ly"]
+    assert tokenizer.convert_ids_to_tokens(list(found.token_ids)) == ["▁cat", "▁sees", "▁un", "happi", "ly"]
     logits = found.logits(torch.tensor([[1.0, 2.0, 3.0, 4.0, 8.0]]))
     torch.testing.assert_close(logits, torch.tensor([[1.0, 2.0, 5.0]]))
 
@@ -217,7 +217,7 @@ def test_the_scores_are_the_language_models_own_at_the_mask(architecture: str) -
         logits = whole(input_ids=inputs.input_ids, attention_mask=inputs.attention_mask, **types).logits
         is_mask = inputs.input_ids == asked.backbone.tokenizer.mask_token_id
         assert is_mask.sum(1).tolist() == [1] * 8
-        expected = logits[is_mask][:, list(asked.verbalizer.piece_ids)]
+        expected = logits[is_mask][:, list(asked.verbalizer.token_ids)]
         torch.testing.assert_close(asked.logits(batch), expected, atol=1e-5, rtol=0)
 
 
@@ -239,7 +239,7 @@ def test_the_longer_text_of_a_pair_is_cut_and_the_mask_never_is() -> None:
 
 def test_a_template_that_leaves_no_room_for_text_is_refused() -> None:
     with pytest.raises(
-        ConfigError, match=r"max_length is 8, must be at least 15: the template .* takes 11 pieces itself"
+        ConfigError, match=r"max_length is 8, must be at least 15: the template .* takes 11 tokens itself"
     ):
         method(template="{premise} the old red house {hypothesis} now here {mask} .", max_length=8)
 

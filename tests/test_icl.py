@@ -16,7 +16,7 @@ from tunekit.backbone import Backbone, scoring
 from tunekit.backbone.inputs import EmbeddedRows, padded
 from tunekit.errors import ConfigError
 from tunekit.methods.icl import InContextLearning, InContextLearningConfig, TaggedFeature
-from tunekit.methods.parts.demonstrations import Sheet, choose
+from tunekit.methods.parts.demonstrations import DemonstrationWriter, choose
 from tunekit.methods.parts.templates import Template
 from tunekit.schema import build
 from tunekit.tasks import Example, TokenExample
@@ -118,7 +118,7 @@ def test_rows_are_tagged_alike_alone_and_together(architecture: str) -> None:
     rows = rows_of(method, examples_of("token"))
     together = logits(method, rows)
     torch.testing.assert_close(torch.cat([logits(method, [row]) for row in rows]), together, atol=1e-4, rtol=0)
-    method._max_pieces = 1  # one row at a time
+    method.tokens_per_step = 1  # one row at a time
     torch.testing.assert_close(logits(method, rows), together, atol=1e-4, rtol=0)
 
 
@@ -178,7 +178,7 @@ def test_blocks_are_parted_by_a_line_feed_where_the_tokenizer_has_one() -> None:
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     made.train_from_iterator([], trainers.BpeTrainer(initial_alphabet=alphabet, show_progress=False))
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=made)
-    sheet = Sheet(Template(TEMPLATE), Template("{mask}"), tokenizer, [(0,)])
+    sheet = DemonstrationWriter(Template(TEMPLATE), Template("{mask}"), tokenizer, [(0,)])
     assert tokenizer.decode(sheet.separator) == "\n"
 
 
@@ -254,7 +254,7 @@ def test_the_rows_do_not_depend_on_what_is_shown() -> None:
         ({"answer": "{sentence} {mask}"}, "{sentence}.*has no place here"),
         ({"verbalizer": {"N": "cat", "V": "sees"}}, "no word for X"),
         ({"verbalizer": {**SHORT, "Y": "dog"}}, "'Y' is not a label of the task"),
-        ({"verbalizer": {**SHORT, "X": "cat"}}, "the same pieces"),
+        ({"verbalizer": {**SHORT, "X": "cat"}}, "the same tokens"),
         ({"verbalizer": {**SHORT, "X": "cat cat"}}, "'cat' for N begins 'cat cat' for X"),
         ({"verbalizer": None}, "cannot write 'N' for N"),
         ({"max_length": 12}, "max_length is 12, must be at least"),

@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -23,18 +24,20 @@ from tiny_models import (
     folder_of,
     setting_of,
     tag_of,
+    task_of,
     tokenizer_of,
 )
 
+from tunekit import methods
 from tunekit.backbone import Backbone, Inputs, describe, load
 from tunekit.errors import ConfigError, DataError
-from tunekit.methods import Batch, Feature, Method, count_parameters, name_of
+from tunekit.methods import Batch, Feature, Method, Setting, count_parameters, name_of
 from tunekit.methods.parts.head import HeadMethod
 from tunekit.methods.parts.rows import RowEncoder, fit_pair, windows
 from tunekit.registry import METHODS, lookup
 from tunekit.schema import build
 from tunekit.tasks import Example, PairExample, TokenExample
-from tunekit.trial import BackboneConfig, Locations
+from tunekit.trial import BackboneConfig, Locations, TaskConfig, TrainingConfig, TrialConfig
 
 KINDS = ("token", "pair")
 FAMILIES_ONCE = tuple(architecture for architecture in ARCHITECTURES if architecture != "roberta")
@@ -133,6 +136,80 @@ def gold(examples: Sequence[Example]) -> list[str | list[str]]:
 def optimizer_of(name: str, method: Method) -> torch.optim.Optimizer:
     rate = RATES.get(name, 3e-3 if method.trains_backbone else 3e-2)
     return torch.optim.AdamW(trained(method).values(), lr=rate, weight_decay=0.0)
+
+
+# Building
+
+
+def trial(method: str, **changes: Any) -> TrialConfig:
+    """A configuration of the tiny task."""
+    default = {"backbone": BackboneConfig(name="bert"), "training": TrainingConfig(max_length=40), "seed": 0}
+    return TrialConfig(task=TaskConfig(name="tiny"), method=method, **{**default, **changes})
+
+
+@dataclass(frozen=True, kw_only=True)
+class BiasConfig:
+    """Options of a method of the user's own."""
+
+    start: float = 0.5
+
+
+class OnlyBias(Method[BiasConfig]):
+    """A method of the user's own, whole: one number for each label, whatever the text."""
+
+    Config = BiasConfig
+    kinds = frozenset({"pair"})
+
+    def __init__(self, config: BiasConfig, setting: Setting) -> None:
+        super().__init__(config, setting)
+        self.bias = torch.nn.Parameter(torch.full((len(self.labels),), config.start, device=self.parameter_device))
+
+    def encoding_key(self) -> Any:
+        return "bias", self.labels
+
+    def encode_all(self, examples: Sequence[Example], *, language: str | None = None) -> list[tuple[Feature, ...]]:
+        labels = [self.labels.index(cast(PairExample, example).label) for example in examples]
+        return [(Feature((0,), None, (label,), ((0,),), ()),) for label in labels]
+
+    def logits(self, batch: Batch) -> torch.Tensor:
+        return self.bias.expand(batch.num_labels, -1)
+
+
+def test_build_makes_what_the_configuration_names_also_a_method_from_elsewhere() -> None:
+    config = trial("test_methods:OnlyBias", options={"start": 2})
+    method = methods.build(config, backbone=backbone_of("bert"), task=task_of("pair"))
+    assert type(method).__name__ == "OnlyBias"
+    assert (method.config.start, method.max_length) == (2.0, 40)
+    assert predictions(method, examples_of("pair")) == [TAGS[0]] * 8
+    assert not methods.trains_backbone(config)
+    assert methods.trains_backbone(trial("finetune"))
+
+
+def test_build_reads_the_token_of_a_word_that_the_backbone_block_names() -> None:
+    backbone, task = backbone_of("bert"), task_of("token")
+    keys = {
+        methods.build(
+            trial("finetune", backbone=BackboneConfig(name="bert", word_piece=name)), backbone=backbone, task=task
+        ).encoding_key()
+        for name in ("first", "last", "mean")
+    }
+    assert len(keys) == 3
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (trial("finetone"), "unknown method 'finetone'.*finetune"),
+        (trial("json:dumps"), "method 'json:dumps' is .*, which is no subclass of tunekit.methods.Method"),
+        (trial("lora", options={"rank": 0}), "lora: options: rank is 0, must be at least 1"),
+        (trial("lora", options={"rnak": 1}), "lora: options: unknown key 'rnak'.*rank"),
+        (trial("icl"), "training: epochs is 5, but icl trains nothing, so it must be 1"),
+        (trial("icl", training=TrainingConfig(epochs=1, batch_size=4)), "batch_size is 4, but icl .* must be 16"),
+    ],
+)
+def test_what_cannot_be_built_is_refused_before_a_backbone_is_loaded(config: TrialConfig, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        methods.trains_backbone(config)
 
 
 # The contract
@@ -286,6 +363,24 @@ def test_a_method_after_all_others_on_one_backbone_is_as_on_a_fresh_one(
     expected, found = make(name, fresh, kind).eval(), make(name, used, kind).eval()
     batch = found.collate(rows_of(found, examples_of(kind)))
     assert torch.equal(found.logits(batch), expected.logits(batch))
+
+
+@cells([name for name in METHODS if name != "icl"])  # the tiny sentences are long for its template, and are windowed
+def test_as_many_rows_are_estimated_from_words_as_a_tokenizer_makes(name: str, architecture: str, kind: str) -> None:
+    method, examples = make(name, backbone_of(architecture), kind), examples_of(kind)
+    expected = [len(rows) for rows in method.encode_all(examples)]
+    method.backbone.tokenizer = None
+    estimated = [method.estimate_rows(example) for example in examples]
+    assert [len(rows) for rows in estimated] == expected
+    assert min(min(rows) for rows in estimated) > 0
+
+
+@cells(tuple(METHODS))
+def test_a_method_says_what_its_backward_pass_and_its_prompt_cost(name: str, architecture: str, kind: str) -> None:
+    method = make(name, backbone_of(architecture), kind)
+    is_frozen = not any(key.startswith("backbone.") for key in trained(method))
+    assert method.backward_operations == (0 if not method.is_trained else 2 if is_frozen else 4)
+    assert method.num_input_positions == (16 if name == "prompt_tuning" else 0), "a vector for each, at the input"
 
 
 @cells(tuple(METHODS))
@@ -618,8 +713,6 @@ def test_a_word_longer_than_the_limit_is_still_predicted() -> None:
 
 
 def test_a_batch_moves_whole_also_when_a_method_adds_to_it() -> None:
-    from dataclasses import dataclass
-
     @dataclass
     class Wider(Batch):
         extra: torch.Tensor

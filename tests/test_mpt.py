@@ -135,6 +135,13 @@ def test_a_translator_that_nothing_teaches_is_not_counted_as_trained() -> None:
     assert set(count_parameters(mpt()).groups) == {"prompt", "backbone", "translators"}
 
 
+def test_the_parallel_text_that_is_read_is_named_by_corpus_and_language() -> None:
+    assert mpt().parallel_text == (("files", "de"), ("files", "zh"))
+    assert mpt(alignment="toy", alignment_languages=["zh"]).parallel_text == (("toy", "zh"),)
+    assert mpt(alignment="none").parallel_text == mpt(alpha=1.0).parallel_text == ()
+    assert make("soft_prompt", backbone_of("xlm-roberta")).parallel_text == ()
+
+
 def test_parallel_text_is_asked_for_in_every_target_language_and_size() -> None:
     task = task_in(*TARGETS)
     mpt(task=task, alignment="pawsx", alignment_size=1)

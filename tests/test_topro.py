@@ -115,7 +115,7 @@ def test_every_word_is_asked_once_in_a_row_that_fits_and_shows_it(options: dict[
     rows = method.encode(example)
     asked = [word for row in rows for word in row.words]
     assert asked == list(range(len(chosen)))
-    pieces = method.pieces_of_words([example])
+    pieces = method.tokens_of_words([example])
     for row in rows:
         questions = row.questions if options.get("share_sentence") else (row,)
         assert all(len(row.input_ids) * (row is not q) + len(q.input_ids) <= 16 for q in questions)
@@ -170,7 +170,7 @@ def _by_mask(architecture: str, row: Feature, cut: int, method: ToPro) -> torch.
     types = torch.tensor([row.token_type_ids or (0,) * size])
     model = language_model_of(architecture)
     logits = model(input_ids=torch.tensor([row.input_ids]), attention_mask=additive, token_type_ids=types).logits
-    return logits[:, row.reads[0][0], list(method.verbalizer.piece_ids)]
+    return logits[:, row.reads[0][0], list(method.verbalizer.token_ids)]
 
 
 def test_sharing_does_not_depend_on_padding_and_reaches_the_sentence_with_its_gradient() -> None:

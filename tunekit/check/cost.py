@@ -1,11 +1,11 @@
 """What a trial costs: floating-point operations by a formula, and hours at a measured rate.
 
-Each weight of the backbone that is multiplied (N of them: all but the embedding tables, which are looked up) costs a
-piece of text 2 operations forward. Training it costs 4 more: 2 for the gradient of what came in, 2 for its own. A
+Each weight of the backbone that is multiplied (N of them: all but the embedding tables, which are looked up) costs 2
+operations per token in the forward pass. Training it costs 4 more: 2 for the gradient of what came in, 2 for its own. A
 frozen backbone with trained prompts costs the former 2 only; a method that trains nothing is evaluated and no more.
-The attention between pieces (less than a tenth up to 256 pieces) and the head are left out, and so is padding; the
-efficiency of the rate makes up for it. A prompt of one vector a position goes through every layer and counts as text;
-keys and values given to every layer do not.
+The attention between tokens (less than a tenth up to 256 tokens) and the head are left out, and so is padding; the
+efficiency of the rate makes up for it. A prompt at the input goes through every layer and counts as text; keys and
+values given to every layer do not.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ FORWARD = 2
 """Operations of the forward pass for each multiplied weight and token; `Method.backward_operations` has the others."""
 
 CPU_EFFICIENCY = 0.4
-"""What training sustains of a plain matrix product's rate, on few cores and rows of some twenty pieces."""
+"""What training sustains of a plain matrix product's rate, on few cores and rows of some twenty tokens."""
 GPU_FLOPS_PER_S = 20e12
 """Assumed of a whole GPU, since a check costs no GPU time."""
 UPDATE_S = 0.005
@@ -98,7 +98,7 @@ def rate_of(backbone: Backbone, resources: ResourcesConfig) -> Rate:
     The measurement is a matrix product of the backbone's width and number format, on as many threads as a trial gets.
     """
     if resources.gpu > 0:
-        basis = f"assumed {GPU_FLOPS_PER_S / 1e12:g} TFLOP/s a GPU (nothing was run on one)"
+        basis = f"assumed {GPU_FLOPS_PER_S / 1e12:g} TFLOP/s per GPU (nothing was run on one)"
         return Rate(flops_per_s=GPU_FLOPS_PER_S * resources.gpu, basis=basis)
     threads = math.ceil(resources.cpu)
     measured = _product_flops_per_s(backbone, threads)

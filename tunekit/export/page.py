@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tunekit.methods.parts.head import STATE_STD, HeadMethod
-from tunekit.methods.parts.pieces import TextPieces
+from tunekit.methods.parts.text_tokenizer import TextTokenizer
 from tunekit.trial import TrialConfig
 
 LOADING = '''\
@@ -26,7 +26,7 @@ with safe_open("head.safetensors", framework="pt") as head:
 
 
 def states_of(ids{types_parameter}):
-    """Last hidden states [pieces, width], brought to one spread."""
+    """Last hidden states [tokens, width], brought to one spread."""
     row = torch.tensor([ids])
     arguments = {{"input_ids": row, "attention_mask": torch.ones_like(row)}}
 {extra}    with torch.no_grad():
@@ -48,12 +48,12 @@ print(label("The cat sees a red house .", "The house is red ."))
 
 TOKEN = '''
 def label(words):
-    """One label a word."""
+    """One label for each word."""
     ids, reads = {before}, []
     for word in words:
-        pieces = tokenizer({space}word, add_special_tokens=False).input_ids or [{unknown}]
+        tokens = tokenizer({space}word, add_special_tokens=False).input_ids or [{unknown}]
 {reading}        reads.append([len(ids) + place{shift} for place in read])
-        ids += pieces
+        ids += tokens
     states = states_of(ids + {after})
     read = torch.stack([states[places].mean(0) for places in reads])
     return [labels[best] for best in (read @ weight.T + bias).argmax(-1)]
@@ -64,14 +64,14 @@ print(label("The cat sees a red house .".split()))
 
 READINGS = {
     "first": "        read = [0]\n",
-    "last": "        read = [len(pieces) - 1]\n",
-    "mean": "        read = range(len(pieces))\n",
+    "last": "        read = [len(tokens) - 1]\n",
+    "mean": "        read = range(len(tokens))\n",
     "first_text": """\
-        blank = [not piece.strip("▁Ġ") for piece in tokenizer.convert_ids_to_tokens(pieces)]
+        blank = [not token.strip("▁Ġ") for token in tokenizer.convert_ids_to_tokens(tokens)]
         read = [blank.index(False) if False in blank else 0]
 """,
 }
-"""By `word_piece`: the pieces of a word that the head reads."""
+"""By `word_piece`: the tokens of a word that the head reads."""
 
 DECODER = """\
     arguments["decoder_input_ids"] = torch.tensor([[{start}, *ids[:-1]]])
@@ -104,7 +104,7 @@ Labels: {", ".join(method.labels)}.
 {_loading(config, method, base)}
 {_pair(method) if method.kind == "pair" else _token(config, method)}```
 
-While training, a row had at most {training.max_length} pieces, special ones included; in tunekit {limit}.
+While training, each row had at most {training.max_length} tokens, special ones included; in tunekit {limit}.
 """
 
 
@@ -137,12 +137,12 @@ def _decoding_start(method: HeadMethod) -> int:
 
 
 def _has_types(method: HeadMethod) -> bool:
-    frame = TextPieces(method.backbone.tokenizer).pair_frame
+    frame = TextTokenizer(method.backbone.tokenizer).pair_frame
     return method.kind == "pair" and method.backbone.has_segments and any(frame.text_types)
 
 
 def _pair(method: HeadMethod) -> str:
-    frame = TextPieces(method.backbone.tokenizer).pair_frame
+    frame = TextTokenizer(method.backbone.tokenizer).pair_frame
     types = (
         f"    types = [*{list(frame.before_types)}, *[{frame.text_types[0]}] * len(a), *{list(frame.between_types)}, "
         f"*[{frame.text_types[1]}] * len(b), *{list(frame.after_types)}]\n"
@@ -158,7 +158,7 @@ def _pair(method: HeadMethod) -> str:
 
 
 def _token(config: TrialConfig, method: HeadMethod) -> str:
-    text = TextPieces(method.backbone.tokenizer)
+    text = TextTokenizer(method.backbone.tokenizer)
     return TOKEN.format(
         before=list(text.frame.before),
         after=list(text.frame.after),

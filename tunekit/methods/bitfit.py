@@ -1,9 +1,9 @@
 """BitFit (Ben Zaken et al. 2022, arXiv:2106.10199): of the backbone only the bias terms are trained, and a linear head.
 
 Every linear layer and every normalisation y = f(x) + b gets a trained b that starts at the backbone's own; all else
-is frozen. These biases are the method's own copies in fp32, in a twin of the backbone (`parts.twin`), which stays as it
-is. As in the paper all biases are trained, the attention's key biases included, although a softmax does not
-feel them.
+is frozen. These biases are the method's own copies in fp32, in a copy of the backbone that shares its
+weights (`parts.adapter`); the backbone itself stays as it is. As in the paper all biases are trained, the attention's
+key biases included, although a softmax does not feel them.
 
 Deliberate differences: a linear head reads the last hidden states, as in the other methods. T5 models have no
 biases at all; there every linear layer gets one that starts at zero, the only way in which BitFit can be asked of them.
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from tunekit.errors import require
-from tunekit.methods.parts.twin import TwinMethod
+from tunekit.methods.parts.adapter import AdapterMethod
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +34,7 @@ class BitFitConfig:
         require(0 <= self.head_dropout < 1, "head_dropout", self.head_dropout, "from 0 to below 1")
 
 
-class BitFit(TwinMethod[BitFitConfig]):
+class BitFit(AdapterMethod[BitFitConfig]):
     """All bias terms, everything else frozen."""
 
     Config: ClassVar[type] = BitFitConfig

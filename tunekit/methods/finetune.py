@@ -2,7 +2,7 @@
 
 The baseline of all three papers (*Vanilla*, *FT*). Differences from the usual scripts, all deliberate: the head reads
 the last hidden states, normalised, without BERT's pretrained pooler, so that every backbone gets the same head; a word
-is read at its first piece that carries text (`word_piece`), not at a lone "▁".
+is read at its first token that carries text (`word_piece`), not at a lone "▁".
 
 With bf16 the weights are kept in fp32 and the arithmetic runs under autocast (see ``Backbone``).
 """

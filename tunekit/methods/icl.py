@@ -4,19 +4,19 @@ The baseline of ToPro's study of large language models (Ma, Nie et al. 2024, arX
 Blevins et al. 2023 (*Prompting Language Models for Linguistic Structure*, arXiv:2211.07830): n demonstrations from the
 train split of the source language, each a sentence and its tags, then the sentence itself. Its tags are decoded under
 constraint: the words are given, and after each the label is argmax over y of log p(s(y) | demonstrations, sentence,
-words and labels so far), s(y) being the pieces of the label's word (`score: mean` divides by their number). So every
+words and labels so far), s(y) being the tokens of the label's word (`score: mean` divides by their number). So every
 word gets exactly one tag of the task's, whatever the model would rather say. Nothing is trained; a trial's seed decides
 the draw of the demonstrations.
 
-A causal model reads the demonstrations once a trial, and each sentence once; an answer goes on from what was read. An
+A causal model reads the demonstrations once per trial, and each sentence once; an answer goes on from what was read. An
 encoder-decoder reads demonstrations and sentence in its encoder, in both directions, so anew for each sentence, and
 its decoder writes the tagged words.
 
-Deliberate differences: demonstrations are written piece by piece just as the answers are, a word's pieces not depending
+Deliberate differences: demonstrations are written token by token just as the answers are, a word's tokens not depending
 on its neighbours, so that the model meets at its own turn what it was shown. Decoding is greedy, without beams.
 
 The papers leave unsaid how demonstrations are chosen (`choice`), and what the templates look like in detail
-(`template`, `answer`). A summed likelihood favours labels of few pieces (O over B-LOC), hence `score` and `verbalizer`.
+(`template`, `answer`). A summed likelihood favours labels of few tokens (O over B-LOC), hence `score` and `verbalizer`.
 A long sentence is cut into overlapping windows; the words that a window shows and another window answers are tagged
 too, and what is said of them is dropped. `max_length` counts a window with its answers, and so it does a demonstration:
 sentences of train that are longer are passed over.
@@ -36,8 +36,8 @@ from tunekit.backbone.inputs import padded
 from tunekit.errors import ConfigError, nearest, require
 from tunekit.methods.base import Method, Setting
 from tunekit.methods.batch import Batch, Feature, LabelIds
-from tunekit.methods.parts.answers import Pieces, Score, following
-from tunekit.methods.parts.demonstrations import Choice, Sheet, choose
+from tunekit.methods.parts.answers import Score, Tokens, answer_tokens
+from tunekit.methods.parts.demonstrations import Choice, DemonstrationWriter, choose
 from tunekit.methods.parts.rows import windows
 from tunekit.methods.parts.templates import Template
 from tunekit.methods.token_estimates import estimate_tokens
@@ -46,7 +46,7 @@ from tunekit.tasks import Example, Task, TokenExample
 TAGGED = 3
 """A sentence in which each word is followed by its label takes this many times as many tokens as the sentence."""
 LEAST_ROOM = 8
-"""Pieces that the template must leave in a row for words and their answers."""
+"""Tokens that the template must leave in a row for words and their answers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,9 +62,9 @@ class InContextLearningConfig:
     answer: str = "{word}_{mask}"
     """How each word is tagged: its label stands in place of {mask}, with or without the {word}."""
     verbalizer: Mapping[str, str] | None = None
-    """A word for every label, of any number of pieces; None writes the labels themselves."""
+    """A word for every label, of any number of tokens; None writes the labels themselves."""
     score: Score = "sum"
-    """Log-likelihood of a label's string, or that divided by its number of pieces."""
+    """Log-likelihood of a label's string, or that divided by its number of tokens."""
 
     def __post_init__(self) -> None:
         require(self.num_demonstrations >= 0, "num_demonstrations", self.num_demonstrations, "0 or more")
@@ -74,16 +74,16 @@ class InContextLearningConfig:
 class TaggedFeature(Feature):
     """A sentence up to its tags, in `input_ids`; `reads` holds the numbers of the words that the row owns."""
 
-    before_labels: tuple[Pieces, ...] = ()
+    before_labels: tuple[Tokens, ...] = ()
     """What stands before each word's label, for all words that the row shows."""
     longest_label: int = 0
-    """Pieces of the longest label."""
+    """Tokens of the longest label."""
     num_shown: int = 0
-    """Pieces of demonstrations that are read anew with this row."""
+    """Tokens of demonstrations that are read anew with this row."""
 
     @property
     def length(self) -> int:
-        """Pieces computed, at most."""
+        """Tokens computed, at most."""
         answers = sum(len(before) + self.longest_label for before in self.before_labels)
         return self.num_shown + len(self.input_ids) + answers
 
@@ -107,7 +107,7 @@ class InContextLearning(Method[InContextLearningConfig]):
     families: ClassVar[frozenset[str]] = frozenset({"causal", "encoder-decoder"})
     is_trained: ClassVar[bool] = False
 
-    demonstrations: Pieces = ()
+    demonstrations: Tokens = ()
     """The sentences shown, with their tags."""
 
     def __init__(self, config: InContextLearningConfig, setting: Setting) -> None:
@@ -117,8 +117,8 @@ class InContextLearning(Method[InContextLearningConfig]):
         if not backbone.has_vocabulary_head:
             raise ConfigError(f"backbone {backbone.name!r} comes without a language-model head, which must answer here")
         template, answer = Template(config.template), Template(config.answer)
-        self.strings = following(self._words(config.verbalizer), answer, backbone.tokenizer, config.score)
-        self.sheet = Sheet(template, answer, backbone.tokenizer, self.strings)
+        self.strings = answer_tokens(self._words(config.verbalizer), answer, backbone.tokenizer, config.score)
+        self.sheet = DemonstrationWriter(template, answer, backbone.tokenizer, self.strings)
         self._label_ids = LabelIds(self.labels)
         self._context: scoring.Context | None = None
         if backbone.tokenizer is not None:
@@ -127,7 +127,7 @@ class InContextLearning(Method[InContextLearningConfig]):
 
     @property
     def prompt_length(self) -> int:
-        """Pieces of the demonstrations."""
+        """Tokens of the demonstrations."""
         return len(self.demonstrations)
 
     def _words(self, verbalizer: Mapping[str, str] | None) -> dict[str, str]:
@@ -143,7 +143,7 @@ class InContextLearning(Method[InContextLearningConfig]):
 
     @property
     def _room(self) -> int:
-        """Pieces of words and answers in a row."""
+        """Tokens of words and answers in a row."""
         return self.max_length - self.sheet.overhead - self.sheet.text.frame.size
 
     def _check_room(self, template: str) -> None:
@@ -151,10 +151,10 @@ class InContextLearning(Method[InContextLearningConfig]):
             least = self.max_length - self._room + LEAST_ROOM
             raise ConfigError(
                 f"max_length is {self.max_length}, must be at least {least}: the template {template!r} takes "
-                f"{least - LEAST_ROOM} pieces itself"
+                f"{least - LEAST_ROOM} tokens itself"
             )
 
-    def _demonstrations(self, task: Task) -> Pieces:
+    def _demonstrations(self, task: Task) -> Tokens:
         number = self.config.num_demonstrations
         if number == 0:
             return ()
@@ -168,12 +168,12 @@ class InContextLearning(Method[InContextLearningConfig]):
         if len(chosen) < number:
             raise ConfigError(
                 f"num_demonstrations is {number}, but only {len(chosen)} sentences of train take at most max_length "
-                f"({self.max_length}) pieces with their tags; use fewer, or a greater max_length"
+                f"({self.max_length}) tokens with their tags; use fewer, or a greater max_length"
             )
         blocks = [self._block(example) for example in chosen]
-        return tuple(piece for block in blocks for piece in block)
+        return tuple(token for block in blocks for token in block)
 
-    def _block(self, example: TokenExample) -> Pieces:
+    def _block(self, example: TokenExample) -> Tokens:
         words = [self.sheet.fit(word, self._room)[0] for word in example.words]
         return self.sheet.block(words, [self._label_ids[label] for label in example.labels])
 
@@ -189,7 +189,7 @@ class InContextLearning(Method[InContextLearningConfig]):
 
     @property
     def _num_shown(self) -> int:
-        """Pieces of demonstrations that are read with each row; a causal model keeps what it has read."""
+        """Tokens of demonstrations that are read with each row; a causal model keeps what it has read."""
         return 0 if self.backbone.is_causal else len(self.demonstrations)
 
     def encode_all(self, examples: Sequence[Example], *, language: str | None = None) -> list[tuple[Feature, ...]]:
@@ -203,7 +203,7 @@ class InContextLearning(Method[InContextLearningConfig]):
         spans = windows([min(size, room) for size in sizes], room, is_causal=False)
         return tuple(self._row(example, words[start:end], owned, start) for start, end, owned in spans)
 
-    def _row(self, example: TokenExample, words: Sequence[Pieces], owned: Sequence[int], start: int) -> TaggedFeature:
+    def _row(self, example: TokenExample, words: Sequence[Tokens], owned: Sequence[int], start: int) -> TaggedFeature:
         return TaggedFeature(
             input_ids=self.sheet.opening(words),
             token_type_ids=None,
@@ -242,7 +242,7 @@ class InContextLearning(Method[InContextLearningConfig]):
         order = sorted(range(len(rows)), key=lambda row: -len(rows[row].before_labels))
         ordered = [rows[row] for row in order]
         growing = self._begin([row.input_ids for row in ordered])
-        said: list[Pieces] = [()] * len(rows)
+        said: list[Tokens] = [()] * len(rows)
         found: list[list[Tensor]] = [[] for _ in rows]
         for place in range(len(ordered[0].before_labels)):
             left = [row for row in ordered if len(row.before_labels) > place]
@@ -256,7 +256,7 @@ class InContextLearning(Method[InContextLearningConfig]):
             said = [self.strings[label] for label in scores.argmax(-1).tolist()]
         return [torch.stack([found[i][place] for (place,) in row.reads]) for i, row in enumerate(rows)]
 
-    def _begin(self, texts: Sequence[Pieces]) -> scoring.GrowingRows | scoring.GrowingDecoder:
+    def _begin(self, texts: Sequence[Tokens]) -> scoring.GrowingRows | scoring.GrowingDecoder:
         frame = self.sheet.text.frame
         start = (*frame.before, *self.demonstrations)
         if not self.backbone.is_causal:
@@ -272,6 +272,6 @@ def _require_positions(number: int, backbone: Backbone, max_length: int) -> None
     if limit is not None and (number + 1) * max_length > limit:
         raise ConfigError(
             f"num_demonstrations is {number}: with max_length {max_length} they and the sentence may take "
-            f"{number + 1} x {max_length} = {(number + 1) * max_length} pieces, but {backbone.name!r} has {limit} "
+            f"{number + 1} x {max_length} = {(number + 1) * max_length} tokens, but {backbone.name!r} has {limit} "
             f"positions; use at most {max(0, limit // max_length - 1)}, or a lower max_length"
         )

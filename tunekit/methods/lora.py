@@ -3,7 +3,7 @@
 A chosen layer W x becomes W x + s B A x with A [rank, in] and B [out, rank]; s is alpha / rank, or alpha / sqrt(rank)
 with `rank_stabilised` (Kalajdzievski 2023, arXiv:2312.03732). A starts as a linear layer's weights do (uniform), B at
 zero, so training starts from the backbone itself. Only A, B and a linear head are trained. The layers are peft's, in a
-twin of the backbone (`tunekit.methods.parts.twin`), which stays as it is.
+copy of the backbone that shares its weights (`tunekit.methods.parts.adapter`); the backbone itself stays as it is.
 
 The paper adapts the attention's query and value matrices; so does `targets: query_value`. BLOOM keeps query, key and
 value in one matrix, which is then adapted as a whole. In mT5 the attention of encoder and decoder is adapted, and
@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from tunekit.errors import require
-from tunekit.methods.parts.twin import TwinMethod
+from tunekit.methods.parts.adapter import AdapterMethod
 
 if TYPE_CHECKING:
     from peft import LoraConfig, PeftConfig
@@ -72,7 +72,7 @@ class LoRAConfig:
         require(0 <= self.head_dropout < 1, "head_dropout", self.head_dropout, "from 0 to below 1")
 
 
-class LoRA(TwinMethod[LoRAConfig]):
+class LoRA(AdapterMethod[LoRAConfig]):
     """A low-rank term beside frozen linear layers."""
 
     Config: ClassVar[type] = LoRAConfig

@@ -34,8 +34,8 @@ from tunekit.methods.parts.multilingual import (
     LanguageFeature,
     MultilingualCloze,
     MultilingualConfig,
+    extended,
     kl_divergence,
-    widened,
 )
 from tunekit.methods.parts.templates import Template
 from tunekit.tasks import Example, PairExample
@@ -110,13 +110,12 @@ class PCT(MultilingualCloze[PCTConfig]):
         place, pairs = self.place(language), cast("Sequence[PairExample]", examples)
         asked_in = self.languages[place if self.config.inference_template == "own" else 0]
         rows = self.encode_pairs(pairs, self.writers[asked_in])
-        return [
-            (widened(row, PairFeature, language=place, example=pair),) for pair, (row,) in zip(pairs, rows, strict=True)
-        ]
+        asked = zip(pairs, rows, strict=True)
+        return [(extended(row, PairFeature, language=place, example=pair),) for pair, (row,) in asked]
 
     def collate(self, features: Sequence[Feature]) -> PairBatch:
         pairs = tuple(cast(PairExample, cast(PairFeature, feature).example) for feature in features)
-        return widened(super().collate(features), PairBatch, examples=pairs)
+        return extended(super().collate(features), PairBatch, examples=pairs)
 
     def loss(self, batch: Batch) -> Tensor:
         first = self.logits(batch)
@@ -134,7 +133,7 @@ class PCT(MultilingualCloze[PCTConfig]):
         rows = []
         for pair, place, index in zip(batch.examples, batch.languages, drawn, strict=True):
             ((row,),) = self.encode_pairs([pair], self.writers[self.drawn_languages[index]])
-            rows.append(widened(row, LanguageFeature, language=place))
+            rows.append(extended(row, LanguageFeature, language=place))
         return super().collate(rows)
 
     def _template(self, language: str) -> str:

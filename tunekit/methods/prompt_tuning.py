@@ -1,6 +1,6 @@
 """Prompt tuning (Lester et al. 2021, arXiv:2104.08691): trained embeddings before the text, at the input only.
 
-The P trained vectors take the first P positions and the text, its start piece included, follows: ``p1 .. pP <s> text``,
+The P trained vectors take the first P positions and the text, its start token included, follows: ``p1 .. pP <s> text``,
 for encoders as for causal models, which is PEFT's order. Only they and a linear head are trained; the backbone stays as
 it is, bit for bit. This is the "input only" ablation of P-tuning v2.
 
@@ -31,7 +31,7 @@ class PromptTuningConfig:
     prompt_length: int = 16
     """Trained vectors before the text, >= 1; with the text they must fit the backbone's positions."""
     start: Literal["vocabulary", "normal"] = "vocabulary"
-    """Where the vectors start: at the embeddings of randomly drawn pieces, or at N(0, 0.02)."""
+    """Where the vectors start: at the embeddings of randomly drawn tokens, or at N(0, 0.02)."""
     head_dropout: float = 0.1
     """Dropout before the head, 0 to 1."""
 

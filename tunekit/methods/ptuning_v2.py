@@ -6,7 +6,7 @@ and a linear head are trained; the backbone stays as it is, bit for bit. Numbers
 tuning, with which the outputs agree.
 
 Deliberate differences from the authors' code: the table starts at N(0, `initial_std`) instead of N(0, 1); the head
-normalises what it reads; words are read at `word_piece`, or in a causal model at the last piece.
+normalises what it reads; words are read at `word_piece`, or in a causal model at the last token.
 The frozen backbone keeps its own dropout while training, as in the authors' code.
 """
 

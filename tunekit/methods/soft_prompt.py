@@ -1,13 +1,13 @@
 """Soft prompting for cloze questions (Zhao & Schuetze 2021, "Discrete and Soft Prompting for Multilingual Models").
 
 ``premise . hypothesis ? [p1] .. [pK] <mask> .``: K trained vectors stand inside the text, in place of the word
-embeddings at those positions, and get the model's own positions and segments like any piece. They are the states of a
+embeddings at those positions, and get the model's own positions and segments like any token. They are the states of a
 prompt encoder over K pseudo-tokens (``PromptEncoder``). p(y | x) = softmax over the labels of the logit of v(y) at the
 mask, with v: contradiction -> wrong, entailment -> right, neutral -> maybe; the loss is its cross-entropy. Everything
 is trained (`freeze_backbone: true` trains the prompt alone). Text of every language is asked in the same way.
 
 Deliberate difference: AdamW with the sweep's schedule instead of plain Adam. What the paper leaves unsaid and we
-chose: how the pseudo-tokens start (N(0, 1)); words for other labels than XNLI's. Tagging is our extension: one row a
+chose: how the pseudo-tokens start (N(0, 1)); words for other labels than XNLI's. Tagging is our extension: one row per
 word, with ToPro's template and words, and the soft prompt before the mask.
 """
 

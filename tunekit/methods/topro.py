@@ -4,7 +4,7 @@ Ma, Nie et al. 2024, *ToPro: Token-Level Prompt Decomposition for Cross-Lingual 
 arXiv:2401.16589). A sentence X = (x_1 ... x_m) becomes m prompts T(X, x_i), each with one mask. With a verbalizer v,
 p(y | X, x_i) = softmax over the labels y of the logit of v(y) at the mask; the loss is the cross-entropy over these
 |Y| logits, summed over the words. Backbone and vocabulary head are trained whole; nothing is added to them. The
-published setting: learning rate 1e-5, 32 prompts an update, 5 epochs, AdamW without decay, linear fall, no warm-up.
+published setting: learning rate 1e-5, 32 prompts per update, 5 epochs, AdamW without decay, linear fall, no warm-up.
 
 Templates and label words are the paper's for entities and for parts of speech. For other tags the template asks for
 the tag, and each label is its own word; where that is not one vocabulary entry the sweep file gives the words.
@@ -19,17 +19,17 @@ Deliberate differences from the published code:
 Options beyond the paper:
 
 - `position_marker` marks the asked word at its place, so that two equal words of a sentence can get two labels.
-- `multi_token: mean` scores a label word of several pieces by the mean of their logits at the mask.
+- `multi_token: mean` scores a label word of several tokens by the mean of their logits at the mask.
 - `share_sentence`, a variant: one row holds a sentence once and all of its questions. The sentence sees itself, a
   question sees the sentence and itself, and its positions go on from the sentence's end as if it stood there alone.
   The sentence does not see the question, which is what makes it another model; it is trained and used that way. The
-  pieces computed fall from n (S + p) to S + n p for n questions of p pieces. Equal questions are computed once, in
+  tokens computed fall from n (S + p) to S + n p for n questions of p tokens. Equal questions are computed once, in
   training too; each counts as often as it is asked.
 
 On mT5 the prompt ends at ``{mask}`` (a colon is its last sign) and the decoder writes the label. The paper generates
-freely; here the labels' strings, ended by the end-of-text piece, are scored: log p(y | X, x_i) is the string's
+freely; here the labels' strings, ended by the end-of-text token, are scored: log p(y | X, x_i) is the string's
 log-likelihood, renormalised over the label set, and the loss is the cross-entropy of that. So no other string can be
-answered. The strings are the labels themselves, or the words of `verbalizer`, of any number of pieces.
+answered. The strings are the labels themselves, or the words of `verbalizer`, of any number of tokens.
 
 The paper leaves unsaid what the prompt of a word looks like that is longer than the row: it is cut.
 """
@@ -62,7 +62,7 @@ class ToProConfig:
     verbalizer: Mapping[str, str] | None = None
     """A word for every label; None is the paper's, or the label itself where the paper has none."""
     multi_token: MultiToken = "refuse"
-    """A label word of several pieces is an error, or scored by the mean of its pieces' logits."""
+    """A label word of several tokens is an error, or scored by the mean of its tokens' logits."""
     position_marker: str | None = None
     """A sign such as "*" put before and after the asked word in the sentence; None marks nothing, as in the paper."""
     share_sentence: bool = False
@@ -102,7 +102,7 @@ class ToPro(SharedSentenceMethod[ToProConfig]):
 
     @cached_property
     def _marker(self) -> tuple[int, ...]:
-        """The pieces before and after the asked word."""
+        """The tokens before and after the asked word."""
         marker = self.config.position_marker
         return () if marker is None else self.writer.words([marker.strip()])[0]
 
@@ -131,6 +131,6 @@ class ToPro(SharedSentenceMethod[ToProConfig]):
     def encoding_key(self) -> Hashable:
         return super().encoding_key(), self.config.position_marker, self.config.share_sentence
 
-    def sentence_pieces(self, texts: Sequence[tuple[int, ...]], place: int) -> tuple[int, ...]:
+    def sentence_tokens(self, texts: Sequence[tuple[int, ...]], place: int) -> tuple[int, ...]:
         marked = (*texts[:place], self._marker, texts[place], self._marker, *texts[place + 1 :])
         return tuple(chain.from_iterable(marked))

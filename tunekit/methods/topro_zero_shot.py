@@ -3,21 +3,21 @@
 Ma, Nie et al. 2024, *ToPro: Token-Level Prompt Decomposition for Cross-Lingual Sequence Labeling Tasks* (EACL;
 arXiv:2401.16589), its study of large language models. Each word x_i of a sentence X is asked about in a text T(X, x_i)
 of its own, which ends where the answer begins; the label is argmax over y of log p(s(y) | T(X, x_i)), s(y) being the
-pieces of the label's word (`score: mean` divides by their number). Nothing is trained, and no seed changes anything.
+tokens of the label's word (`score: mean` divides by their number). Nothing is trained, and no seed changes anything.
 
 On a causal model a sentence is read once for all of its questions, and so is the question up to the asked word: the
-logits are those of one row a word, and the pieces computed fall from n (S + p) to S + n p for n questions of p pieces
-about S. That takes a template in which ``{sentence}`` comes before ``{word}``; another one costs a row a word. An
+logits are those of one row per word, and the tokens computed fall from n (S + p) to S + n p for n questions of p tokens
+about S. That takes a template in which ``{sentence}`` comes before ``{word}``; another one costs one row per word. An
 encoder-decoder reads each question with its sentence in the encoder, in both directions, and writes the label. Equal
 questions are computed once.
 
 Deliberate differences from the paper: it lets the model generate and looks for label words in what comes out; here
-only the task's labels can be answered, exactly one a word. The metric is the task's: the paper's own counts O.
+only the task's labels can be answered, exactly one for each word. The metric is the task's: the paper's own counts O.
 
 The paper leaves unsaid which template and words its language models got. Ours are those of ToPro, up to the mask and as
 one running text (a causal model takes the border of a text pair for the end of a document). On a causal model a label's
 string has no end, so with `score: sum` no label may begin another's; the decoder of an encoder-decoder ends each with
-its end-of-text piece.
+its end-of-text token.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from torch import Tensor
 from tunekit.backbone import scoring
 from tunekit.methods.base import Setting
 from tunekit.methods.batch import Batch
-from tunekit.methods.parts.answers import Score, following
+from tunekit.methods.parts.answers import Score, answer_tokens
 from tunekit.methods.parts.label_words import template_for, words_for
 from tunekit.methods.parts.shared_sentence import SharedBatch, SharedSentenceMethod
 
@@ -46,9 +46,9 @@ class ToProZeroShotConfig:
     template: str | None = None
     """The question, with {sentence} and {word}, up to {mask}, where the label is scored; None is ToPro's."""
     verbalizer: Mapping[str, str] | None = None
-    """A word for every label, of any number of pieces; None is ToPro's, or the label itself where it has none."""
+    """A word for every label, of any number of tokens; None is ToPro's, or the label itself where it has none."""
     score: Score = "sum"
-    """Log-likelihood of a label's string, or that divided by its number of pieces."""
+    """Log-likelihood of a label's string, or that divided by its number of tokens."""
 
 
 class ToProZeroShot(SharedSentenceMethod[ToProZeroShotConfig]):
@@ -66,7 +66,7 @@ class ToProZeroShot(SharedSentenceMethod[ToProZeroShotConfig]):
         self.shares_sentence = backbone.is_causal and slots.index("sentence") < slots.index("word")
         if backbone.is_causal:
             words = self.default_words() if config.verbalizer is None else config.verbalizer
-            self.strings = following(
+            self.strings = answer_tokens(
                 {y: words[y] for y in self.labels}, self.template, backbone.tokenizer, config.score
             )
 

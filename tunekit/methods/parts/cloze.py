@@ -8,7 +8,7 @@ p(y | x) = softmax over the labels y of the logit of v(y) at the mask, where v i
 state and the label words' rows of the vocabulary head are computed.
 
 A model that writes, rather than fills in, is asked with the text up to the mask: p(y | x) = softmax over y of
-log p(s(y) | x), where s(y) is the string of pieces of the label's word.
+log p(s(y) | x), where s(y) is the string of tokens of the label's word.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ __all__ = ["ClozeFeature", "ClozeMethod", "MultiToken", "Template", "Verbalizer"
 QUESTION_SHARE = 4
 """A word takes at most a 4th of a row's room in its question; the rest of the room is the sentence's."""
 LEAST_ROOM = 4
-"""Pieces of text that a template must leave in a row."""
+"""Tokens of text that a template must leave in a row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class ClozeFeature(Feature):
     """A row with a mask, which `reads` holds, and maybe soft-prompt positions."""
 
     prompt: tuple[int, ...] = ()
-    """Columns where a soft prompt stands instead of the pieces."""
+    """Columns where a soft prompt stands instead of the tokens."""
 
 
 class ClozeOptions(Protocol):
@@ -115,12 +115,12 @@ class ClozeMethod(Method[C]):
 
     @property
     def marker_size(self) -> int:
-        """Pieces that a sentence has more in a question than in itself."""
+        """Tokens that a sentence has more in a question than in itself."""
         return 0
 
     @property
     def room(self) -> int:
-        """Pieces of text, soft prompt not counted, that fit into a row."""
+        """Tokens of text, soft prompt not counted, that fit into a row."""
         return self.max_length - self.writer.overhead - self.marker_size
 
     def make_writer(self, template: Template) -> Writer:
@@ -135,7 +135,7 @@ class ClozeMethod(Method[C]):
         )
 
     def make_verbalizer(self, words: Mapping[str, str]) -> Verbalizer:
-        """`words` as pieces of this backbone."""
+        """`words` as tokens of this backbone."""
         return Verbalizer(words, self.labels, self.backbone.tokenizer, self.multi_token)
 
     # From hidden states to labels
@@ -147,8 +147,8 @@ class ClozeMethod(Method[C]):
     def label_logits(self, states: Tensor, verbalizer: Verbalizer | None = None) -> Tensor:
         """Scores of the labels [N, labels] for the hidden states at their masks [N, D]."""
         chosen = verbalizer or self.verbalizer
-        pieces = torch.tensor(chosen.piece_ids, dtype=torch.long, device=states.device)
-        return chosen.logits(self.backbone.vocabulary_logits(states, pieces))
+        tokens = torch.tensor(chosen.token_ids, dtype=torch.long, device=states.device)
+        return chosen.logits(self.backbone.vocabulary_logits(states, tokens))
 
     def logits(self, batch: Batch) -> Tensor:
         if self.backbone.family == "encoder":
@@ -176,7 +176,7 @@ class ClozeMethod(Method[C]):
         return self.encode_sentences(cast("Sequence[TokenExample]", examples))
 
     def encode_pairs(self, examples: Sequence[PairExample], writer: Writer) -> list[tuple[Feature, ...]]:
-        """One row a pair, written by `writer`."""
+        """One row for each pair, written by `writer`."""
         if not examples:
             return []
         premises = writer.texts([e.text_a for e in examples], "premise")
@@ -191,27 +191,27 @@ class ClozeMethod(Method[C]):
         return rows
 
     def encode_sentences(self, examples: Sequence[TokenExample]) -> list[tuple[Feature, ...]]:
-        """One row a word of each sentence, in order."""
-        pieces = self.pieces_of_words(examples)
-        return [tuple(self._questions(example, pieces)) for example in examples]
+        """For each sentence one row per word, in order."""
+        tokens = self.tokens_of_words(examples)
+        return [tuple(self._questions(example, tokens)) for example in examples]
 
-    def pieces_of_words(self, examples: Sequence[TokenExample]) -> dict[str, tuple[int, ...]]:
-        """The pieces of every word, each tokenized once."""
+    def tokens_of_words(self, examples: Sequence[TokenExample]) -> dict[str, tuple[int, ...]]:
+        """The tokens of every word, each tokenized once."""
         words = sorted(set(chain.from_iterable(example.words for example in examples)))
         return dict(zip(words, self.writer.words(words), strict=True)) if words else {}
 
-    def _questions(self, example: TokenExample, pieces: Mapping[str, tuple[int, ...]]) -> list[Feature]:
+    def _questions(self, example: TokenExample, tokens: Mapping[str, tuple[int, ...]]) -> list[Feature]:
         found: list[tuple[int, Feature]] = []
-        for start, asked, texts in self.windows_of([pieces[word] for word in example.words]):
+        for start, asked, texts in self.windows_of([tokens[word] for word in example.words]):
             for word in asked:
-                row = self.write_question(texts, word - start, pieces[example.words[word]])
+                row = self.write_question(texts, word - start, tokens[example.words[word]])
                 found.append((word, self._feature(row, example.labels[word], word=word)))
         return [feature for _, feature in sorted(found, key=lambda item: item[0])]
 
     def windows_of(
         self, words: Sequence[tuple[int, ...]]
     ) -> list[tuple[int, Sequence[int], Sequence[tuple[int, ...]]]]:
-        """(first word, words asked, pieces of the words shown) of each window of a sentence; mostly there is one.
+        """(first word, words asked, tokens of the words shown) of each window of a sentence; mostly there is one.
 
         A window leaves room for the longest question of its sentence, so that all of them see the same text.
         """
@@ -220,20 +220,20 @@ class ClozeMethod(Method[C]):
         found = windows([len(word) for word in shown], capacity, is_causal=False)
         return [(start, asked, shown[start:end]) for start, end, asked in found]
 
-    def asked_pieces(self, word: tuple[int, ...]) -> tuple[int, ...]:
-        """The pieces of a word in its question, cut if it is very long."""
+    def asked_tokens(self, word: tuple[int, ...]) -> tuple[int, ...]:
+        """The tokens of a word in its question, cut if it is very long."""
         return word[: self._longest_asked]
 
     @property
     def _longest_asked(self) -> int:
         return max(1, self.room // QUESTION_SHARE)
 
-    def sentence_pieces(self, texts: Sequence[tuple[int, ...]], place: int) -> tuple[int, ...]:
+    def sentence_tokens(self, texts: Sequence[tuple[int, ...]], place: int) -> tuple[int, ...]:
         """The sentence as the question of its word number `place` shows it."""
         return tuple(chain.from_iterable(texts))
 
     def write_question(self, texts: Sequence[tuple[int, ...]], place: int, word: tuple[int, ...]) -> Rendered:
-        return self.writer.write({"sentence": self.sentence_pieces(texts, place), "word": self.asked_pieces(word)})
+        return self.writer.write({"sentence": self.sentence_tokens(texts, place), "word": self.asked_tokens(word)})
 
     def _feature(self, row: Rendered, label: str, *, word: int | None = None, truncated: bool = False) -> ClozeFeature:
         return ClozeFeature(
@@ -254,7 +254,7 @@ class ClozeMethod(Method[C]):
         if self.max_length < taken + LEAST_ROOM:
             raise ConfigError(
                 f"max_length is {self.max_length}, must be at least {taken + LEAST_ROOM}: the template "
-                f"{writer.template.text!r} takes {taken} pieces itself"
+                f"{writer.template.text!r} takes {taken} tokens itself"
             )
 
 

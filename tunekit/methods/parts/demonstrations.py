@@ -6,14 +6,14 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import chain, islice
-from typing import Any, Literal, cast
+from typing import Literal, cast
 
 import torch
 
 from tunekit.errors import ConfigError
-from tunekit.methods.parts.answers import Pieces
-from tunekit.methods.parts.pieces import TextPieces
+from tunekit.methods.parts.answers import Tokens
 from tunekit.methods.parts.templates import Slot, Template
+from tunekit.methods.parts.text_tokenizer import TextTokenizer, Tokenizer
 from tunekit.tasks import Example, TokenExample
 
 Choice = Literal["first", "random", "longest", "balanced"]
@@ -22,25 +22,27 @@ MAX_POOL = 1000
 """Sentences that `balanced` chooses among: a draw of this size."""
 
 
-class Sheet:
-    """Writes sentences with their tags, word by word, in pieces.
+class DemonstrationWriter:
+    """Writes sentences with their tags, word by word, in tokens.
 
     A block is the template with the sentence in ``{sentence}`` and, in place of ``{mask}``, the answer of each word:
     the answer's template with the word in ``{word}`` and the label's string in place of its ``{mask}``. Words are
-    written as after a space. Blocks are parted by a line feed, or by the end-of-text piece where the tokenizer has no
+    written as after a space. Blocks are parted by a line feed, or by the end-of-text token where the tokenizer has no
     line feed.
 
     Args:
         template: of a block; one text with ``{sentence}`` and ``{mask}``.
         answer: of a word; one text with ``{mask}``, perhaps with ``{word}``.
         tokenizer: fast; it may be None as long as nothing is written.
-        strings: pieces of each label, by the label's number.
+        strings: tokens of each label, by the label's number.
 
     Raises:
         ConfigError: a template with other slots, or with a border.
     """
 
-    def __init__(self, template: Template, answer: Template, tokenizer: Any, strings: Sequence[Pieces]) -> None:
+    def __init__(
+        self, template: Template, answer: Template, tokenizer: Tokenizer | None, strings: Sequence[Tokens]
+    ) -> None:
         template.require(("sentence", "mask"))
         answer.require(("mask",), ("word",))
         for each in (template, answer):
@@ -49,68 +51,68 @@ class Sheet:
         if template.slots != ("sentence", "mask"):
             raise ConfigError(f"template {template.text!r}: {{sentence}} must come before {{mask}}, the tags")
         self._template, self._answer, self._strings = template, answer, strings
-        self._tokenizer = tokenizer
-        self.text = TextPieces(tokenizer)
-        self._words: dict[str, Pieces] = {}
+        self._tokenizer = cast(Tokenizer, tokenizer)
+        self.text = TextTokenizer(tokenizer)
+        self._words: dict[str, Tokens] = {}
 
     def learn(self, words: set[str]) -> None:
         """Tokenize the words that have not been met yet, together."""
         new = sorted(words - self._words.keys())
         if new:
             space = " " if self.text.needs_space else ""
-            pieces = self.text.pieces([space + word for word in new])
-            self._words.update({w: tuple(p) or (self.text.unknown,) for w, p in zip(new, pieces, strict=True)})
+            tokens = self.text.tokens([space + word for word in new])
+            self._words.update({w: tuple(p) or (self.text.unknown,) for w, p in zip(new, tokens, strict=True)})
 
     def size(self, word: str) -> int:
-        """Pieces that a learnt word takes in a block: shown, and answered with the longest label."""
+        """Tokens that a learnt word takes in a block: shown, and answered with the longest label."""
         return self.fit(word, 2**30)[1]
 
-    def fit(self, word: str, room: int) -> tuple[Pieces, int]:
-        """The pieces of a learnt word, cut so that it takes at most `room` in a block, and what it takes."""
+    def fit(self, word: str, room: int) -> tuple[Tokens, int]:
+        """The tokens of a learnt word, cut so that it takes at most `room` in a block, and what it takes."""
         copies = 1 + ("word" in self._answer.slots)
         fixed = sum(map(len, self._around)) + max(map(len, self._strings))
-        pieces = self._words[word][: max(1, (room - fixed) // copies)]
-        return pieces, copies * len(pieces) + fixed
+        tokens = self._words[word][: max(1, (room - fixed) // copies)]
+        return tokens, copies * len(tokens) + fixed
 
     @cached_property
     def overhead(self) -> int:
-        """Pieces of a block that are neither words nor answers, with what parts it from the next."""
+        """Tokens of a block that are neither words nor answers, with what parts it from the next."""
         return sum(map(len, self._parts)) + len(self.separator)
 
     @cached_property
-    def separator(self) -> Pieces:
+    def separator(self) -> Tokens:
         """What stands between two blocks."""
-        pieces = self.text.pieces(["\n"])[0]
-        if pieces and self._tokenizer.decode(pieces) == "\n":
-            return tuple(pieces)
+        tokens = self.text.tokens(["\n"])[0]
+        if tokens and self._tokenizer.decode(tokens) == "\n":
+            return tuple(tokens)
         end = self._tokenizer.eos_token_id
         return () if end is None else (int(end),)
 
-    def opening(self, words: Sequence[Pieces]) -> Pieces:
+    def opening(self, words: Sequence[Tokens]) -> Tokens:
         """A block up to its first answer."""
         before, between, _ = self._parts
         return (*before, *chain.from_iterable(words), *between)
 
-    def before_labels(self, words: Sequence[Pieces]) -> tuple[Pieces, ...]:
+    def before_labels(self, words: Sequence[Tokens]) -> tuple[Tokens, ...]:
         """For each word what stands between the label before it, or the opening, and its own."""
         front, middle, back = self._around
         shown = [word if "word" in self._answer.slots else () for word in words]
         return tuple((*(back if i else ()), *front, *word, *middle) for i, word in enumerate(shown))
 
-    def block(self, words: Sequence[Pieces], label_ids: Sequence[int]) -> Pieces:
+    def block(self, words: Sequence[Tokens], label_ids: Sequence[int]) -> Tokens:
         """A whole demonstration."""
         answers = zip(self.before_labels(words), label_ids, strict=True)
         tagged = chain.from_iterable((*before, *self._strings[label]) for before, label in answers)
         return (*self.opening(words), *tagged, *self._around[2], *self._parts[2], *self.separator)
 
     @cached_property
-    def _parts(self) -> tuple[Pieces, Pieces, Pieces]:
+    def _parts(self) -> tuple[Tokens, Tokens, Tokens]:
         """What a block holds before the sentence, between sentence and answers, and after these."""
         found = self._literals(self._template, ("sentence", "mask"))
         return found[0], found[1], found[2]
 
     @cached_property
-    def _around(self) -> tuple[Pieces, Pieces, Pieces]:
+    def _around(self) -> tuple[Tokens, Tokens, Tokens]:
         """What an answer holds before the word, between word and label, and after the label."""
         if "word" in self._answer.slots:
             found = self._literals(self._answer, ("word", "mask"))
@@ -118,16 +120,16 @@ class Sheet:
         found = self._literals(self._answer, ("mask",))
         return found[0], (), found[1]
 
-    def _literals(self, template: Template, slots: Sequence[str]) -> list[Pieces]:
-        """The pieces before, between and after the slots, which stand in this order."""
+    def _literals(self, template: Template, slots: Sequence[str]) -> list[Tokens]:
+        """The tokens before, between and after the slots, which stand in this order."""
         if template.slots != tuple(slots):
             raise ConfigError(f"template {template.text!r}: its slots must stand in the order {', '.join(slots)}")
-        found: list[Pieces] = [()]
+        found: list[Tokens] = [()]
         for place, part in enumerate(template.texts[0]):
             if isinstance(part, Slot):
                 found.append(())
             elif place == 0 and template is self._template:
-                found[-1] = tuple(self.text.pieces([part.text])[0])
+                found[-1] = tuple(self.text.tokens([part.text])[0])
             else:
                 found[-1] = self.text.inside(" " * part.is_spaced + part.text)
         return found

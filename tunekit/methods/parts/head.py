@@ -1,4 +1,4 @@
-"""A linear head that reads one hidden state a label: what fine-tuning and prompt methods share."""
+"""A linear head that reads one hidden state for each label: what fine-tuning and prompt methods share."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from tunekit.backbone import Backbone, Prefix
 from tunekit.errors import ConfigError
 from tunekit.methods.base import Method, Setting, name_of
 from tunekit.methods.batch import Batch, Feature
-from tunekit.methods.parts.pieces import TextPieces
 from tunekit.methods.parts.rows import RowEncoder
+from tunekit.methods.parts.text_tokenizer import TextTokenizer
 from tunekit.tasks import Example
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class HeadMethod(Method[C]):
     """A method whose labels are read from the backbone's last hidden states by a :class:`Head`.
 
     A subclass says what stands before the text (`before_text`) or which backbone reads it (`reader`); its Config has a
-    `head_dropout`. Pairs are read at the first piece (causal: the last), words at the piece that `word_piece` says
+    `head_dropout`. Pairs are read at the first token (causal: the last), words at the token that `word_piece` says
     (causal: the last); `RowEncoder` has the details.
     """
 
@@ -136,7 +136,7 @@ class HeadMethod(Method[C]):
         )
 
     def _require_prompt_in_peft(self) -> None:
-        name, model, text = name_of(type(self)), self.backbone.name, TextPieces(self.backbone.tokenizer)
+        name, model, text = name_of(type(self)), self.backbone.name, TextTokenizer(self.backbone.tokenizer)
         if self.backbone.family == "encoder-decoder":
             raise ConfigError(
                 f"peft puts a prompt elsewhere than {name} in an encoder-decoder such as {model!r}; export lora"

@@ -1,6 +1,6 @@
-"""Cloze questions that know the language of their text: answer words a language, and soft prompts inside the text.
+"""Cloze questions that know the language of their text: words for each language, and soft prompts inside the text.
 
-What soft_prompt, pct and mpt share. Shapes: B rows, L pieces, P prompt positions, D width, N labels to predict.
+What soft_prompt, pct and mpt share. Shapes: B rows, L tokens, P prompt positions, D width, N labels to predict.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ __all__ = [
     "LanguageFeature",
     "MultilingualCloze",
     "MultilingualConfig",
+    "extended",
     "kl_divergence",
-    "widened",
 ]
 
 T = TypeVar("T", bound=Feature | Batch)
@@ -51,7 +51,7 @@ class MultilingualConfig:
     verbalizers: Mapping[str, Mapping[str, str]] | None = None
     """Words for text of some languages: language -> label -> word. Other languages are read by `verbalizer`."""
     multi_token: MultiToken = "refuse"
-    """A word that is not one vocabulary entry is an error (refuse) or scored over its pieces (mean)."""
+    """A word that is not one vocabulary entry is an error (refuse) or scored over its tokens (mean)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +126,7 @@ class MultilingualCloze(ClozeMethod[C]):
     def encode_all(self, examples: Sequence[Example], *, language: str | None = None) -> list[tuple[Feature, ...]]:
         place = self.place(language)
         rows = super().encode_all(examples, language=language)
-        return [tuple(widened(row, LanguageFeature, language=place) for row in found) for found in rows]
+        return [tuple(extended(row, LanguageFeature, language=place) for row in found) for found in rows]
 
     def place(self, language: str | None) -> int:
         """Where `language` stands among `languages`; None is the source language.
@@ -142,7 +142,7 @@ class MultilingualCloze(ClozeMethod[C]):
 
     def collate(self, features: Sequence[Feature]) -> LanguageBatch:
         rows = [cast(LanguageFeature, feature) for feature in features]
-        return widened(
+        return extended(
             super().collate(features),
             LanguageBatch,
             prompt_columns=torch.tensor([row.prompt for row in rows], dtype=torch.long),
@@ -159,7 +159,7 @@ class MultilingualCloze(ClozeMethod[C]):
             raise ConfigError(f"verbalizers: {language}: {error}") from None
 
 
-def widened(narrow: Feature | Batch, wide: type[T], **more: object) -> T:
+def extended(narrow: Feature | Batch, wide: type[T], **more: object) -> T:
     """`narrow` as an instance of its subclass `wide`, whose further fields are `more`."""
     values: dict[str, Any] = {f.name: getattr(narrow, f.name) for f in dataclasses.fields(narrow)}
     return wide(**values | more)

@@ -1,6 +1,6 @@
 """From examples to tokenized rows: whole words, windows for long sentences, pairs cut to fit.
 
-Words are tokenized each on its own, as ``is_split_into_words`` does, so a word has the same pieces wherever it stands.
+Words are tokenized each on its own, as ``is_split_into_words`` does, so a word has the same tokens wherever it stands.
 A byte-level tokenizer (BLOOM's) sees every word with a space before it, also the first.
 """
 
@@ -9,43 +9,43 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Sequence
 from functools import cached_property
-from typing import Any, cast
+from typing import cast
 
 from tunekit.methods.batch import Feature, LabelIds
-from tunekit.methods.parts.pieces import TextPieces
+from tunekit.methods.parts.text_tokenizer import TextTokenizer, Tokenizer
 from tunekit.tasks import Example, PairExample, TokenExample
 
 OVERLAP = 4
-"""Neighbouring windows share up to a 4th of their pieces, so a word has at least an 8th on either side."""
+"""Neighbouring windows share up to a 4th of their tokens, so a word has at least an 8th on either side."""
 
 
 class RowEncoder:
-    """Tokenizes examples of one kind for a head that reads certain pieces.
+    """Tokenizes examples of one kind for a head that reads certain tokens.
 
-    Encoders read the first piece of a pair's row, and of each word the piece that `word_piece` says:
+    Encoders read the first token of a pair's row, and of each word the token that `word_piece` says:
     ``first_text`` (the first that carries text, not a lone "▁"; the first if none does), ``first``, ``last`` or
-    ``mean``. A causal model reads the last real piece of a pair and the last piece of each word, since it has seen
-    nothing of what follows. The decoder of an encoder-decoder passes a piece one position later, so there a word is
-    read one position after its piece, and a pair at its last, where transformers' classifiers read it.
+    ``mean``. A causal model reads the last real token of a pair and the last token of each word, since it has seen
+    nothing of what follows. The decoder of an encoder-decoder passes a token one position later, so there a word is
+    read one position after its token, and a pair at its last, where transformers' classifiers read it.
 
     A pair takes the form that the tokenizer gives to pairs: ``<s> a </s></s> b </s>`` for XLM-R,
     ``[CLS] a [SEP] b [SEP]`` for BERT, ``</s> a </s></s> b`` for XGLM. A tokenizer without one (BLOOM's) gets
-    ``a </s> b``, or a line feed where there is no end-of-text piece.
+    ``a </s> b``, or a line feed where there is no end-of-text token.
 
     Args:
         tokenizer: fast; it may be None as long as nothing is encoded.
         kind: ``pair`` or ``token``.
         labels: the inventory; an id is a position in it.
-        max_length: pieces a row, special ones included.
+        max_length: tokens per row, special ones included.
         word_piece: see above.
         is_causal: whether the backbone is.
         has_segments: whether the backbone takes ``token_type_ids`` other than zero.
-        is_shifted: whether states stand one position after the piece that led to them.
+        is_shifted: whether states stand one position after the token that led to them.
     """
 
     def __init__(
         self,
-        tokenizer: Any,
+        tokenizer: Tokenizer | None,
         *,
         kind: str,
         labels: Sequence[str],
@@ -55,7 +55,7 @@ class RowEncoder:
         has_segments: bool,
         is_shifted: bool = False,
     ) -> None:
-        self._text = TextPieces(tokenizer)
+        self._text = TextTokenizer(tokenizer)
         self._kind = kind
         self._label_ids = LabelIds(labels)
         self._max_length = max_length
@@ -88,7 +88,7 @@ class RowEncoder:
     def _pairs(self, examples: Sequence[PairExample]) -> list[tuple[Feature, ...]]:
         if not examples:
             return []
-        texts = self._text.pieces([text for e in examples for text in (e.text_a, e.text_b)])
+        texts = self._text.tokens([text for e in examples for text in (e.text_a, e.text_b)])
         return [(self._pair(e, a, b),) for e, a, b in zip(examples, texts[::2], texts[1::2], strict=True)]
 
     def _pair(self, example: PairExample, a: Sequence[int], b: Sequence[int]) -> Feature:
@@ -111,7 +111,7 @@ class RowEncoder:
     def _sentence(self, example: TokenExample) -> tuple[Feature, ...]:
         words = [self._words[word] for word in example.words]
         labels = [self._label_ids[label] for label in example.labels]
-        sizes = [len(pieces) for pieces, _ in words]
+        sizes = [len(tokens) for tokens, _ in words]
         return tuple(
             self._window(words[start:end], [w - start for w in owned], labels, start)
             for start, end, owned in windows(sizes, self._capacity, is_causal=self._is_causal)
@@ -125,13 +125,13 @@ class RowEncoder:
         start: int,
     ) -> Feature:
         frame = self._text.frame
-        ids, first_pieces = list(frame.before), []
-        for pieces, _ in words:
-            first_pieces.append(len(ids))
-            ids.extend(pieces)
+        ids, first_tokens = list(frame.before), []
+        for tokens, _ in words:
+            first_tokens.append(len(ids))
+            ids.extend(tokens)
         ids.extend(frame.after)
         last = len(ids) - 1
-        starts = [place + self._shift for place in first_pieces]
+        starts = [place + self._shift for place in first_tokens]
         return Feature(
             input_ids=tuple(ids),
             token_type_ids=None,
@@ -141,33 +141,33 @@ class RowEncoder:
         )
 
     def _learn(self, words: set[str]) -> None:
-        """Tokenize the words not yet met: their pieces, cut to a row, and which of them the head reads."""
+        """Tokenize the words not yet met: their tokens, cut to a row, and which of them the head reads."""
         new = sorted(words - self._words.keys())
         if not new:
             return
         space = " " if self._text.needs_space else ""
-        for word, pieces in zip(new, self._text.pieces([space + word for word in new]), strict=True):
-            kept = tuple(pieces[: self._capacity]) or (self._text.unknown,)
+        for word, tokens in zip(new, self._text.tokens([space + word for word in new]), strict=True):
+            kept = tuple(tokens[: self._capacity]) or (self._text.unknown,)
             self._words[word] = (kept, self._read(kept))
 
-    def _read(self, pieces: tuple[int, ...]) -> tuple[int, ...]:
+    def _read(self, tokens: tuple[int, ...]) -> tuple[int, ...]:
         if self._reading == "mean":
-            return tuple(range(len(pieces)))
+            return tuple(range(len(tokens)))
         if self._reading == "last":
-            return (len(pieces) - 1,)
-        if self._reading == "first" or len(pieces) == 1:
+            return (len(tokens) - 1,)
+        if self._reading == "first" or len(tokens) == 1:
             return (0,)
-        blanks = self._text.blanks(pieces)
+        blanks = self._text.blanks(tokens)
         return (blanks.index(False) if False in blanks else 0,)
 
     @cached_property
     def _capacity(self) -> int:
-        """Pieces of text in a row of words."""
+        """Tokens of text in a row of words."""
         return self._max_length - self._text.frame.size
 
 
 def fit_pair(num_a: int, num_b: int, capacity: int) -> tuple[int, int]:
-    """How many pieces of two texts fit, cutting the longer first.
+    """How many tokens of two texts fit, cutting the longer first.
 
     >>> fit_pair(10, 3, 9), fit_pair(10, 10, 9)
     ((6, 3), (5, 4))
@@ -185,12 +185,12 @@ def fit_pair(num_a: int, num_b: int, capacity: int) -> tuple[int, int]:
 def windows(sizes: Sequence[int], capacity: int, *, is_causal: bool) -> list[tuple[int, int, list[int]]]:
     """Cut a sentence into overlapping windows: (first word, end, words owned) of each.
 
-    Every word is owned by exactly one window, the one that shows it most context: the lesser of the pieces on its two
+    Every word is owned by exactly one window, the one that shows it most context: the lesser of the tokens on its two
     sides, or for a causal model those on its left. The sentence's own ends count as enough.
 
     Args:
-        sizes: pieces of each word, each from 1 to `capacity`.
-        capacity: pieces of text in a row.
+        sizes: tokens of each word, each from 1 to `capacity`.
+        capacity: tokens of text in a row.
         is_causal: only the left side counts.
     """
     before = [0]

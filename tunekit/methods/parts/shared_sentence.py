@@ -1,6 +1,6 @@
 """One row that holds a sentence once, and all of its questions.
 
-Shapes: B sentences, Q questions, P pieces of a question, N labels, D width.
+Shapes: B sentences, Q questions, P tokens of a question, N labels, D width.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ class SharedFeature(Feature):
     """A sentence, in `input_ids`, and its questions; `reads` holds the masks' columns in the questions."""
 
     questions: tuple[Feature, ...] = ()
-    """Its different questions; the pieces that follow the sentence's."""
+    """Its different questions; the tokens that follow the sentence's."""
     asks: tuple[int, ...] = ()
     """For each label which of them asks for it."""
 
     @property
     def length(self) -> int:
-        """Pieces computed: the sentence's and all questions'."""
+        """Tokens computed: the sentence's and all questions'."""
         return len(self.input_ids) + sum(len(each.input_ids) for each in self.questions)
 
     @property
@@ -46,7 +46,7 @@ class SharedFeature(Feature):
 
 @dataclass
 class SharedBatch(Batch):
-    """Sentences in `inputs`; `read_rows` and `read_columns` are places in `questions`, one a label."""
+    """Sentences in `inputs`; `read_rows` and `read_columns` are places in `questions`, one for each label."""
 
     questions: Inputs
     """[Q, P]"""
@@ -66,7 +66,7 @@ class SharedSentenceMethod(ClozeMethod[C]):
     shares_sentence: bool = False
 
     def shared_end(self, texts: Sequence[tuple[int, ...]]) -> int | None:
-        """Pieces that all questions about the words `texts` begin with; None: up to the end of the sentence."""
+        """Tokens that all questions about the words `texts` begin with; None: up to the end of the sentence."""
         return None
 
     def estimate_questions(self, example: TokenExample, question: int) -> list[int]:
@@ -77,18 +77,18 @@ class SharedSentenceMethod(ClozeMethod[C]):
     def encode_sentences(self, examples: Sequence[TokenExample]) -> list[tuple[Feature, ...]]:
         if not self.shares_sentence:
             return super().encode_sentences(examples)
-        pieces = self.pieces_of_words(examples)
-        return [tuple(self._shared_rows(example, pieces)) for example in examples]
+        tokens = self.tokens_of_words(examples)
+        return [tuple(self._shared_rows(example, tokens)) for example in examples]
 
     def collate(self, features: Sequence[Feature]) -> Batch:
         if not self.shares_sentence:
             return super().collate(features)
         return collate_shared(cast("Sequence[SharedFeature]", features), self.backbone.pad_id)
 
-    def _shared_rows(self, example: TokenExample, pieces: Mapping[str, tuple[int, ...]]) -> Iterator[SharedFeature]:
+    def _shared_rows(self, example: TokenExample, tokens: Mapping[str, tuple[int, ...]]) -> Iterator[SharedFeature]:
         """One row for each window of the sentence: mostly there is one."""
-        for start, asked, texts in self.windows_of([pieces[word] for word in example.words]):
-            rows = [self.write_question(texts, word - start, pieces[example.words[word]]) for word in asked]
+        for start, asked, texts in self.windows_of([tokens[word] for word in example.words]):
+            rows = [self.write_question(texts, word - start, tokens[example.words[word]]) for word in asked]
             end = self.shared_end(texts)
             label_ids = [self.label_ids[example.labels[word]] for word in asked]
             yield shared_feature(rows, label_ids, asked, end=rows[0].shared if end is None else end)
@@ -103,7 +103,7 @@ def shared_feature(
         rows: a question for each word asked.
         label_ids: the words' labels.
         words: their places in the example.
-        end: pieces that they share.
+        end: tokens that they share.
     """
     different = list(dict.fromkeys(rows))
     questions = tuple(

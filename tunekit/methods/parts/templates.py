@@ -1,6 +1,6 @@
 """The text of a cloze question: a template with slots, and how a tokenizer writes it.
 
-Shapes and sizes are in pieces, the tokenizer's units.
+Shapes and sizes are in tokens, the tokenizer's units.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import cast
 
 from tunekit.errors import ConfigError, nearest
-from tunekit.methods.parts.pieces import TextPieces
+from tunekit.methods.parts.text_tokenizer import SpecialTokens, TextTokenizer, Tokenizer
 
 __all__ = ["SLOTS", "Literal", "Rendered", "Slot", "Template", "Writer"]
 
@@ -96,20 +96,20 @@ class Template:
                 valid = ", ".join(f"{{{each}}}" for each in (*needed, *allowed))
                 raise ConfigError(f"template {self.text!r}: {{{name}}}, {SLOTS[name]}, has no place here; use {valid}")
 
-    def _parts(self, text: str, start: int) -> list[Literal | Slot]:
+    def _parts(self, whole: str, start: int) -> list[Literal | Slot]:
         found: list[Literal | Slot] = []
         is_spaced = True
-        for match in re.finditer(r"\{[^{}]*\}|[{}]|[^{}]+", text):
-            piece, place = match[0], start + match.start() + 1
-            if piece in "{}":
-                raise ConfigError(f"template {self.text!r}: {piece!r} at character {place} has no counterpart")
-            if piece.startswith("{"):
-                found.append(Slot(self._known(piece[1:-1].strip(), place), is_spaced))
+        for match in re.finditer(r"\{[^{}]*\}|[{}]|[^{}]+", whole):
+            text, place = match[0], start + match.start() + 1
+            if text in "{}":
+                raise ConfigError(f"template {self.text!r}: {text!r} at character {place} has no counterpart")
+            if text.startswith("{"):
+                found.append(Slot(self._known(text[1:-1].strip(), place), is_spaced))
                 is_spaced = False
                 continue
-            if words := piece.strip():
-                found.append(Literal(words, is_spaced or piece[0].isspace()))
-                is_spaced = piece[-1].isspace()
+            if words := text.strip():
+                found.append(Literal(words, is_spaced or text[0].isspace()))
+                is_spaced = text[-1].isspace()
             else:
                 is_spaced = True
         return found
@@ -123,7 +123,7 @@ class Template:
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """One row of pieces."""
+    """One row of tokens."""
 
     input_ids: tuple[int, ...]
     token_type_ids: tuple[int, ...] | None
@@ -131,15 +131,15 @@ class Rendered:
     mask: int
     """Column of the mask; on an encoder-decoder the last column."""
     prompt: tuple[int, ...]
-    """Columns of the soft prompt; any piece stands there."""
+    """Columns of the soft prompt; any token stands there."""
     shared: int
-    """Pieces up to the end of the sentence, a special one that closes it included: equal for all of its questions."""
+    """Tokens up to the end of the sentence, a special one that closes it included: equal for all of its questions."""
 
 
 class Writer:
     """Writes one template with one tokenizer.
 
-    The literal parts are tokenized once, each as it stands inside of a text. What fills a slot comes as pieces
+    The literal parts are tokenized once, each as it stands inside of a text. What fills a slot comes as tokens
     (`words` and `texts` make them), so that a sentence is tokenized once for all of its questions.
 
     Args:
@@ -153,28 +153,28 @@ class Writer:
     def __init__(
         self,
         template: Template,
-        tokenizer: Any,
+        tokenizer: Tokenizer | None,
         *,
         has_segments: bool,
         prompt_length: int = 0,
         ends_at_mask: bool = False,
     ) -> None:
         self.template = template
-        self.text = TextPieces(tokenizer)
-        self._tokenizer = tokenizer
+        self.text = TextTokenizer(tokenizer)
+        self._tokenizer = cast(Tokenizer, tokenizer)
         self._has_segments = has_segments
         self._prompt_length = prompt_length
         self._ends_at_mask = ends_at_mask
 
     @cached_property
     def overhead(self) -> int:
-        """Pieces of a row whose texts are empty: special ones, literal ones, the mask and the soft prompt."""
+        """Tokens of a row whose texts are empty: special ones, literal ones, the mask and the soft prompt."""
         empty = {name: () for name in self.template.slots if name not in ("mask", "prompt")}
         return len(self.write(empty).input_ids)
 
     @cached_property
     def mask_id(self) -> int:
-        """The piece of the mask.
+        """The token of the mask.
 
         Raises:
             ConfigError: the tokenizer has none.
@@ -185,28 +185,28 @@ class Writer:
         return int(found)
 
     def words(self, words: Sequence[str]) -> list[tuple[int, ...]]:
-        """The pieces of each word as it stands inside of a text; at least one each."""
+        """The tokens of each word as it stands inside of a text; at least one each."""
         space = " " if self.text.needs_space else ""
-        return [tuple(p) or (self.text.unknown,) for p in self.text.pieces([space + word for word in words])]
+        return [tuple(p) or (self.text.unknown,) for p in self.text.tokens([space + word for word in words])]
 
     def texts(self, texts: Sequence[str], slot: str) -> list[tuple[int, ...]]:
-        """The pieces of each text as it stands in `slot`."""
+        """The tokens of each text as it stands in `slot`."""
         is_inside = any(part.name == slot and part.is_spaced for part in self._slots_inside)
         space = " " if is_inside and self.text.needs_space else ""
-        return [tuple(pieces) for pieces in self.text.pieces([space + text.strip() for text in texts])]
+        return [tuple(tokens) for tokens in self.text.tokens([space + text.strip() for text in texts])]
 
     def write(self, fillings: Mapping[str, Sequence[int]]) -> Rendered:
-        """The row whose slots hold `fillings`, pieces by the slot's name."""
+        """The row whose slots hold `fillings`, tokens by the slot's name."""
         ids, types, marks = list(self._frame.before), list(self._frame.before_types), dict[str, range]()
-        for index, parts in enumerate(self._pieces):
+        for index, parts in enumerate(self._tokens):
             if index:
                 ids += self._frame.between
                 types += self._frame.between_types
             for part in parts:
                 if isinstance(part, str):
-                    pieces = self._filling(part, fillings)
-                    marks[part] = range(len(ids), len(ids) + len(pieces))
-                    ids += pieces
+                    tokens = self._filling(part, fillings)
+                    marks[part] = range(len(ids), len(ids) + len(tokens))
+                    ids += tokens
                 else:
                     ids += part
             types += [self._frame.text_types[index]] * (len(ids) - len(types))
@@ -222,7 +222,7 @@ class Writer:
 
     @cached_property
     def _closes_sentence(self) -> bool:
-        """Whether the border of a pair stands right after the sentence; its first piece then closes the sentence."""
+        """Whether the border of a pair stands right after the sentence; its first token then closes the sentence."""
         first = self.template.texts[0]
         is_last = isinstance(first[-1], Slot) and first[-1].name == "sentence"
         return is_last and len(self.template.texts) == 2 and bool(self._frame.between)
@@ -233,7 +233,7 @@ class Writer:
         return (self.text.unknown,) * self._prompt_length if name == "prompt" else fillings[name]
 
     @cached_property
-    def _frame(self) -> Any:
+    def _frame(self) -> SpecialTokens:
         return self.text.frame if len(self.template.texts) == 1 else self.text.pair_frame
 
     @cached_property
@@ -242,8 +242,8 @@ class Writer:
         return tuple(part for parts in self.template.texts for part in parts[1:] if isinstance(part, Slot))
 
     @cached_property
-    def _pieces(self) -> tuple[tuple[str | tuple[int, ...], ...], ...]:
-        """The template with the pieces of its literals, and the names of its slots."""
+    def _tokens(self) -> tuple[tuple[str | tuple[int, ...], ...], ...]:
+        """The template with the tokens of its literals, and the names of its slots."""
         texts: list[tuple[str | tuple[int, ...], ...]] = []
         for parts in self.template.texts:
             made: list[str | tuple[int, ...]] = []
@@ -253,7 +253,7 @@ class Writer:
                         return (*texts, tuple(made))
                     made.append(part.name)
                 elif place == 0:
-                    made.append(tuple(self.text.pieces([part.text])[0]))
+                    made.append(tuple(self.text.tokens([part.text])[0]))
                 else:
                     made.append(self.text.inside(" " * part.is_spaced + part.text))
             texts.append(tuple(made))

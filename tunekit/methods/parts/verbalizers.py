@@ -4,34 +4,34 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from tunekit.errors import ConfigError, nearest
-from tunekit.methods.parts.pieces import TextPieces
+from tunekit.methods.parts.text_tokenizer import TextTokenizer, Tokenizer
 
 __all__ = ["MultiToken", "Verbalizer", "label_strings"]
 
 MultiToken = Literal["refuse", "mean"]
-"""What becomes of a label word that is not one vocabulary entry: an error, or the mean over its pieces' logits."""
+"""What becomes of a label word that is not one vocabulary entry: an error, or the mean over its tokens' logits."""
 _MAX_NAMED = 6
 """Failing words that a message names in full."""
 
 
 class Verbalizer:
-    """One word a label. The score of a label is the logit of its word's vocabulary entry.
+    """One word for each label. The score of a label is the logit of its word's vocabulary entry.
 
     A word is written as the tokenizer writes it inside of a text: XLM-R's ``▁location``, BLOOM's ``Ġlocation``, BERT's
-    ``location``. White space that is a piece of its own is dropped, so that a Chinese word counts as one entry where
+    ``location``. White space that is a token of its own is dropped, so that a Chinese word counts as one entry where
     the tokenizer cuts off the "▁" before it.
 
     Args:
         words: a word for every label.
         labels: the inventory; its order is that of the scores.
-        tokenizer: fast; None (on the meta device) checks the labels only, and there are no pieces.
-        multi_token: what becomes of a word of several pieces.
+        tokenizer: fast; None (on the meta device) checks the labels only, and there are no tokens.
+        multi_token: what becomes of a word of several tokens.
 
     Raises:
         ConfigError: a label without a word or a word without a label, two labels with one word, or a word that is not
@@ -39,34 +39,40 @@ class Verbalizer:
     """
 
     def __init__(
-        self, words: Mapping[str, str], labels: Sequence[str], tokenizer: Any, multi_token: MultiToken = "refuse"
+        self,
+        words: Mapping[str, str],
+        labels: Sequence[str],
+        tokenizer: Tokenizer | None,
+        multi_token: MultiToken = "refuse",
     ) -> None:
         self.words = {label: words[label].strip() for label in labels if label in words}
         _check_labels(self.words, words, labels)
         _refuse_equal(self.words)
-        self._pieces: tuple[tuple[int, ...], ...] = ()
+        self._tokens: tuple[tuple[int, ...], ...] = ()
         if tokenizer is not None:
-            self._pieces = tuple(_within_text(word, tokenizer) for word in self.words.values())
-            _check_pieces(dict(zip(self.words, self._pieces, strict=True)), self.words, tokenizer, multi_token)
-        self.piece_ids: tuple[int, ...] = tuple(dict.fromkeys(piece for pieces in self._pieces for piece in pieces))
+            self._tokens = tuple(_within_text(word, tokenizer) for word in self.words.values())
+            _check_tokens(dict(zip(self.words, self._tokens, strict=True)), self.words, tokenizer, multi_token)
+        self.token_ids: tuple[int, ...] = tuple(dict.fromkeys(token for tokens in self._tokens for token in tokens))
         """The rows of the vocabulary that are needed, K of them, none twice."""
-        self._is_plain = all(len(pieces) == 1 for pieces in self._pieces)
+        self._is_plain = all(len(tokens) == 1 for tokens in self._tokens)
 
     def logits(self, vocabulary_logits: Tensor) -> Tensor:
-        """Scores of the labels [M, labels] from the logits of `piece_ids` [M, K]."""
-        if self._is_plain:  # then piece_ids are in the order of the labels
+        """Scores of the labels [M, labels] from the logits of `token_ids` [M, K]."""
+        if self._is_plain:  # then token_ids are in the order of the labels
             return vocabulary_logits
-        share = torch.tensor([[pieces.count(i) / len(pieces) for pieces in self._pieces] for i in self.piece_ids])
+        share = torch.tensor([[tokens.count(i) / len(tokens) for tokens in self._tokens] for i in self.token_ids])
         return vocabulary_logits @ share.to(vocabulary_logits)
 
 
-def label_strings(words: Mapping[str, str], labels: Sequence[str], tokenizer: Any) -> tuple[tuple[int, ...], ...]:
-    """The pieces of every label's word as a decoder writes them, however many, ended by its end-of-text piece.
+def label_strings(
+    words: Mapping[str, str], labels: Sequence[str], tokenizer: Tokenizer | None
+) -> tuple[tuple[int, ...], ...]:
+    """The tokens of every label's word as a decoder writes them, however many, ended by its end-of-text token.
 
     The end makes strings comparable of which one begins another. Nothing is tokenized where `tokenizer` is None.
 
     Raises:
-        ConfigError: as `Verbalizer` does, but for the number of pieces.
+        ConfigError: as `Verbalizer` does, but for the number of tokens.
     """
     known = {label: words[label].strip() for label in labels if label in words}
     _check_labels(known, words, labels)
@@ -74,9 +80,9 @@ def label_strings(words: Mapping[str, str], labels: Sequence[str], tokenizer: An
     if tokenizer is None:
         return ()
     end = () if tokenizer.eos_token_id is None else (int(tokenizer.eos_token_id),)
-    text = TextPieces(tokenizer)
-    strings = {label: (*text.pieces([word])[0], *end) for label, word in known.items()}
-    _refuse_equal({label: tokenizer.convert_ids_to_tokens(list(pieces)) for label, pieces in strings.items()})
+    text = TextTokenizer(tokenizer)
+    strings = {label: (*text.tokens([word])[0], *end) for label, word in known.items()}
+    _refuse_equal({label: tokenizer.convert_ids_to_tokens(list(tokens)) for label, tokens in strings.items()})
     return tuple(strings.values())
 
 
@@ -103,37 +109,38 @@ def _refuse_equal(spelled: Mapping[str, str | Sequence[str]]) -> None:
         seen[key] = label
 
 
-def _within_text(word: str, tokenizer: Any) -> tuple[int, ...]:
-    text = TextPieces(tokenizer)
-    pieces = text.inside(f" {word}")
-    return tuple(piece for piece, blank in zip(pieces, text.blanks(pieces), strict=True) if not blank) or pieces
+def _within_text(word: str, tokenizer: Tokenizer) -> tuple[int, ...]:
+    text = TextTokenizer(tokenizer)
+    tokens = text.inside(f" {word}")
+    return tuple(token for token, blank in zip(tokens, text.blanks(tokens), strict=True) if not blank) or tokens
 
 
-def _check_pieces(
-    pieces: Mapping[str, tuple[int, ...]], words: Mapping[str, str], tokenizer: Any, multi_token: MultiToken
+def _check_tokens(
+    token_ids: Mapping[str, tuple[int, ...]], words: Mapping[str, str], tokenizer: Tokenizer, multi_token: MultiToken
 ) -> None:
-    tokens = {label: tokenizer.convert_ids_to_tokens(list(ids)) for label, ids in pieces.items()}
-    unknown = {label for label, ids in pieces.items() if not ids or tokenizer.unk_token_id in ids}
-    failing = [label for label in words if label in unknown or (multi_token == "refuse" and len(pieces[label]) > 1)]
+    tokens = {label: tokenizer.convert_ids_to_tokens(list(ids)) for label, ids in token_ids.items()}
+    unknown = {label for label, ids in token_ids.items() if not ids or tokenizer.unk_token_id in ids}
+    failing = [label for label in words if label in unknown or (multi_token == "refuse" and len(token_ids[label]) > 1)]
     if failing:
         problems = [_problem(label, words[label], tokens[label], tokenizer) for label in failing[:_MAX_NAMED]]
         if len(failing) > _MAX_NAMED:
             problems.append(f"and those for {', '.join(failing[_MAX_NAMED:])}")
-        way = "" if unknown else ", or set multi_token: mean, which scores a word over its pieces"
+        way = "" if unknown else ", or set multi_token: mean, which scores a word over its tokens"
         right = f"give these labels words that are one vocabulary entry each, as `verbalizer: {{label: word}}`{way}"
         raise ConfigError(f"verbalizer: not one vocabulary entry: {'; '.join(problems)}; {right}")
     _refuse_equal(tokens)
 
 
-def _problem(label: str, word: str, tokens: Sequence[str], tokenizer: Any) -> str:
+def _problem(label: str, word: str, tokens: Sequence[str], tokenizer: Tokenizer) -> str:
     near = _nearby(word, tokens, tokenizer)
     others = f", near it {', '.join(map(repr, near))}" if near else ""
     return f"{word!r} for {label} ({' '.join(tokens) or 'nothing'}{others})"
 
 
-def _nearby(word: str, tokens: Sequence[str], tokenizer: Any) -> list[str]:
+def _nearby(word: str, tokens: Sequence[str], tokenizer: Tokenizer) -> list[str]:
     """Words of one entry each that are spelled much like `word`."""
-    sample = tokenizer.convert_ids_to_tokens(list(_within_text(word, tokenizer)) or [tokenizer.unk_token_id])
+    unknown = [] if tokenizer.unk_token_id is None else [tokenizer.unk_token_id]
+    sample = tokenizer.convert_ids_to_tokens(list(_within_text(word, tokenizer)) or unknown)
     mark = sample[0][:1] if sample and sample[0][:1] in "▁Ġ" else ""
     start = f"{mark}{word[:2]}".lower()
     alike = [token[len(mark) :] for token in tokenizer.get_vocab() if token.lower().startswith(start)]

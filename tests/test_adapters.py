@@ -1,4 +1,4 @@
-"""LoRA and BitFit in a twin of the backbone: what they add, what they share with it, and what they leave alone."""
+"""LoRA and BitFit in a copy of the backbone: what they add, what they share with it, and what they leave alone."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tiny_models import backbone_of, examples_of
 
 from tunekit.backbone import Backbone, describe
 from tunekit.methods import Method, count_parameters
-from tunekit.methods.parts.twin import twin_of
+from tunekit.methods.parts.adapter import copy_sharing_weights
 from tunekit.trial import BackboneConfig, Locations
 
 every_architecture = pytest.mark.parametrize("architecture", FAMILIES_ONCE)
@@ -34,15 +34,15 @@ def disturb(method: Method) -> None:
 
 
 @every_architecture
-def test_a_twin_has_modules_of_its_own_over_the_very_same_weights(architecture: str) -> None:
+def test_the_copy_has_modules_of_its_own_over_the_very_same_weights(architecture: str) -> None:
     backbone = backbone_of(architecture)
-    twin = twin_of(backbone)
-    ours, theirs = dict(backbone.named_parameters()), dict(twin.named_parameters())
+    copied = copy_sharing_weights(backbone)
+    ours, theirs = dict(backbone.named_parameters()), dict(copied.named_parameters())
     assert ours.keys() == theirs.keys()
     assert all(theirs[name] is parameter for name, parameter in ours.items())
-    assert all(one is other for one, other in zip(backbone.buffers(), twin.buffers(), strict=True))
-    assert not set(map(id, backbone.modules())) & set(map(id, twin.modules()))
-    assert twin.tokenizer is backbone.tokenizer
+    assert all(one is other for one, other in zip(backbone.buffers(), copied.buffers(), strict=True))
+    assert not set(map(id, backbone.modules())) & set(map(id, copied.modules()))
+    assert copied.tokenizer is backbone.tokenizer
 
 
 @every_method
@@ -56,7 +56,7 @@ def test_training_starts_from_the_backbone_itself(name: str, architecture: str) 
 @every_method
 @every_architecture
 @pytest.mark.parametrize("dtype", ["fp32", "bf16"])
-def test_what_is_trained_changes_the_twin_and_not_the_backbone(name: str, architecture: str, dtype: str) -> None:
+def test_what_is_trained_changes_the_copy_and_not_the_backbone(name: str, architecture: str, dtype: str) -> None:
     method = make(name, backbone_of(architecture, dtype=dtype)).eval()
     inputs = inputs_of(method)
     before = method.backbone.encode(inputs)
@@ -77,7 +77,7 @@ def test_two_methods_on_one_backbone_do_not_feel_each_other(name: str) -> None:
 
 
 @every_method
-def test_the_twin_follows_its_method_into_training_and_to_other_devices(name: str) -> None:
+def test_the_copy_follows_its_method_into_training_and_to_other_devices(name: str) -> None:
     method = make(name, backbone_of("bert", dropout=0.5)).eval()
     inputs = inputs_of(method)
     assert torch.equal(method.reader.encode(inputs), method.reader.encode(inputs))

@@ -1,8 +1,8 @@
-"""A head method that alters the backbone's modules: on a tree of modules of its own, over the shared weights.
+"""A head method that adds layers to the backbone: to a copy of its modules, which shares its weights.
 
-The backbone serves the next trial of the process too, so nothing may be added to it or taken from it. A *twin* is a
-second tree of the same modules that holds the very same weights, not copies of them; layers put into the twin are not
-in the backbone, cost no memory beside their own, and go away with the method.
+The backbone serves the next trial of the process too, so nothing may be added to it or taken from it. The copy
+is a second tree of the same modules that holds the very same weights, not copies of them; layers put into it are not in
+the backbone, cost no memory beside their own, and go away with the method.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from tunekit.methods.parts.head import HeadMethod, HeadOptions
 C = TypeVar("C", bound=HeadOptions, default=HeadOptions)
 
 
-def twin_of(backbone: Backbone) -> Backbone:
+def copy_sharing_weights(backbone: Backbone) -> Backbone:
     """A backbone with modules of its own over the weights, buffers and tokenizer of `backbone`."""
     shared = [*backbone.parameters(), *backbone.buffers(), backbone.tokenizer]
     return copy.deepcopy(backbone, {id(one): one for one in shared})
 
 
-class TwinMethod(HeadMethod[C]):
-    """A head method whose trained parameters stand inside a twin of the frozen backbone.
+class AdapterMethod(HeadMethod[C]):
+    """A head method whose trained parameters stand inside a copy of the frozen backbone.
 
     A subclass says what it puts there (`alter`). These parameters are in fp32 and are the method's own, under
     ``adapter.`` and their names in the body; the backbone stays as it is, bit for bit and module for module.
@@ -36,17 +36,17 @@ class TwinMethod(HeadMethod[C]):
 
     def __init__(self, config: C, setting: Setting) -> None:
         super().__init__(config, setting)
-        twin = twin_of(self.backbone)
-        self.adapter = _tree(self.alter(twin.model))
-        self._twin = (twin,)  # in a tuple, torch does not list the backbone's weights a second time
+        copied = copy_sharing_weights(self.backbone)
+        self.adapter = _tree(self.alter(copied.model))
+        self._copy = (copied,)  # in a tuple, torch does not list the backbone's weights a second time
 
     def alter(self, model: nn.Module) -> Mapping[str, nn.Parameter]:
-        """Put trainable parameters into `model`, a twin's body; gives them by their names in it."""
+        """Put trainable parameters into `model`, the body of the copy; gives them by their names in it."""
         raise NotImplementedError
 
     @property
     def reader(self) -> Backbone:
-        return self._twin[0]
+        return self._copy[0]
 
     def train(self, mode: bool = True) -> Self:
         self.reader.train(mode)
@@ -54,7 +54,7 @@ class TwinMethod(HeadMethod[C]):
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        # Weights are moved in place, but buffers are replaced: the twin's need the same done to them.
+        # Weights are moved in place, but buffers are replaced: the copy's need the same done to them.
         self.reader._apply(fn, recurse)  # type: ignore[no-untyped-call]
         return self
 
