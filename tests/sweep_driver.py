@@ -1,7 +1,7 @@
 """Run a sweep of the tests' tiny world in a process of its own, so that a test can kill it.
 
-Usage: python sweep_driver.py FOLDER BACKBONE [--ray] [--address ADDRESS] [--trials N] [--epochs N] [--method NAME]
-[--prompt-method NAME]
+Usage: python sweep_driver.py FOLDER BACKBONE [--ray] [--address ADDRESS] [--workers N] [--trials N] [--epochs N]
+[--method NAME] [--prompt-method NAME]
 """
 
 from __future__ import annotations
@@ -51,6 +51,7 @@ def main() -> None:
     parser.add_argument("backbone", type=Path)
     parser.add_argument("--ray", action="store_true")
     parser.add_argument("--address")
+    parser.add_argument("--workers", type=int)
     parser.add_argument("--trials", type=int, default=6)
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--method", default="finetune")
@@ -63,7 +64,7 @@ def main() -> None:
         method=words.method,
         prompt_method=words.prompt_method,
     )
-    workers = None if words.address else 2
+    workers = words.workers or (None if words.address else 2)
     run_sweep(sweep, words.folder, Execution(in_process=not words.ray, address=words.address, workers=workers))
 
 
