@@ -1,7 +1,7 @@
 """Run a sweep of the tests' tiny world in a process of its own, so that a test can kill it.
 
-Usage: python sweep_driver.py FOLDER BACKBONE [--ray] [--address ADDRESS] [--trials N] [--epochs N] [--method NAME]
-[--prompt-method NAME]
+Usage: python sweep_driver.py FOLDER BACKBONE [--ray] [--address ADDRESS] [--workers N] [--trials N] [--epochs N]
+[--method NAME] [--prompt-method NAME] [--searcher NAME] [--scheduler NAME]
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ def tiny_sweep(
     epochs: int = 4,
     method: str = "finetune",
     prompt_method: str = "ptuning_v2",
+    searcher: str = "tpe",
+    scheduler: str = "asha",
 ) -> Sweep:
     """Two arms on generated sentences and a random two-layer BERT: an epoch takes some 50 ms."""
     rate = {"low": 1e-4, "high": 3e-2, "log": True}
@@ -36,8 +38,8 @@ def tiny_sweep(
             },
         },
         "fixed": {"epochs": epochs, "max_length": 16},
-        "search": {"searcher": "tpe", "num_trials": num_trials, "seed": 1},
-        "scheduler": {"name": "asha", "grace_period": 1, "reduction_factor": 2},
+        "search": {"searcher": searcher, "num_trials": num_trials, "seed": 1},
+        "scheduler": {"name": scheduler, "grace_period": 1, "reduction_factor": 2},
         "seeds": [10],
         "finalise": {"top": 1, "seeds": [10, 42]},
     }
@@ -51,10 +53,13 @@ def main() -> None:
     parser.add_argument("backbone", type=Path)
     parser.add_argument("--ray", action="store_true")
     parser.add_argument("--address")
+    parser.add_argument("--workers", type=int)
     parser.add_argument("--trials", type=int, default=6)
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--method", default="finetune")
     parser.add_argument("--prompt-method", default="ptuning_v2")
+    parser.add_argument("--searcher", default="tpe")
+    parser.add_argument("--scheduler", default="asha")
     words = parser.parse_args()
     sweep = tiny_sweep(
         words.backbone,
@@ -62,8 +67,10 @@ def main() -> None:
         epochs=words.epochs,
         method=words.method,
         prompt_method=words.prompt_method,
+        searcher=words.searcher,
+        scheduler=words.scheduler,
     )
-    workers = None if words.address else 2
+    workers = words.workers or (None if words.address else 2)
     run_sweep(sweep, words.folder, Execution(in_process=not words.ray, address=words.address, workers=workers))
 
 

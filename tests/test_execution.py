@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -137,6 +138,59 @@ def test_on_ray_a_killed_worker_and_a_killed_driver_lose_no_finished_trial(backb
     assert sum(trial.phase == "search" for trial in record.trials.values()) == 10
     assert all(trial.state in ("COMPLETE", "PRUNED") for trial in record.trials.values())
     assert any(trial.num_interruptions for trial in record.trials.values())
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+def test_on_ray_ten_kills_of_drivers_and_slots_at_random_end_with_the_undisturbed_trials(
+    backbone: Path, tmp_path: Path
+) -> None:
+    options = ("--epochs", "16", "--trials", "8", "--searcher", "random", "--scheduler", "none")
+    undisturbed = _finish(tmp_path / "undisturbed", backbone, *options)
+    folder, draw, kills = tmp_path / "killed", random.Random(11), Counter[str]()
+    driver = _start(folder, backbone, "--ray", *options)
+    while sum(kills.values()) < 10:
+        wanted = _num_events(folder) + draw.randint(4, 16)
+        _wait_for(lambda wanted=wanted: _num_events(folder) >= wanted and _slots(folder), driver)
+        time.sleep(draw.random() * 0.2)
+        assert driver.poll() is None, "the sweep was over too soon: more trials are needed for ten kills"
+        if kills["slot"] < 5 and (draw.random() < 0.5 or kills["driver"] == 5) and (slots := _slots(folder)):
+            os.kill(draw.choice(slots), signal.SIGKILL)
+            kills["slot"] += 1
+        elif kills["driver"] < 5:
+            driver.kill()
+            driver.wait()
+            kills["driver"] += 1
+            driver = _start(folder, backbone, "--ray", *options)
+    assert driver.wait(timeout=400) == 0, folder.with_suffix(".log").read_text()[-3000:]
+    killed = replay(folder)
+    assert _results(killed) == _results(undisturbed)
+    finished = [e["trial_id"] for e in read_events(folder / FILE_NAME) if e["event"] == "finished"]
+    assert len(finished) == len(set(finished)) == len(killed.trials)
+    assert kills == {"slot": 5, "driver": 5} and any(trial.num_interruptions for trial in killed.trials.values())
+
+
+def _results(record: SweepRecord) -> dict[str, object]:
+    """What each trial came to, in whatever order they ran."""
+    return {str(found[0]): (found[1], *found[3:6], *found[7:]) for found in map(tuple, _timeless(record))}
+
+
+def _slots(folder: Path) -> list[int]:
+    """Processes of Ray that have a trial in hand now."""
+    if not (folder / FILE_NAME).exists():
+        return []
+    trials = replay(folder).trials
+    started = {e["trial_id"]: e["worker"] for e in read_events(folder / FILE_NAME) if e["event"] == "started"}
+    pids = [int(w.rpartition(":")[2].partition("@")[0]) for t, w in started.items() if trials[t].state == "RUNNING"]
+    return [pid for pid in pids if _is_rays(pid)]
+
+
+def _is_rays(pid: int) -> bool:
+    try:
+        return b"ray::" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
 
 
 def _has(folder: Path, kind: str) -> bool:

@@ -29,6 +29,7 @@ from sweep_driver import tiny_sweep
 from tunekit.errors import ConfigError
 from tunekit.journal import FILE_NAME, SweepRecord, read_events, replay
 from tunekit.schema import to_json
+from tunekit.sweep import ResourcesConfig
 
 HERE = Path(__file__).parent
 CLI = [sys.executable, "-c", "from tunekit.cli import main; main()"]
@@ -268,16 +269,142 @@ def test_a_node_that_does_not_see_the_folder_or_runs_another_tunekit_is_refused(
     from tunekit import __version__
     from tunekit.execution import ray_nodes as nodes
 
-    answers: dict[str, Any] = {"a": None, "b": (__version__, False)}
+    def view(version: str, *, sees_folder: bool) -> nodes.View:
+        return nodes.View(host="there", version=version, sees_folder=sees_folder)
+
+    answers: dict[str, Any] = {"a": None, "b": view(__version__, sees_folder=False)}
     monkeypatch.setattr(nodes, "_nodes", lambda: [{"NodeID": n, "NodeManagerHostname": f"host-{n}"} for n in answers])
-    monkeypatch.setattr(nodes, "_ask", lambda node, path: answers[node] or nodes._look(path))
+    monkeypatch.setattr(nodes, "_ask", lambda node, token: answers[node] or nodes.look(token))
     monkeypatch.setattr(nodes.ray, "get", lambda answer, timeout: answer)
-    with pytest.raises(ConfigError, match=rf"node host-b does not see {tmp_path}.*--root"):
-        nodes.require_same_world(tmp_path)
-    answers["b"] = ("0.0.1", True)
-    with pytest.raises(ConfigError, match=r"node host-b has tunekit 0\.0\.1"):
-        nodes.require_same_world(tmp_path)
-    del answers["b"]
-    nodes.require_same_world(tmp_path)
-    assert nodes._look(str(tmp_path / "elsewhere")) == (__version__, False)
+    with nodes.token_in(tmp_path) as token:
+        with pytest.raises(ConfigError, match=rf"node host-b does not see {tmp_path}.*--root"):
+            nodes.require_same_world(token)
+        answers["b"] = view("0.0.1", sees_folder=True)
+        with pytest.raises(ConfigError, match=r"node host-b has tunekit 0\.0\.1"):
+            nodes.require_same_world(token)
+        del answers["b"]
+        nodes.require_same_world(token)
+        assert nodes.look(token).sees_folder and not nodes.look(tmp_path / "elsewhere" / token.name).sees_folder
+        token.write_text("of another sweep")
+        assert not nodes.look(token).sees_folder
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("types", "grows"),
+    [
+        ({"ab12": "node_ab12", "cd34": "node_cd34"}, False),  # started by hand, each a type of its own
+        ({"ab12": "head"}, True),
+        ({"ab12": "node_ab12", "cd34": "worker"}, True),
+        ({}, False),  # nobody says anything
+    ],
+)
+def test_a_cluster_that_starts_nodes_by_itself_is_told_from_one_that_does_not(
+    types: dict[str, str], grows: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tunekit.execution import ray_nodes as nodes
+
+    monkeypatch.setattr(nodes, "_node_types", lambda: types)
+    monkeypatch.setattr(nodes, "STATUS_S", 0.0)
+    assert nodes.has_autoscaler() == grows
+    monkeypatch.setattr(
+        nodes, "_nodes", lambda: [{"NodeID": "ab12", "NodeManagerHostname": "h", "Resources": {"CPU": 1.0}}]
+    )
+    fits, large = ResourcesConfig(cpu=1), ResourcesConfig(cpu=1, gpu=1)
+    assert (nodes.room(fits), nodes.room(large)) == (1, 0)
+    nodes.require_room(fits, may_grow=True)
+    with contextlib.nullcontext() if grows else pytest.raises(ConfigError, match="no node offers it"):
+        nodes.require_room(large, may_grow=True)
+    with pytest.raises(ConfigError, match=r"a trial takes 1 CPU, 1 GPU, but no node offers it \(h: 1 CPU, 0 GPU\)"):
+        nodes.require_room(large, may_grow=False)
+
+
+# -- a cluster that grows and shrinks ----------------------------------------------------------------------------------
+
+
+class GrowingCluster(Cluster):
+    """A head of one CPU, whose autoscaler may start two nodes of one CPU each, and ends those that are idle."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.address = "127.0.0.1:6379"  # Ray's fake provider of nodes knows no other
+        self.environment |= {"RAY_FAKE_CLUSTER": "1", "AUTOSCALER_UPDATE_INTERVAL_S": "1"}
+
+    def start_head(self) -> None:
+        worker = {"resources": {"CPU": 1, "object_store_memory": 80_000_000}, "min_workers": 0, "max_workers": 2}
+        provider = {"type": "fake_multinode", "use_node_id_as_ip": True}
+        provider |= {"disable_node_updaters": True, "disable_launch_config_check": True}
+        commands = ("initialization", "setup", "head_setup", "worker_setup", "head_start_ray", "worker_start_ray")
+        content = {
+            "cluster_name": "growing",
+            "max_workers": 2,
+            "upscaling_speed": 1.0,
+            "idle_timeout_minutes": 0.1,
+            "provider": provider,
+            "auth": {},
+            "head_node_type": "ray.head.default",
+            "available_node_types": {
+                "ray.head.default": {"resources": {"CPU": 1}, "node_config": {}, "max_workers": 0},
+                "worker": {**worker, "node_config": {}},
+            },
+            "file_mounts": {},
+            "cluster_synced_files": [],
+            "file_mounts_sync_continuously": False,
+            "rsync_exclude": [],
+            "rsync_filter": [],
+            **{f"{name}_commands": [] for name in commands},
+        }
+        file = self.folder / "cluster.yaml"
+        file.write_text(yaml.safe_dump(content))
+        ports = [f"--{name}={_free_port()}" for name in ("ray-client-server-port", "dashboard-port")]
+        scaling = [f"--autoscaling-config={file}", f"--temp-dir={self.folder}/ray", "--include-dashboard=false"]
+        self._start("--head", "--port=6379", *scaling, *ports)
+
+    def num_nodes(self) -> int:
+        """Nodes that run now: each has a raylet."""
+        ours = set(family(self._nodes[0].pid))
+        return sum(pid in ours and Path(command.split()[0]).name == "raylet" for pid, _, command in _processes())
+
+
+@pytest.fixture
+def growing() -> Iterator[GrowingCluster]:
+    with socket.socket() as probe:
+        if probe.connect_ex(("127.0.0.1", 6379)) == 0:
+            pytest.skip("something listens on port 6379 of this machine, and Ray's fake provider can use no other")
+    folder = Path(tempfile.mkdtemp(prefix="tk-"))
+    running = GrowingCluster(folder)
+    try:
+        running.start_head()
+        yield running
+    finally:
+        running.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.mark.ray
+@pytest.mark.timeout(600)
+def test_a_cluster_that_starts_with_its_head_alone_grows_to_what_the_sweep_can_use_and_shrinks(
+    growing: GrowingCluster, backbone: Path, tmp_path: Path
+) -> None:
+    folder, log = tmp_path / "sweep", tmp_path / "log"
+    command = [sys.executable, str(HERE / "sweep_driver.py"), str(folder), str(backbone), "--ray"]
+    command += ["--address", growing.address, "--workers", "3", "--trials", "8", "--epochs", "24"]
+    num_nodes = [growing.num_nodes()]
+    with log.open("wb") as output:
+        driver = subprocess.Popen(command, env=growing.environment, stdout=output, stderr=output)
+    try:
+        while driver.poll() is None:
+            num_nodes.append(growing.num_nodes())
+            time.sleep(0.5)
+        assert driver.returncode == 0, log.read_text()[-3000:]
+        wait_for(lambda: growing.num_nodes() == 1, what="a cluster without idle nodes", seconds=60)
+    finally:
+        driver.kill()
+        driver.wait()
+    assert num_nodes[0] == 1 and max(num_nodes) == 3
+    assert "there is room for 1 of 3 workers now" in log.read_text()
+    record = replay(folder)
+    started = [event["worker"] for event in read_events(folder / FILE_NAME) if event["event"] == "started"]
+    assert len(set(started)) >= 3, "new nodes are used"
+    assert {trial.state for trial in record.trials.values()} <= {"COMPLETE", "PRUNED"}
+    assert not any(trial.num_interruptions for trial in record.trials.values())
