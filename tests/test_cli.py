@@ -23,7 +23,7 @@ import typer
 import yaml
 from command_line import SWEEP, CommandLine
 
-from tunekit import __version__, registry
+from tunekit import registry
 from tunekit.cli import app, listing
 from tunekit.cli.help_pages import flowing
 from tunekit.execution import Execution
@@ -31,6 +31,7 @@ from tunekit.journal import FILE_NAME, SCHEMA, Journal, read_events, replay
 from tunekit.methods import Batch
 from tunekit.methods.finetune import Finetune
 from tunekit.storage import SweepFolder, holder_of
+from tunekit.version import __version__
 
 SURFACE = {
     "check": "FILE --set",

@@ -266,8 +266,8 @@ def test_what_is_not_the_address_of_a_cluster_is_refused_with_a_right_one(addres
 def test_a_node_that_does_not_see_the_folder_or_runs_another_tunekit_is_refused(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from tunekit import __version__
     from tunekit.execution import ray_nodes as nodes
+    from tunekit.version import __version__
 
     def view(version: str, *, sees_folder: bool) -> nodes.View:
         return nodes.View(host="there", version=version, sees_folder=sees_folder)

@@ -9,10 +9,10 @@ from typing import Annotated
 
 import typer
 
-from tunekit import __version__
 from tunekit.cli import look_commands, run_commands
 from tunekit.cli.exits import DONE, UNFINISHED, complain, explain
 from tunekit.cli.help_pages import CommandPage, FrontPage, flowing
+from tunekit.version import __version__
 
 app = typer.Typer(
     name="tunekit",

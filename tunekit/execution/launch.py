@@ -14,13 +14,14 @@ from pathlib import Path
 
 import yaml
 
-from tunekit import __version__, tasks
+from tunekit import tasks
 from tunekit.errors import ConfigError
 from tunekit.journal import SCHEMA, Event, Journal, replay
 from tunekit.schema import canonical_json, to_json
 from tunekit.search import Search
 from tunekit.storage import SweepFolder, remove, write_text
 from tunekit.sweep import Source, Sweep, parse_sweep, resolved
+from tunekit.version import __version__
 
 MAX_DIFFERENCES = 10
 """Differences that are shown of a sweep that is not the one that was launched."""

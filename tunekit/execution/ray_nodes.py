@@ -19,9 +19,10 @@ import ray
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from tunekit import __version__, storage
+from tunekit import storage
 from tunekit.errors import ConfigError, StorageError
 from tunekit.sweep import ResourcesConfig
+from tunekit.version import __version__
 
 OBJECT_STORE_BYTES = 256 * 1024**2
 """For a local Ray: tunekit passes small messages only, weights go through files."""
