@@ -19,7 +19,6 @@ from tunekit.methods.parts.shared_sentence import SharedFeature
 from tunekit.methods.topro_zero_shot import ToProZeroShot, ToProZeroShotConfig
 from tunekit.schema import build
 from tunekit.tasks import TokenExample
-from tunekit.trial import TrainingConfig
 
 ONE_PIECE = {"N": "cat", "V": "sees", "X": "old"}
 SEVERAL = {"N": "unhappily", "V": "cat", "X": "now here"}
@@ -233,19 +232,13 @@ def test_an_option_that_cannot_work_is_one_clear_error(options: dict[str, Any], 
 def test_an_encoder_and_a_pair_task_are_refused() -> None:
     with pytest.raises(ConfigError, match="topro_zero_shot serves causal and encoder-decoder backbones; 'bert' is an"):
         make("bert")
-    arguments: dict[str, Any] = {"backbone": backbone_of("xglm"), "training": TrainingConfig(), "word_piece": "last"}
     with pytest.raises(ConfigError, match="topro_zero_shot serves token tasks"):
-        ToProZeroShot(ToProZeroShotConfig(), task=task_of("pair"), **arguments)
+        ToProZeroShot(ToProZeroShotConfig(), setting_of(backbone_of("xglm"), task_of("pair")))
 
 
 def test_a_checkpoint_without_a_language_model_head_is_refused() -> None:
-    arguments: dict[str, Any] = {
-        "task": task_of("token"),
-        "training": TrainingConfig(max_length=40),
-        "word_piece": "last",
-    }
     with pytest.raises(ConfigError, match="without"):
-        ToProZeroShot(ToProZeroShotConfig(), backbone=backbone_of("xglm", has_head=False), **arguments)
+        ToProZeroShot(ToProZeroShotConfig(), setting_of(backbone_of("xglm", has_head=False), task_of("token")))
 
 
 def test_equal_rows_are_one_question_and_a_batch_moves_whole() -> None:
