@@ -1,9 +1,10 @@
-"""The package as a graph: what each module imports, at its top, inside functions, for the type checker and by name.
+"""The package as a graph: which modules each module refers to.
 
-Three kinds of reference count alike: import statements wherever they stand, calls such as ``lookup("method", ...)``, and
-strings such as ``"tunekit.reports.render.tidy:write"``. The tables of ``registry.py`` are the exception: they name every
-method, task and backbone so that nothing else has to, and what they name is counted where it is looked up. (Counted in
-the registry itself, every module that needs a name would depend on every method, and no graph would be without cycles.)
+Three kinds of reference count alike: import statements, also inside functions and for the type checker; calls such as
+``lookup("method", ...)``; and strings such as ``"tunekit.reports.render.tidy:write"``. The tables of ``registry.py``
+are the exception: they name every method, task and backbone so that nothing else has to, and what they name is counted
+where it is looked up. (Counted in the registry itself, each module that looks one name up would depend on everything
+that has a name, and the graph could not be without cycles.)
 """
 
 from __future__ import annotations
