@@ -80,7 +80,7 @@ ROOMS = {
     "execution": _room(f"{GROUND} sweep journal tasks training search", heavy="ray", heavy_inside="torch"),
     "check": _room(f"{LEARNING} sweep training", heavy_inside="torch transformers"),
     "export": _room(f"{LEARNING} training", heavy="torch"),
-    "reports": _room(f"{GROUND} sweep journal", heavy_inside="plotly"),
+    "reports": _room(f"{GROUND} sweep journal"),
     "cli": _room(
         f"{GROUND} sweep journal training search execution check export reports", heavy_inside="optuna_dashboard"
     ),
@@ -93,7 +93,7 @@ REGISTRY_LEADS_TO = {
     "backbone": {"toy"},
     "parallel corpus": {"tasks", "toy"},
 }
-"""The rooms that hold what each registry names. Looking a name up is the one way to reach a room further down."""
+"""The rooms that hold what each registry names. By a name alone may a room reach one that stands below it."""
 
 SECOND_MODULES = {"__main__": "cli"}
 """Modules beside the package's rooms that share the room of another."""
