@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import re
 import shlex
@@ -10,11 +11,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from module_graph import imports, module_name, path_of, tree
+from test_layering import ROOMS, room_of
 
 from tunekit import registry, trial
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCUMENTS = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "search_spaces/README.md", "docs/methods.md"]
+DOCUMENTS = [
+    "README.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "search_spaces/README.md",
+    "docs/methods.md",
+    "docs/architecture.md",
+]
+DESCRIBES_THE_ROOMS = ["README.md", "docs/architecture.md"]
 COMMENTED = ["cluster.yaml", "Makefile"]
 
 
@@ -149,3 +160,141 @@ def test_the_example_in_the_documents_is_a_sweep_file() -> None:
     assert blocks
     for block in blocks:
         parse_sweep({"name": "example", **yaml.safe_load(block)}, Source("search_spaces/README.md"))
+
+
+def _paths_in_tree(document: str) -> list[str]:
+    """What the tree of a document names: paths from the root of the repository, folders with a slash at their end."""
+    found = re.search(r"^```\n(tunekit/\n.*?)^```", _text(document), re.MULTILINE | re.DOTALL)
+    assert found, f"{document} has no tree"
+    parents: list[str] = []
+    paths = []
+    for line in found[1].splitlines():
+        indent, name = re.match(r"((?:  )*)(\S+)", line).groups()  # type: ignore[union-attr]
+        del parents[len(indent) // 2 :]
+        paths.append("".join([*parents, name]))
+        parents.append(name)
+    return paths
+
+
+@pytest.mark.parametrize("document", DESCRIBES_THE_ROOMS)
+def test_the_tree_names_every_room_and_nothing_that_does_not_exist(document: str) -> None:
+    paths = _paths_in_tree(document)
+    for path in paths:
+        there = ROOT / path
+        assert there.is_dir() if path.endswith("/") else there.is_file(), f"{document} names {path}"
+    rooms = {room_of(module_name(ROOT / path)) for path in paths if path.startswith("tunekit/") and path != "tunekit/"}
+    assert rooms == ROOMS.keys(), document
+    assert len(paths) == len(set(paths)), f"{document} names something twice"
+
+
+def test_the_rooms_stand_in_the_same_order_in_the_documents_and_in_the_table() -> None:
+    for document in DESCRIBES_THE_ROOMS:
+        rooms = [room_of(module_name(ROOT / path)) for path in _paths_in_tree(document) if re.match("tunekit/.", path)]
+        assert list(dict.fromkeys(rooms)) == list(ROOMS), document
+
+
+def test_the_walk_passes_through_each_room_once() -> None:
+    walk = _text("docs/architecture.md").partition("\n## The walk\n")[2].partition("\n## ")[0]
+    headings = re.findall(r"^### (.+)$", walk, re.MULTILINE)
+    passed = [room for heading in headings for room in heading.split(", ")]
+    assert sorted(passed) == sorted(ROOMS)
+    for part in walk.split("\n### ")[1:]:
+        rooms = part.partition("\n")[0].split(", ")
+        assert re.search(r"^Doors?:", part, re.MULTILINE), f"what is the door of {rooms}?"
+        doors = re.findall(r"`tunekit\.(\w+)[.\w]*`", part.partition("Door")[2].partition(".\n")[0])
+        assert set(rooms) <= set(doors), f"the door of {rooms} belongs to {doors}"
+
+
+@pytest.mark.parametrize("document", [*DESCRIBES_THE_ROOMS, "CONTRIBUTING.md", "search_spaces/README.md"])
+def test_everything_of_the_package_that_a_document_names_exists(document: str) -> None:
+    for name in re.findall(r"`(tunekit(?:\.\w+)+)`", _text(document)):
+        assert _exists(name), f"{document} names {name}"
+    for path in re.findall(r"`((?:tunekit|tests|benchmarks|docs)/[\w./-]*)`", _text(document)):
+        assert (ROOT / path).exists() or path.endswith("/yours.py"), f"{document} names {path}"
+
+
+def _exists(name: str) -> bool:
+    """Whether a dotted name leads to a module, or to something that a module defines or hands on."""
+    if path_of(name) is not None:
+        return True
+    owner, _, attribute = name.rpartition(".")
+    path = path_of(owner)
+    if path is not None:
+        defined = {node for statement in tree(path).body for node in _defined(statement)}
+        return attribute in defined | {imported.alias for imported in imports(path)}
+    module, _, cls = owner.rpartition(".")
+    return bool(module) and any(
+        attribute in {n for s in node.body for n in _defined(s)} for node in _classes(module, cls)
+    )
+
+
+def _defined(statement: ast.stmt) -> set[str]:
+    if isinstance(statement, ast.FunctionDef | ast.ClassDef):
+        return {statement.name}
+    targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
+    return {target.id for target in targets if isinstance(target, ast.Name)}
+
+
+def _classes(module: str, name: str) -> Iterator[ast.ClassDef]:
+    """The class called `name` that a module defines or hands on."""
+    path = path_of(module)
+    if path is None:
+        return
+    yield from (node for node in tree(path).body if isinstance(node, ast.ClassDef) and node.name == name)
+    for imported in imports(path):
+        if imported.alias == name and imported.name.startswith("tunekit."):
+            yield from _classes(imported.name.rpartition(".")[0], name)
+
+
+def test_a_name_that_does_not_exist_is_found() -> None:
+    assert _exists("tunekit.search.Search.next_trial")
+    assert _exists("tunekit.trial.TrialConfig.trial_id")
+    assert not _exists("tunekit.search.Search.no_such_method")
+    assert not _exists("tunekit.search.NoSuchClass")
+    assert not _exists("tunekit.no_such_room")
+
+
+def _rows_between(start: str, end: str) -> dict[str, set[str]]:
+    """The rows of a table between two marks: names in the last column by the first column."""
+    text = _text("docs/architecture.md").partition(f"<!-- {start} -->")[2].partition(f"<!-- {end} -->")[0]
+    rows = [line.strip("| ").split(" | ") for line in text.strip().splitlines()[2:] if line.startswith("|")]
+    return {part.strip("`"): set(re.findall(r"`(\w+)`", names)) - {"Config"} for part, names in rows}
+
+
+def test_what_is_in_a_trials_name_and_what_is_not_is_said_to_the_field() -> None:
+    from tunekit.sweep import types
+
+    parts = {field.name for field in dataclasses.fields(trial.TrialConfig)}
+    assert _rows_between("in the name", "not in the name") == {
+        "task": _fields(trial.TaskConfig),
+        "backbone": _fields(trial.BackboneConfig),
+        "training": _fields(trial.TrainingConfig),
+        "the trial": parts - {"task", "backbone", "training"},
+    }
+    assert _rows_between("not in the name", "end") == {
+        "places": _fields(trial.Locations),
+        "resources": _fields(types.ResourcesConfig),
+        "search": _fields(types.SearchConfig),
+        "scheduler": _fields(types.SchedulerConfig),
+        "finalise": _fields(types.FinaliseConfig),
+        "budget": _fields(types.BudgetConfig),
+    }
+
+
+def test_every_event_of_the_journal_is_in_the_walk() -> None:
+    from tunekit.journal import events
+
+    walk = _text("docs/architecture.md")
+    assert not [kind for kind in events.KEYS if f"`{kind}`" not in walk]
+
+
+def test_every_file_of_a_sweep_has_one_who_writes_it() -> None:
+    from tunekit.storage import SweepFolder
+
+    folder = SweepFolder(Path("runs/NAME"))
+    one = folder.trial("ID")
+    written = _text("docs/architecture.md").partition("\n## Who writes what\n")[2]
+    files = [folder.journal, folder.lock, folder.sweep_file, folder.driver_log, folder.optuna]
+    files += [one.last, one.best, one.outcome, one.test, one.predictions]
+    assert not [file.name for file in files if file.name not in written]
+    assert f"`{folder.report.name}/`" in written and "`export/`" in written
