@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 import queue
-import shutil
 import tempfile
 import threading
 import time
@@ -35,6 +34,7 @@ from tunekit.execution.mailbox import Mailbox
 from tunekit.execution.protocol import Reply, SlotMessage, SweepInterrupted, worker_name
 from tunekit.schema import build, canonical_json
 from tunekit.search import Search
+from tunekit.storage import remove_folder
 from tunekit.sweep import ResourcesConfig
 
 STEP_S = 2.0
@@ -245,7 +245,7 @@ class SlotPool:
         except BaseException as error:
             self._failure = error
         finally:
-            shutil.rmtree(scratch, ignore_errors=True)
+            remove_folder(Path(scratch))
 
     def _tuner(self, resources: ResourcesConfig, max_slots: int, scratch: str) -> tune.Tuner:
         request = {"CPU": resources.cpu, "GPU": resources.gpu, "memory": resources.memory or 0}

@@ -21,12 +21,12 @@ from torch import Tensor
 
 from tunekit import methods, tasks
 from tunekit.backbone import describe
-from tunekit.check.text import tokenizer_of
+from tunekit.backbone.tokenizers import local_tokenizer
 from tunekit.errors import ConfigError
 from tunekit.export.page import page
 from tunekit.methods import Method
 from tunekit.methods.parts.head import HeadMethod
-from tunekit.storage import TrialFolder, storage_errors
+from tunekit.storage import TrialFolder, make_folder, storage_errors, write_text
 from tunekit.training import checkpoints
 from tunekit.training.trial_run import require_owner
 from tunekit.trial import Locations, TrialConfig
@@ -62,12 +62,12 @@ def export(trial: FinishedTrial, out: Path) -> list[Path]:
     config.base_model_name_or_path, config.revision = base, trial.config.backbone.revision
     head = {"weight": method.head.linear.weight.detach(), "bias": method.head.linear.bias.detach()}
     labels = {"labels": json.dumps(method.labels, ensure_ascii=False)}
+    make_folder(out)
     with storage_errors(f"write to {out}"):
-        out.mkdir(parents=True, exist_ok=True)
         config.save_pretrained(str(out))
         save_file({name: t.contiguous() for name, t in tensors.items()}, out / "adapter_model.safetensors")
         save_file(head, out / "head.safetensors", metadata=labels)
-        (out / "README.md").write_text(page(trial.config, method, base=base, epoch=epoch), encoding="utf-8")
+    write_text(out / "README.md", page(trial.config, method, base=base, epoch=epoch))
     return [
         out / name for name in ("adapter_config.json", "adapter_model.safetensors", "head.safetensors", "README.md")
     ]
@@ -77,7 +77,7 @@ def _empty_method(trial: FinishedTrial) -> HeadMethod:
     """The trial's method without weights, on the meta device, but with the tokenizer."""
     config = trial.config
     backbone = describe(config.backbone, trial.locations)
-    backbone.tokenizer = tokenizer_of(config.backbone, trial.locations)
+    backbone.tokenizer = local_tokenizer(config.backbone, trial.locations)
     if backbone.tokenizer is None:
         raise ConfigError(
             f"backbone {config.backbone.name!r}: its tokenizer is not on this machine; export where it is"

@@ -13,11 +13,11 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
-from tunekit.errors import ConfigError, StorageError, TunekitError
+from tunekit.errors import ConfigError, TunekitError
 from tunekit.journal import events, schema_1
 from tunekit.journal.events import Event, JournalError
 from tunekit.journal.record import SweepRecord
-from tunekit.storage import AppendFile, Lock, SweepFolder, holder_of, make_folder, storage_errors
+from tunekit.storage import AppendFile, Lock, SweepFolder, holder_of, make_folder, whole_lines
 
 
 class SweepBusy(ConfigError):
@@ -37,28 +37,21 @@ def read_events(path: Path) -> Iterator[Event]:
 
 def _lines(path: Path) -> Iterator[tuple[Event, int]]:
     """Events, each with the size of the file up to its end."""
-    try:
-        stream = path.open("rb")
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: no journal is there, so no sweep") from None
-    except OSError as error:
-        raise StorageError(f"cannot read {path}: {error.strerror or error}") from error
+    if not path.exists():
+        raise ConfigError(f"{path}: no journal is there, so no sweep")
     translator: schema_1.Translator | None = None
     size = 0
-    with stream, storage_errors(f"read {path}"):
-        for number, line in enumerate(stream, start=1):
-            if not line.endswith(b"\n"):  # torn, or still being written by a driver at work
-                return
-            where = f"{path}:{number}"
-            size += len(line)
-            if number == 1 and schema_1.is_of_schema_1(line):
-                translator = schema_1.Translator(path.read_bytes().split(b"\n"))
-            event = translator.event(line, where) if translator else events.decoded(line, number, where)
-            if event["event"] == "launched" and event["schema"] not in (schema_1.SCHEMA, events.SCHEMA):
-                raise JournalError(
-                    f"{where}: written by schema {event['schema']}, this tunekit reads {events.SCHEMA} and less"
-                )
-            yield event, size
+    for number, line in enumerate(whole_lines(path), start=1):
+        where = f"{path}:{number}"
+        size += len(line)
+        if number == 1 and schema_1.is_of_schema_1(line):
+            translator = schema_1.Translator(whole_lines(path))
+        event = translator.event(line, where) if translator else events.decoded(line, number, where)
+        if event["event"] == "launched" and event["schema"] not in (schema_1.SCHEMA, events.SCHEMA):
+            raise JournalError(
+                f"{where}: written by schema {event['schema']}, this tunekit reads {events.SCHEMA} and less"
+            )
+        yield event, size
 
 
 def _replayed(path: Path, record: SweepRecord) -> Iterator[int]:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 from pathlib import Path
 
-from tunekit.errors import StorageError
+from tunekit.storage import write_text
 
 
 def save(path: Path, text: str) -> Path:
@@ -15,15 +13,4 @@ def save(path: Path, text: str) -> Path:
     Raises:
         StorageError: the folder cannot be written.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
-        part.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            part.unlink()
-        raise StorageError(
-            f"cannot write {path}: {error.strerror or error}; choose another folder with --out"
-        ) from error
-    return path
+    return write_text(path, text, cure="choose another folder with --out")

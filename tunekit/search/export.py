@@ -10,6 +10,7 @@ from optuna.trial import TrialState, create_trial
 from tunekit.journal import Point, SweepRecord
 from tunekit.schema import JsonObject
 from tunekit.search.study import distribution
+from tunekit.storage import make_folder, remove
 from tunekit.sweep import Arm, Sweep
 
 _STATES = {"COMPLETE": TrialState.COMPLETE, "PRUNED": TrialState.PRUNED, "FAILED": TrialState.FAIL}
@@ -24,8 +25,8 @@ def export_studies(sweep: Sweep, record: SweepRecord, path: Path) -> list[str]:
     Returns:
         The studies' names, ``sweep/arm``; load one with ``optuna.load_study(study_name=..., storage="sqlite:///PATH")``.
     """
-    path.unlink(missing_ok=True)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    remove(path)
+    make_folder(path.parent)
     storage = f"sqlite:///{path}"
     names = []
     for arm in sweep.arms:

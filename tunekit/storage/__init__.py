@@ -22,7 +22,7 @@ from tunekit.storage.local import (
     write_text,
     write_with,
 )
-from tunekit.storage.locks import AppendFile, Lock, holder_of
+from tunekit.storage.locks import AppendFile, Lock, holder_of, whole_lines
 
 __all__ = [
     "AppendFile",
@@ -45,6 +45,7 @@ __all__ = [
     "storage_errors",
     "sweep_folder",
     "sweep_folders",
+    "whole_lines",
     "write_bytes",
     "write_json",
     "write_text",

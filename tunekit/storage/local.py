@@ -20,11 +20,14 @@ from tunekit.schema import to_json
 
 T = TypeVar("T")
 
+CURE = "free or repair the disk, then run the same command"
+"""What helps against most errors of a disk."""
+
 logger = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
-def storage_errors(action: str, cure: str = "free or repair the disk, then run the same command") -> Iterator[None]:
+def storage_errors(action: str, cure: str = CURE) -> Iterator[None]:
     """Turn the operating system's errors inside into a StorageError.
 
     Args:
@@ -37,12 +40,13 @@ def storage_errors(action: str, cure: str = "free or repair the disk, then run t
         raise StorageError(f"cannot {action}: {error.strerror or error}; {cure}") from error
 
 
-def write_with(path: Path, write: Callable[[IO[bytes]], None]) -> Path:
+def write_with(path: Path, write: Callable[[IO[bytes]], None], *, cure: str = CURE) -> Path:
     """Write a file atomically; its folder is made. Gives `path`.
 
     Args:
         path: of the file.
         write: gets the open file. It may raise OSError, and nothing is left of the file then.
+        cure: what helps if it cannot be written.
 
     Raises:
         StorageError: the file cannot be written.
@@ -54,21 +58,21 @@ def write_with(path: Path, write: Callable[[IO[bytes]], None]) -> Path:
             file.flush()
             os.fsync(file.fileno())  # or a machine that stops now could keep the name and lose the bytes
 
-    return _replace(path, fill)
+    return _replace(path, fill, cure=cure)
 
 
-def write_bytes(path: Path, content: bytes) -> Path:
+def write_bytes(path: Path, content: bytes, *, cure: str = CURE) -> Path:
     """Write `content` atomically; see :func:`write_with`."""
 
     def write(file: IO[bytes]) -> None:
         file.write(content)
 
-    return write_with(path, write)
+    return write_with(path, write, cure=cure)
 
 
-def write_text(path: Path, text: str) -> Path:
+def write_text(path: Path, text: str, *, cure: str = CURE) -> Path:
     """Write `text` as UTF-8, atomically; what UTF-8 cannot express is written as ``\\xNN``. See :func:`write_with`."""
-    return write_bytes(path, text.encode("utf-8", "backslashreplace"))
+    return write_bytes(path, text.encode("utf-8", "backslashreplace"), cure=cure)
 
 
 def write_json(path: Path, value: object) -> Path:
@@ -189,9 +193,9 @@ def free_bytes(folder: Path) -> int:
         return shutil.disk_usage(folder).free
 
 
-def _replace(path: Path, fill: Callable[[Path], None]) -> Path:
+def _replace(path: Path, fill: Callable[[Path], None], *, cure: str = CURE) -> Path:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with storage_errors(f"write {path}"):
+    with storage_errors(f"write {path}", cure):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             fill(temporary)

@@ -7,6 +7,7 @@ import errno
 import fcntl
 import os
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 
 from tunekit.errors import StorageError
@@ -76,6 +77,25 @@ def holder_of(path: Path) -> str | None:
             return os.read(descriptor, 1000).decode("utf-8", "replace").strip() or "another process"
         finally:
             os.close(descriptor)
+
+
+def whole_lines(path: Path) -> Iterator[bytes]:
+    """The lines of a file that an `AppendFile` writes, each with its line feed.
+
+    A last one without it is left out: it is torn, or still being written.
+
+    Raises:
+        StorageError: the file cannot be read.
+    """
+    with storage_errors(f"read {path}"):
+        stream = path.open("rb")
+    with stream:
+        while True:
+            with storage_errors(f"read {path}"):
+                line = stream.readline()
+            if not line.endswith(b"\n"):
+                return
+            yield line
 
 
 class AppendFile:

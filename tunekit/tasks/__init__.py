@@ -10,7 +10,8 @@ from tunekit.errors import ConfigError
 from tunekit.registry import lookup
 from tunekit.tasks.examples import Example, PairExample, Split, TokenExample
 from tunekit.tasks.own import load_own
-from tunekit.tasks.parallel import ParallelPair, ParallelText
+from tunekit.tasks.parallel import ParallelText
+from tunekit.tasks.parallel_pairs import ParallelPair
 from tunekit.tasks.task import Task
 from tunekit.trial import Locations, TaskConfig
 

@@ -13,25 +13,14 @@ Files are aligned by line: unequal counts, or labels that differ, are an error a
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from tunekit.errors import DataError
 from tunekit.registry import lookup
-from tunekit.tasks.corpora import CorpusReader, CorpusRows, Texts
+from tunekit.tasks.corpora import CorpusReader, CorpusRows
 from tunekit.tasks.fingerprints import of_rows
+from tunekit.tasks.parallel_pairs import PARALLEL, ParallelPair
 from tunekit.tasks.sampling import by_size
 from tunekit.trial import Locations, TaskConfig
-
-PARALLEL = "parallel"
-"""Begins a key of fingerprints, and in the seed of a sample stands for the split: train is sampled at other rows."""
-
-
-@dataclass(frozen=True, slots=True)
-class ParallelPair:
-    """One pair of texts (premise and hypothesis, say) in two languages."""
-
-    source: Texts
-    target: Texts
 
 
 class ParallelText:

@@ -26,9 +26,9 @@ from tunekit.tasks.examples import (
 )
 from tunekit.tasks.fingerprints import of_examples
 from tunekit.tasks.keys import check_keys
-from tunekit.tasks.parallel import PARALLEL, ParallelPair, ParallelText
+from tunekit.tasks.parallel_pairs import PARALLEL, NoParallelText, ParallelPair, ParallelTexts
 from tunekit.tasks.readers.sources import Given, Source
-from tunekit.trial import Locations, TaskConfig
+from tunekit.trial import TaskConfig
 
 Predictions = Sequence[str] | Sequence[Sequence[str]]
 """One label for each pair, or for each sentence a list of exactly one label per word."""
@@ -73,7 +73,7 @@ class Task:
         self._train: Key = ("train", config.source_language)
         self._seen: dict[Key, frozenset[str]] = {}
         self._fingerprints: dict[Key, str] = {}
-        self.parallel_text = ParallelText(config, Locations())
+        self.parallel_text: ParallelTexts = NoParallelText()
         """What `parallel` reads; `tasks.load` puts the places of this machine in."""
 
     @classmethod
