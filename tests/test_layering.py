@@ -60,9 +60,10 @@ def _room(ours: str = "", heavy: str = "", heavy_inside: str = "", looks_up: tup
     return Room(frozenset(ours.split()), frozenset(heavy.split()), frozenset(heavy_inside.split()), frozenset(looks_up))
 
 
-GROUND = "errors schema registry wording trial storage"
+GROUND = "version errors schema registry wording trial storage"
 LEARNING = f"{GROUND} tasks backbone methods"
 ROOMS = {
+    "version": _room(),
     "errors": _room(),
     "schema": _room("errors"),
     "registry": _room("errors"),
@@ -101,7 +102,7 @@ SECOND_MODULES = {"__main__": "cli"}
 USED_BY_LIBRARIES = {"cmaes", "scipy", "sentencepiece"}
 """Dependencies that Optuna's searchers and transformers' tokenizers import, and tunekit itself does not."""
 
-LIGHT_AT_THE_TOP = {"cli": frozenset({"errors", "schema", "registry", "wording", "trial", "storage"})}
+LIGHT_AT_THE_TOP = {"cli": frozenset(GROUND.split())}
 """Rooms that import ours inside their functions, and what they may have at the top all the same."""
 
 LOADED_BY: dict[str, set[str]] = {
@@ -117,6 +118,7 @@ LOADED_BY: dict[str, set[str]] = {
 """The heavy libraries that importing every module of a room loads."""
 
 LOADS_BY_NAME = {
+    "tunekit": "the public calls, so that importing the package loads no room",
     "tunekit.registry": "where names become objects",
     "tunekit.reports": "its own table of reports",
     "tunekit.training": "its own names, so that importing the room does not load torch",
@@ -127,9 +129,9 @@ MAX_ANY = 60
 
 
 def room_of(dotted: str) -> str | None:
-    """The room of ``tunekit.<room>...``; None for the package itself and for names in its ``__init__``."""
+    """The room of ``tunekit.<room>...``; None for the package itself."""
     parts = dotted.partition(":")[0].split(".")
-    if len(parts) < 2 or dotted == "tunekit.__version__":
+    if len(parts) < 2:
         return None
     return SECOND_MODULES.get(parts[1], parts[1])
 
@@ -150,7 +152,8 @@ def test_the_table_stands_from_the_ground_up() -> None:
 def test_a_module_imports_only_the_rooms_that_the_table_allows(path: Path) -> None:
     here = room_of(module_name(path))
     if here is None:
-        assert not [i for i in imports(path) if i.name.startswith("tunekit.")], "the package itself imports no room"
+        at_top = {room_of(i.name) for i in imports(path) if i.name.startswith("tunekit.") and not i.is_inside}
+        assert at_top <= {"version"}, "the package itself loads its public calls when they are first used"
         return
     for imported in (i for i in imports(path) if i.name.split(".")[0] == "tunekit"):
         there = room_of(imported.name)
@@ -494,6 +497,15 @@ def test_the_light_rooms_load_none_of_the_heavy_libraries(room: str) -> None:
         "    importlib.import_module(module)\n"
         f"    loaded = set({sorted(HEAVY - LOADED_BY[room])}) & sys.modules.keys()\n"
         "    assert not loaded, (module, loaded)\n"
+    )
+
+
+def test_importing_the_package_loads_no_room_and_each_public_call_is_found() -> None:
+    _run(
+        "import sys, tunekit\n"
+        "loaded = {name for name in sys.modules if name.startswith('tunekit.')} - {'tunekit.version'}\n"
+        "assert not loaded, loaded\n"
+        "assert all(hasattr(tunekit, name) for name in tunekit.__all__)\n"
     )
 
 
