@@ -198,7 +198,7 @@ def cycles(edges: Mapping[str, Iterable[str]]) -> list[list[str]]:
         if node in reached[node] and node not in seen:
             group = {other for other in reached[node] if node in reached.get(other, ())}
             seen |= group
-            found.append(min((_shortest(edges, start) for start in group), key=len))
+            found.append(min((_shortest(edges, start) for start in sorted(group)), key=len))
     return found
 
 
