@@ -49,7 +49,7 @@ def logits(method: InContextLearning, rows: Sequence[TaggedFeature]) -> torch.Te
 
 
 def start_of(method: InContextLearning) -> list[int]:
-    return [*method.sheet.text.frame.before, *method.demonstrations]
+    return [*method.writer.text.special_tokens.before, *method.demonstrations]
 
 
 def said(method: InContextLearning) -> str:
@@ -88,7 +88,7 @@ def test_an_encoder_decoder_reads_demonstrations_and_sentence_and_writes_the_tag
     rows = rows_of(method, [*examples_of("token")[:3], SENTENCE])
     expected = []
     for row in rows:
-        text = [*start_of(method), *row.input_ids, *method.sheet.text.frame.after]
+        text = [*start_of(method), *row.input_ids, *method.writer.text.special_tokens.after]
         written, scores = [model.config.decoder_start_token_id or model.config.pad_token_id], []
         for before in row.before_labels:
             written += before
@@ -178,8 +178,8 @@ def test_blocks_are_parted_by_a_line_feed_where_the_tokenizer_has_one() -> None:
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     made.train_from_iterator([], trainers.BpeTrainer(initial_alphabet=alphabet, show_progress=False))
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=made)
-    sheet = DemonstrationWriter(Template(TEMPLATE), Template("{mask}"), tokenizer, [(0,)])
-    assert tokenizer.decode(sheet.separator) == "\n"
+    writer = DemonstrationWriter(Template(TEMPLATE), Template("{mask}"), tokenizer, [(0,)])
+    assert tokenizer.decode(writer.separator) == "\n"
 
 
 def test_no_demonstrations_leave_the_sentence_alone() -> None:

@@ -137,20 +137,20 @@ def _decoding_start(method: HeadMethod) -> int:
 
 
 def _has_types(method: HeadMethod) -> bool:
-    frame = TextTokenizer(method.backbone.tokenizer).pair_frame
-    return method.kind == "pair" and method.backbone.has_segments and any(frame.text_types)
+    special = TextTokenizer(method.backbone.tokenizer).pair_special_tokens
+    return method.kind == "pair" and method.backbone.has_segments and any(special.text_types)
 
 
 def _pair(method: HeadMethod) -> str:
-    frame = TextTokenizer(method.backbone.tokenizer).pair_frame
+    special = TextTokenizer(method.backbone.tokenizer).pair_special_tokens
     types = (
-        f"    types = [*{list(frame.before_types)}, *[{frame.text_types[0]}] * len(a), *{list(frame.between_types)}, "
-        f"*[{frame.text_types[1]}] * len(b), *{list(frame.after_types)}]\n"
+        f"    types = [*{list(special.before_types)}, *[{special.text_types[0]}] * len(a), "
+        f"*{list(special.between_types)}, *[{special.text_types[1]}] * len(b), *{list(special.after_types)}]\n"
     )
     return PAIR.format(
-        before=list(frame.before),
-        between=list(frame.between),
-        after=list(frame.after),
+        before=list(special.before),
+        between=list(special.between),
+        after=list(special.after),
         types=types if _has_types(method) else "",
         types_argument=", types" if _has_types(method) else "",
         place=-1 if method.backbone.is_causal or _is_shifted(method) else 0,
@@ -160,8 +160,8 @@ def _pair(method: HeadMethod) -> str:
 def _token(config: TrialConfig, method: HeadMethod) -> str:
     text = TextTokenizer(method.backbone.tokenizer)
     return TOKEN.format(
-        before=list(text.frame.before),
-        after=list(text.frame.after),
+        before=list(text.special_tokens.before),
+        after=list(text.special_tokens.after),
         space='" " + ' if text.needs_space else "",
         unknown=text.unknown,
         shift=" + 1" if _is_shifted(method) else "",

@@ -39,7 +39,7 @@ class BitFit(AdapterMethod[BitFitConfig]):
 
     Config: ClassVar[type] = BitFitConfig
 
-    def alter(self, model: nn.Module) -> Mapping[str, nn.Parameter]:
+    def add_parameters(self, model: nn.Module) -> Mapping[str, nn.Parameter]:
         added = {}
         for name, module in list(model.named_modules()):
             if isinstance(module, nn.Linear) or isinstance(module._parameters.get("bias"), nn.Parameter):

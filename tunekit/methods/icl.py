@@ -118,7 +118,7 @@ class InContextLearning(Method[InContextLearningConfig]):
             raise ConfigError(f"backbone {backbone.name!r} comes without a language-model head, which must answer here")
         template, answer = Template(config.template), Template(config.answer)
         self.strings = answer_tokens(self._words(config.verbalizer), answer, backbone.tokenizer, config.score)
-        self.sheet = DemonstrationWriter(template, answer, backbone.tokenizer, self.strings)
+        self.writer = DemonstrationWriter(template, answer, backbone.tokenizer, self.strings)
         self._label_ids = LabelIds(self.labels)
         self._context: scoring.Context | None = None
         if backbone.tokenizer is not None:
@@ -144,7 +144,7 @@ class InContextLearning(Method[InContextLearningConfig]):
     @property
     def _room(self) -> int:
         """Tokens of words and answers in a row."""
-        return self.max_length - self.sheet.overhead - self.sheet.text.frame.size
+        return self.max_length - self.writer.overhead - self.writer.text.special_tokens.size
 
     def _check_room(self, template: str) -> None:
         if self._room < LEAST_ROOM:
@@ -158,11 +158,11 @@ class InContextLearning(Method[InContextLearningConfig]):
         number = self.config.num_demonstrations
         if number == 0:
             return ()
-        sheet = self.sheet
+        writer = self.writer
 
         def fits(example: TokenExample) -> bool:
-            sheet.learn(set(example.words))
-            return sum(map(sheet.size, example.words)) <= self._room
+            writer.tokenize_words(set(example.words))
+            return sum(map(writer.size, example.words)) <= self._room
 
         chosen = choose(task.examples("train", task.config.source_language), number, self.config.choice, fits)
         if len(chosen) < number:
@@ -174,8 +174,8 @@ class InContextLearning(Method[InContextLearningConfig]):
         return tuple(token for block in blocks for token in block)
 
     def _block(self, example: TokenExample) -> Tokens:
-        words = [self.sheet.fit(word, self._room)[0] for word in example.words]
-        return self.sheet.block(words, [self._label_ids[label] for label in example.labels])
+        words = [self.writer.fit(word, self._room)[0] for word in example.words]
+        return self.writer.block(words, [self._label_ids[label] for label in example.labels])
 
     # From examples to rows
 
@@ -194,23 +194,23 @@ class InContextLearning(Method[InContextLearningConfig]):
 
     def encode_all(self, examples: Sequence[Example], *, language: str | None = None) -> list[tuple[Feature, ...]]:
         sentences = cast("Sequence[TokenExample]", examples)
-        self.sheet.learn({word for sentence in sentences for word in sentence.words})
+        self.writer.tokenize_words({word for sentence in sentences for word in sentence.words})
         return [self._rows(sentence) for sentence in sentences]
 
     def _rows(self, example: TokenExample) -> tuple[Feature, ...]:
         room = self._room
-        words, sizes = zip(*(self.sheet.fit(word, room) for word in example.words), strict=True)
+        words, sizes = zip(*(self.writer.fit(word, room) for word in example.words), strict=True)
         spans = windows([min(size, room) for size in sizes], room, is_causal=False)
         return tuple(self._row(example, words[start:end], owned, start) for start, end, owned in spans)
 
     def _row(self, example: TokenExample, words: Sequence[Tokens], owned: Sequence[int], start: int) -> TaggedFeature:
         return TaggedFeature(
-            input_ids=self.sheet.opening(words),
+            input_ids=self.writer.opening(words),
             token_type_ids=None,
             label_ids=tuple(self._label_ids[example.labels[word]] for word in owned),
             reads=tuple((word - start,) for word in owned),
             words=tuple(owned),
-            before_labels=self.sheet.before_labels(words),
+            before_labels=self.writer.before_labels(words),
             longest_label=max(map(len, self.strings)),
             num_shown=self._num_shown,
         )
@@ -257,10 +257,10 @@ class InContextLearning(Method[InContextLearningConfig]):
         return [torch.stack([found[i][place] for (place,) in row.reads]) for i, row in enumerate(rows)]
 
     def _begin(self, texts: Sequence[Tokens]) -> scoring.GrowingRows | scoring.GrowingDecoder:
-        frame = self.sheet.text.frame
-        start = (*frame.before, *self.demonstrations)
+        special = self.writer.text.special_tokens
+        start = (*special.before, *self.demonstrations)
         if not self.backbone.is_causal:
-            return scoring.GrowingDecoder(self.backbone, [(*start, *text, *frame.after) for text in texts])
+            return scoring.GrowingDecoder(self.backbone, [(*start, *text, *special.after) for text in texts])
         if start and self._context is None:
             self._context = scoring.context_of(self.backbone, start)
         return scoring.GrowingRows(self.backbone, self._context, texts)

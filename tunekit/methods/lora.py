@@ -77,7 +77,7 @@ class LoRA(AdapterMethod[LoRAConfig]):
 
     Config: ClassVar[type] = LoRAConfig
 
-    def alter(self, model: nn.Module) -> Mapping[str, nn.Parameter]:
+    def add_parameters(self, model: nn.Module) -> Mapping[str, nn.Parameter]:
         from peft import inject_adapter_in_model
 
         inject_adapter_in_model(peft_config(self.config, self._model_type), model)

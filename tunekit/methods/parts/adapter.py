@@ -30,17 +30,17 @@ def copy_sharing_weights(backbone: Backbone) -> Backbone:
 class AdapterMethod(HeadMethod[C]):
     """A head method whose trained parameters stand inside a copy of the frozen backbone.
 
-    A subclass says what it puts there (`alter`). These parameters are in fp32 and are the method's own, under
+    A subclass says what it puts there (`add_parameters`). These parameters are in fp32 and are the method's own, under
     ``adapter.`` and their names in the body; the backbone stays as it is, bit for bit and module for module.
     """
 
     def __init__(self, config: C, setting: Setting) -> None:
         super().__init__(config, setting)
         copied = copy_sharing_weights(self.backbone)
-        self.adapter = _tree(self.alter(copied.model))
+        self.adapter = _tree(self.add_parameters(copied.model))
         self._copy = (copied,)  # in a tuple, torch does not list the backbone's weights a second time
 
-    def alter(self, model: nn.Module) -> Mapping[str, nn.Parameter]:
+    def add_parameters(self, model: nn.Module) -> Mapping[str, nn.Parameter]:
         """Put trainable parameters into `model`, the body of the copy; gives them by their names in it."""
         raise NotImplementedError
 

@@ -55,7 +55,7 @@ class DemonstrationWriter:
         self.text = TextTokenizer(tokenizer)
         self._words: dict[str, Tokens] = {}
 
-    def learn(self, words: set[str]) -> None:
+    def tokenize_words(self, words: set[str]) -> None:
         """Tokenize the words that have not been met yet, together."""
         new = sorted(words - self._words.keys())
         if new:
@@ -64,11 +64,11 @@ class DemonstrationWriter:
             self._words.update({w: tuple(p) or (self.text.unknown,) for w, p in zip(new, tokens, strict=True)})
 
     def size(self, word: str) -> int:
-        """Tokens that a learnt word takes in a block: shown, and answered with the longest label."""
+        """Tokens that a tokenized word takes in a block: shown, and answered with the longest label."""
         return self.fit(word, 2**30)[1]
 
     def fit(self, word: str, room: int) -> tuple[Tokens, int]:
-        """The tokens of a learnt word, cut so that it takes at most `room` in a block, and what it takes."""
+        """The tokens of a tokenized word, cut so that it takes at most `room` in a block, and what it takes."""
         copies = 1 + ("word" in self._answer.slots)
         fixed = sum(map(len, self._around)) + max(map(len, self._strings))
         tokens = self._words[word][: max(1, (room - fixed) // copies)]

@@ -141,7 +141,7 @@ class HeadMethod(Method[C]):
             raise ConfigError(
                 f"peft puts a prompt elsewhere than {name} in an encoder-decoder such as {model!r}; export lora"
             )
-        if self.kind == "pair" and self.backbone.has_segments and any(text.pair_frame.text_types):
+        if self.kind == "pair" and self.backbone.has_segments and any(text.pair_special_tokens.text_types):
             raise ConfigError(
                 f"peft drops token_type_ids where there is a prompt, and {model!r} tells the texts of a pair by them, "
                 f"so it would not predict what {name} has learnt; export lora, or a backbone without segments"

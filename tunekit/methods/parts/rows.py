@@ -80,7 +80,7 @@ class RowEncoder:
         if self._kind == "pair":
             return self._pairs(cast("Sequence[PairExample]", examples))
         sentences = cast("Sequence[TokenExample]", examples)
-        self._learn({word for sentence in sentences for word in sentence.words})
+        self._tokenize_words({word for sentence in sentences for word in sentence.words})
         return [self._sentence(sentence) for sentence in sentences]
 
     # Pairs
@@ -92,11 +92,17 @@ class RowEncoder:
         return [(self._pair(e, a, b),) for e, a, b in zip(examples, texts[::2], texts[1::2], strict=True)]
 
     def _pair(self, example: PairExample, a: Sequence[int], b: Sequence[int]) -> Feature:
-        frame = self._text.pair_frame
-        num_a, num_b = fit_pair(len(a), len(b), max(self._max_length - frame.size, 0))
-        ids = (*frame.before, *a[:num_a], *frame.between, *b[:num_b], *frame.after) or (self._text.unknown,)
-        type_a, type_b = frame.text_types
-        types = (*frame.before_types, *[type_a] * num_a, *frame.between_types, *[type_b] * num_b, *frame.after_types)
+        special = self._text.pair_special_tokens
+        num_a, num_b = fit_pair(len(a), len(b), max(self._max_length - special.size, 0))
+        ids = (*special.before, *a[:num_a], *special.between, *b[:num_b], *special.after) or (self._text.unknown,)
+        type_a, type_b = special.text_types
+        types = (
+            *special.before_types,
+            *[type_a] * num_a,
+            *special.between_types,
+            *[type_b] * num_b,
+            *special.after_types,
+        )
         return Feature(
             input_ids=ids,
             token_type_ids=types if self._has_segments and any(types) else None,
@@ -124,12 +130,12 @@ class RowEncoder:
         labels: Sequence[int],
         start: int,
     ) -> Feature:
-        frame = self._text.frame
-        ids, first_tokens = list(frame.before), []
+        special = self._text.special_tokens
+        ids, first_tokens = list(special.before), []
         for tokens, _ in words:
             first_tokens.append(len(ids))
             ids.extend(tokens)
-        ids.extend(frame.after)
+        ids.extend(special.after)
         last = len(ids) - 1
         starts = [place + self._shift for place in first_tokens]
         return Feature(
@@ -140,7 +146,7 @@ class RowEncoder:
             words=tuple(start + w for w in owned),
         )
 
-    def _learn(self, words: set[str]) -> None:
+    def _tokenize_words(self, words: set[str]) -> None:
         """Tokenize the words not yet met: their tokens, cut to a row, and which of them the head reads."""
         new = sorted(words - self._words.keys())
         if not new:
@@ -163,7 +169,7 @@ class RowEncoder:
     @cached_property
     def _capacity(self) -> int:
         """Tokens of text in a row of words."""
-        return self._max_length - self._text.frame.size
+        return self._max_length - self._text.special_tokens.size
 
 
 def fit_pair(num_a: int, num_b: int, capacity: int) -> tuple[int, int]:

@@ -197,11 +197,12 @@ class Writer:
 
     def write(self, fillings: Mapping[str, Sequence[int]]) -> Rendered:
         """The row whose slots hold `fillings`, tokens by the slot's name."""
-        ids, types, marks = list(self._frame.before), list(self._frame.before_types), dict[str, range]()
+        special = self._special_tokens
+        ids, types, marks = list(special.before), list(special.before_types), dict[str, range]()
         for index, parts in enumerate(self._tokens):
             if index:
-                ids += self._frame.between
-                types += self._frame.between_types
+                ids += special.between
+                types += special.between_types
             for part in parts:
                 if isinstance(part, str):
                     tokens = self._filling(part, fillings)
@@ -209,9 +210,9 @@ class Writer:
                     ids += tokens
                 else:
                     ids += part
-            types += [self._frame.text_types[index]] * (len(ids) - len(types))
-        ids += self._frame.after
-        types += self._frame.after_types
+            types += [special.text_types[index]] * (len(ids) - len(types))
+        ids += special.after
+        types += special.after_types
         return Rendered(
             input_ids=tuple(ids),
             token_type_ids=tuple(types) if self._has_segments and any(types) else None,
@@ -225,7 +226,7 @@ class Writer:
         """Whether the border of a pair stands right after the sentence; its first token then closes the sentence."""
         first = self.template.texts[0]
         is_last = isinstance(first[-1], Slot) and first[-1].name == "sentence"
-        return is_last and len(self.template.texts) == 2 and bool(self._frame.between)
+        return is_last and len(self.template.texts) == 2 and bool(self._special_tokens.between)
 
     def _filling(self, name: str, fillings: Mapping[str, Sequence[int]]) -> Sequence[int]:
         if name == "mask":
@@ -233,8 +234,8 @@ class Writer:
         return (self.text.unknown,) * self._prompt_length if name == "prompt" else fillings[name]
 
     @cached_property
-    def _frame(self) -> SpecialTokens:
-        return self.text.frame if len(self.template.texts) == 1 else self.text.pair_frame
+    def _special_tokens(self) -> SpecialTokens:
+        return self.text.special_tokens if len(self.template.texts) == 1 else self.text.pair_special_tokens
 
     @cached_property
     def _slots_inside(self) -> tuple[Slot, ...]:

@@ -112,20 +112,20 @@ class TextTokenizer:
         return [not token.strip(_BLANK) for token in self._tokenizer.convert_ids_to_tokens(list(tokens))]
 
     @cached_property
-    def frame(self) -> SpecialTokens:
+    def special_tokens(self) -> SpecialTokens:
         """The special tokens around one text."""
         return self._probe("a")
 
     @cached_property
-    def pair_frame(self) -> SpecialTokens:
+    def pair_special_tokens(self) -> SpecialTokens:
         """The special tokens around two texts; a border between them even where the tokenizer has none."""
-        frame = self._probe("a", "a")
-        if frame.between:
-            return frame
+        special = self._probe("a", "a")
+        if special.between:
+            return special
         end = self._tokenizer.eos_token_id
         between = tuple(self.tokens(["\n"])[0]) if end is None else (end,)
-        types = (frame.text_types[0],) * len(between)
-        return dataclasses.replace(frame, between=between, between_types=types)
+        types = (special.text_types[0],) * len(between)
+        return dataclasses.replace(special, between=between, between_types=types)
 
     @cached_property
     def needs_space(self) -> bool:
