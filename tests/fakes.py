@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import random
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,14 @@ class FailsWithoutFlag(Finetune):
     def loss(self, batch: Batch) -> torch.Tensor:
         if not Path(os.environ["TUNEKIT_TEST_FLAG"]).exists():
             raise RuntimeError("there is no flag")
+        return super().loss(batch)
+
+
+class Slow(Finetune):
+    """Takes 20 ms more for each batch that it trains on."""
+
+    def loss(self, batch: Batch) -> torch.Tensor:
+        time.sleep(0.02)
         return super().loss(batch)
 
 

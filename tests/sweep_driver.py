@@ -1,7 +1,7 @@
 """Run a sweep of the tests' tiny world in a process of its own, so that a test can kill it.
 
 Usage: python sweep_driver.py FOLDER BACKBONE [--ray] [--address ADDRESS] [--workers N] [--trials N] [--epochs N]
-[--method NAME] [--prompt-method NAME] [--searcher NAME] [--scheduler NAME]
+[--method NAME] [--prompt-method NAME] [--searcher NAME] [--scheduler NAME] [--idle SECONDS]
 """
 
 from __future__ import annotations
@@ -60,7 +60,12 @@ def main() -> None:
     parser.add_argument("--prompt-method", default="ptuning_v2")
     parser.add_argument("--searcher", default="tpe")
     parser.add_argument("--scheduler", default="asha")
+    parser.add_argument("--idle", type=float, help="after which a slot without work gives its resources back")
     words = parser.parse_args()
+    if words.idle is not None:
+        from tunekit.execution import ray_slots
+
+        ray_slots.IDLE_S = words.idle
     sweep = tiny_sweep(
         words.backbone,
         num_trials=words.trials,

@@ -141,6 +141,25 @@ def test_on_ray_a_killed_worker_and_a_killed_driver_lose_no_finished_trial(backb
 
 
 @pytest.mark.ray
+def test_on_ray_workers_that_can_never_start_end_the_sweep_with_the_reason(backbone: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken" / "torch"
+    broken.mkdir(parents=True)
+    (broken / "__init__.py").write_text("raise ImportError('libcudart.so.12: cannot open shared object file')\n")
+    code = (
+        "import os, sys, torch\n"  # the driver has the true one
+        "from pathlib import Path\n"
+        "from sweep_driver import tiny_sweep\n"
+        "from tunekit.execution import Execution, run_sweep\n"
+        "os.environ['PYTHONPATH'] = os.pathsep.join([sys.argv[3], os.environ['PYTHONPATH']])\n"
+        "run_sweep(tiny_sweep(Path(sys.argv[2])), Path(sys.argv[1]), Execution(workers=2))\n"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "sweep"), str(backbone), str(broken.parent)]
+    ended = subprocess.run(command, env=_environment(), capture_output=True, text=True, timeout=240)
+    said = ended.stderr.strip().splitlines()[-1]
+    assert ended.returncode == 1 and "SweepInterrupted: no worker can start" in said and "libcudart.so.12" in said
+
+
+@pytest.mark.ray
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
 def test_on_ray_ten_kills_of_drivers_and_slots_at_random_end_with_the_undisturbed_trials(

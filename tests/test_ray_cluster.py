@@ -319,6 +319,37 @@ def test_a_cluster_that_starts_nodes_by_itself_is_told_from_one_that_does_not(
         nodes.require_room(large, may_grow=False)
 
 
+@pytest.mark.ray
+@pytest.mark.timeout(600)
+def test_a_slot_without_work_gives_its_resources_back_and_another_is_asked_for_when_there_is_work_again(
+    cluster: Cluster, backbone: Path, tmp_path: Path
+) -> None:
+    second = cluster.start_second()
+    folder, log = tmp_path / "sweep", tmp_path / "log"
+    command = [sys.executable, str(HERE / "sweep_driver.py"), str(folder), str(backbone), "--ray", "--idle", "0.5"]
+    command += ["--address", cluster.address, "--trials", "1", "--epochs", "60", "--workers", "2"]
+    command += ["--method", "fakes:Slow"]  # the other arm's trial is over long before
+    counts: list[int] = []
+    with log.open("wb") as output:
+        driver = subprocess.Popen(command, env=cluster.environment, stdout=output, stderr=output)
+    try:
+        while driver.poll() is None:
+            counts.append(
+                sum("ray::Slot" in command or "ray::ResourceTrainable" in command for *_, command in _processes())
+            )
+            time.sleep(0.2)
+        assert driver.returncode == 0, log.read_text()[-3000:]
+    finally:
+        driver.kill()
+        driver.wait()
+        cluster.kill(second)
+    turns = [count for count, before in zip(counts, [0, *counts], strict=False) if count != before]
+    assert turns[:4] == [1, 2, 1, 2] or turns[:3] == [2, 1, 2], turns
+    workers = {event["worker"] for event in read_events(folder / FILE_NAME) if event["event"] == "started"}
+    assert len(workers) == 3, "a new process for the one that had left"
+    assert not any(trial.num_interruptions for trial in replay(folder).trials.values())
+
+
 # -- a cluster that grows and shrinks ----------------------------------------------------------------------------------
 
 

@@ -34,7 +34,6 @@ from tunekit.execution.mailbox import Mailbox
 from tunekit.execution.protocol import Reply, SlotMessage, SweepInterrupted, worker_name
 from tunekit.schema import build, canonical_json
 from tunekit.search import Search
-from tunekit.storage import remove_folder
 from tunekit.sweep import ResourcesConfig
 
 STEP_S = 2.0
@@ -237,15 +236,13 @@ class SlotPool:
         self._thread.join(timeout=30)
 
     def _run(self, resources: ResourcesConfig, max_slots: int) -> None:
-        scratch = tempfile.mkdtemp(prefix="tunekit-ray-")
         try:
-            self._tuner(resources, max_slots, scratch).fit()
+            with tempfile.TemporaryDirectory(prefix="tunekit-ray-", ignore_cleanup_errors=True) as scratch:
+                self._tuner(resources, max_slots, scratch).fit()
         except _Ended:
             pass
         except BaseException as error:
             self._failure = error
-        finally:
-            remove_folder(Path(scratch))
 
     def _tuner(self, resources: ResourcesConfig, max_slots: int, scratch: str) -> tune.Tuner:
         request = {"CPU": resources.cpu, "GPU": resources.gpu, "memory": resources.memory or 0}
