@@ -21,7 +21,7 @@ from tunekit.check.text import measure, tokenizer_of
 from tunekit.errors import ConfigError, DataError
 from tunekit.sweep import Sweep, load_sweep, trial_config
 from tunekit.tasks.examples import labels_of
-from tunekit.training import WorkerCache, run_trial
+from tunekit.training import TrialRun, WorkerCache, run_trial
 from tunekit.trial import BackboneConfig, Locations, TaskConfig, TrialConfig
 
 RATE = 1e9
@@ -118,9 +118,11 @@ def test_updates_are_those_that_training_makes(read: Reader, tmp_path: Path) -> 
     assert plain.num_updates == Span(low=3 * 6, high=3 * 11), "44 sentences in batches of 8 or 4"
     assert deep.num_updates == Span(low=3 * 3, high=3 * 3)
     config = trial_config(sweep, sweep.arms[0], {"batch_size": 4}, 1)
-    outcome = run_trial(config, folder=tmp_path / "trial", locations=sweep.arms[0].locations, cache=WorkerCache())
+    where, cache = {"folder": tmp_path / "trial", "locations": sweep.arms[0].locations}, WorkerCache()
+    outcome = run_trial(config, cache=cache, **where)
+    facts = TrialRun(config, cache=cache, tokens_per_step=sweep.resources.tokens_per_step, **where).facts
     assert outcome.num_updates == plain.num_updates.high
-    assert outcome.num_trainable_parameters == plain.num_trainable.low
+    assert facts.num_trainable_parameters == plain.num_trainable.low
 
 
 def test_long_sentences_are_counted_as_the_windows_that_they_become(read: Reader) -> None:

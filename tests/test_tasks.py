@@ -325,11 +325,11 @@ def test_a_metric_given_wins_over_the_look_of_the_labels() -> None:
 # ---- fingerprint
 
 
-def test_a_fingerprint_is_of_the_data_not_of_the_target_languages() -> None:
+def test_fingerprints_of_the_source_do_not_depend_on_the_target_languages() -> None:
     data = pair_data(test_de=pairs("yes"))
-    mark = make(data).fingerprint()
-    assert len(mark) == 12 and int(mark, 16) >= 0
-    assert mark == make(data, target_languages=("de",)).fingerprint()
-    assert mark != make(data, max_train_examples=1).fingerprint()
-    assert mark != make({**data, ("dev", "en"): pairs("yes", "no", "no")}).fingerprint()
-    assert mark != make(data, name="other").fingerprint()
+    marks = make(data).fingerprints()
+    assert all(len(mark) == 16 and int(mark, 16) >= 0 for mark in marks.values())
+    more = make(data, target_languages=("de",)).fingerprints()
+    assert {key: more[key] for key in marks} == marks and more.keys() - marks.keys() == {"test/de"}
+    other = make({**data, ("dev", "en"): pairs("yes", "no", "no")}).fingerprints()
+    assert {key for key in marks if other[key] != marks[key]} == {"dev/en"}

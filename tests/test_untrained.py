@@ -100,10 +100,11 @@ def test_a_sweep_over_templates_and_demonstrations_is_searched_and_finalised(mod
         for trial in trials:
             assert trial.outcome is not None
             assert trial.outcome.best_epoch == 1 and list(trial.reports) == [1]
-            assert trial.outcome.num_updates == trial.outcome.num_trainable_parameters == 0
-            assert trial.outcome.num_backbone_parameters > 0
+            assert trial.facts is not None
+            assert trial.outcome.num_updates == trial.facts.num_trainable_parameters == 0
+            assert trial.facts.num_backbone_parameters > 0
             assert "train/loss" not in trial.outcome.metrics
-            assert trial.outcome.facts["num_train_rows"] == 0
+            assert trial.facts.num_train_rows == 0
     final = [trial for trial in record.arm("asked").trials if trial.test_scores is not None]
     assert final[0].test_scores == final[1].test_scores  # no seed has an effect
     assert set(final[0].test_scores or {}) >= {"test/alo/accuracy", "test/bera/accuracy"}

@@ -225,11 +225,7 @@ class Outcome:
     """``dev/...`` at the best epoch and, once the point is finalised, ``test/<language>/<metric>``."""
     num_updates: int = 0
     duration_s: float = 0.0
-    num_trainable_parameters: int = 0
-    num_backbone_parameters: int = 0
     peak_memory_bytes: int = 0
-    facts: Values = field(default_factory=dict)
-    """Data fingerprint, rows and words a split, truncated pairs, majority scores, versions, device."""
     reason: str | None = None
     """Why it FAILED or was PRUNED."""
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections import Counter
 from collections.abc import Collection, Sequence
 from itertools import chain
 from typing import cast
 
 from tunekit.errors import ConfigError, DataChanged, DataError, nearest
-from tunekit.schema import canonical_json
 from tunekit.tasks import metrics, sampling
 from tunekit.tasks.examples import (
     SPLITS,
@@ -21,7 +18,6 @@ from tunekit.tasks.examples import (
     Reader,
     Split,
     TokenExample,
-    contents,
     labels_of,
 )
 from tunekit.tasks.fingerprints import of_examples
@@ -207,14 +203,6 @@ class Task:
         if known is not None and language not in known:
             return f"{self.config.name}: {split} of {language!r}"
         return self._source.place(split, language)
-
-    def fingerprint(self) -> str:
-        """12 hex digits over the name, the labels, and train and dev as sampled in the source language."""
-        digest = hashlib.sha256(canonical_json([self.config.name, self.kind, self.metric, self.labels]).encode())
-        for key in (self._train, ("dev", self.config.source_language)):
-            for example in self.examples(*key):
-                digest.update(json.dumps(contents(example)).encode())
-        return digest.hexdigest()[:12]
 
     def validate(self, *, target_dev: bool = False) -> None:
         """Read everything that the config names: train, dev and test of the source, test of every target.

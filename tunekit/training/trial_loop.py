@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
 
 from tunekit.errors import TrialFailed, TunekitError
 from tunekit.training.caches import WorkerCache
@@ -167,7 +166,7 @@ def run_trial(
         on_epoch: called after each epoch trained here; False, or a text that says why, prunes the trial.
 
     Returns:
-        The outcome; with `test`, `metrics` also holds ``test/...`` and `facts` the test's ``majority``.
+        The outcome; with `test`, `metrics` also holds ``test/...`` and ``majority/...``.
         A trial that cannot go on is FAILED with its reason.
 
     Raises:
@@ -205,9 +204,7 @@ def _listen(messages: TrialMessages, on_epoch: OnEpoch | None) -> Outcome:
 
 
 def _with_test(outcome: Outcome, found: FinalScores) -> Outcome:
-    majority = {**cast("Mapping[str, float]", outcome.facts["majority"]), **found.majority}
-    facts = {**outcome.facts, "majority": majority}
-    return replace(outcome, metrics={**outcome.metrics, **found.scores}, facts=facts)
+    return replace(outcome, metrics={**outcome.metrics, **found.scores, **found.majority})
 
 
 def _next(messages: TrialMessages, verdict: str | None) -> TrialMessage | None:

@@ -294,28 +294,15 @@ class TrialRun:
         return stored.epoch
 
     def _make_outcome(self, learner: Learner, state: State, reason: str | None) -> Outcome:
-        best, facts = self.best if state != "FAILED" else None, self.facts
+        best = self.best if state != "FAILED" else None
         return Outcome(
             state=state,
             value=best.value if best else None,
             best_epoch=best.epoch if best else None,
             metrics=best.metrics if best else {},
-            num_updates=len(self._history) * facts.num_updates_per_epoch,
+            num_updates=len(self._history) * self.facts.num_updates_per_epoch,
             duration_s=math.fsum(report.duration_s for report in self._history),
-            num_trainable_parameters=facts.num_trainable_parameters,
-            num_backbone_parameters=facts.num_backbone_parameters,
             peak_memory_bytes=max(self._earlier_peak_bytes, learner.peak_memory_bytes()),
-            facts={
-                "data_fingerprint": facts.data_fingerprint,
-                "num_train_examples": facts.num_train_examples,
-                "num_train_rows": facts.num_train_rows,
-                "num_train_pieces": facts.num_train_tokens,
-                "num_train_truncated": facts.num_train_truncated,
-                "majority": facts.majority,
-                "device": facts.device,
-                "num_threads": facts.num_threads,
-                **{f"{name}_version": version for name, version in facts.versions.items()},
-            },
             reason=reason,
         )
 
