@@ -67,11 +67,12 @@ class Progress:
         again = sum(trial.state == "RUNNING" and bool(trial.earlier_failures) for trial in trials)
         if trials:
             retried = f"; {plural(again, 'trial')} that failed will be tried again" if again else ""
-            self._line(f"going on: {plural(finished, 'trial')} finished before{retried}")
+            self.say(f"going on: {plural(finished, 'trial')} finished before{retried}")
 
     # -- plain lines ---------------------------------------------------------------------------------------------
 
-    def _line(self, text: str) -> None:
+    def say(self, text: str) -> None:
+        """Print one line with the time before it."""
         self._said_at = time.monotonic()
         self._console.print(f"{time.strftime('%H:%M:%S')}  {text}", markup=False, soft_wrap=True)
 
@@ -84,9 +85,9 @@ class Progress:
         trial = search.record.trials[event["trial_id"]]
         if (trial.phase == "finalise" or kind == "tested") and not self._is_finalising:
             self._is_finalising = True
-            self._line("finalising: the best points on the final seeds, then test")
+            self.say("finalising: the best points on the final seeds, then test")
         width = max(len(arm.name) for arm in search.sweep.arms)
-        self._line(f"{trial.arm:{width}}  {_spelled(search, trial, event)}{self._left_in_words()}")
+        self.say(f"{trial.arm:{width}}  {_spelled(search, trial, event)}{self._left_in_words()}")
 
     def _left_in_words(self) -> str:
         left = self._time_left.seconds_left() if self._time_left else None

@@ -98,7 +98,14 @@ def _follow(
 
     try:
         with Progress(console) as progress:
-            finish = run_sweep(sweep, folder.path, execution, retry_failed=retry_failed, watch=progress.watch)
+            finish = run_sweep(
+                sweep,
+                folder.path,
+                execution,
+                retry_failed=retry_failed,
+                watch=progress.watch,
+                notify=progress.say,
+            )
             return finish, ""
     except ConfigError:
         raise
