@@ -425,7 +425,7 @@ def test_the_page_says_what_would_run_and_at_what_cost(read: Reader) -> None:
     for part in (
         "words: nothing is wrong",
         "6 to search and 8 to finalise, in 2 arms",
-        "tpe (seed 0), 3 points an arm, each on 1 seed: 10",
+        "tpe (seed 0), 3 points per arm, each on 1 seed: 10",
         "asha, from epoch 1 on, one in 3 goes on at each rung",
         "the 2 best points of each arm on seeds 10, 42, then test, once",
         "train 44 and dev 20 sentences in en; test 48 in 3 languages (en fr de); 3 labels, scored by accuracy",

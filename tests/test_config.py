@@ -114,7 +114,7 @@ def test_false_is_no_zero_and_true_no_one() -> None:
         ({"epochs": 0}, "epochs is 0"),
         ({"updates_per_epoch": 0}, "updates_per_epoch is 0"),
         ({"batch_size": 0}, "batch_size is 0"),
-        ({"max_length": 7}, "max_length is 7, must be at least 8 pieces"),
+        ({"max_length": 7}, "max_length is 7, must be at least 8 tokens"),
         ({"warmup_fraction": 1.1}, "warmup_fraction is 1.1, must be between 0 and 1"),
         ({"weight_decay": -0.1}, "weight_decay is -0.1"),
         ({"adam_epsilon": 0.0}, "adam_epsilon is 0.0"),

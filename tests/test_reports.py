@@ -247,7 +247,7 @@ def test_a_list_of_shots_gives_a_row_each(tmp_path: Path) -> None:
     markdown = _report(sweep)
     assert cells(markdown, "finetune@64", header=TABLE)["en (source)"] == "60.0"
     assert {row["shots"] for row in _csv(sweep)} == {"16", "64"}
-    assert "64 shots a class" in markdown
+    assert "64 shots per class" in markdown
     assert (tmp_path / "report" / "best_config.finetune@16.yaml").is_file()
 
 
@@ -308,7 +308,7 @@ def test_changed_data_cut_pairs_and_samples_are_flagged(tmp_path: Path) -> None:
     sweep.finish(second, fingerprints={"train/en": "ffff"})
     markdown = _report(sweep)
     assert "**The data changed** while finetune ran: of train/en its trials saw `0123` and `ffff`" in markdown
-    assert "12 of 600 training pairs were cut at 128 pieces" in markdown
+    assert "12 of 600 training pairs were cut at 128 tokens" in markdown
     assert "test 200" in markdown
 
 

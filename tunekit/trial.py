@@ -27,7 +27,7 @@ class TaskConfig:
     data_name: str | None = None
     """A name for the data, where two arms read one task from different places; part of the trial's name."""
     kind: Literal["token", "pair"] | None = None
-    """Only for a task of your own files: one label a word (token) or one label a pair of texts (pair)."""
+    """Only for a task of your own files: one label per word (token) or per pair of texts (pair)."""
     source_language: str = "en"
     """Language of train, and of the dev score that selects."""
     target_languages: tuple[str, ...] = ()
@@ -41,7 +41,7 @@ class TaskConfig:
     sample_seed: int = 0
     """Seed of the samples above and of few-shot draws, apart from the trial's own seed."""
     shots: int | None = None
-    """Few-shot: train (and dev) examples a class; None trains on the whole split."""
+    """Few-shot: train (and dev) examples per class; None trains on the whole split."""
     draw: Literal["sampled", "files"] = "sampled"
     """Few-shot: drawn here by `sample_seed`, nested across `shots`, or a fixed draw read from `fewshot_dir`."""
     metric: str | None = None
@@ -61,7 +61,7 @@ class BackboneConfig:
     dtype: Literal["fp32", "bf16"] = "fp32"
     """Number format of the frozen weights and of the arithmetic; trained parameters are always kept in fp32."""
     word_piece: Literal["first_text", "first", "last", "mean"] = "first_text"
-    """Which piece of a word an encoder's tagging head reads. A causal model always reads the last."""
+    """Which token of a word an encoder's tagging head reads. A causal model always reads the last."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +77,7 @@ class TrainingConfig:
     batch_size: int = 16
     """Rows (sentences, pairs, windows or prompts) an update, >= 1."""
     max_length: int = 128
-    """Pieces a row, special tokens included and the prompt not; longer sentences are windowed, >= 8."""
+    """Tokens per row, special ones included and the prompt not; longer sentences are windowed, >= 8."""
     warmup_fraction: float = 0.0
     """Share of the updates with a linearly rising rate, 0 to 1."""
     schedule: Literal["linear", "constant"] = "linear"
@@ -99,7 +99,7 @@ class TrainingConfig:
             "at least 1",
         )
         require(self.batch_size >= 1, "batch_size", self.batch_size, "at least 1")
-        require(self.max_length >= 8, "max_length", self.max_length, "at least 8 pieces")
+        require(self.max_length >= 8, "max_length", self.max_length, "at least 8 tokens")
         require(0 <= self.warmup_fraction <= 1, "warmup_fraction", self.warmup_fraction, "between 0 and 1")
         require(self.weight_decay >= 0, "weight_decay", self.weight_decay, "0 or more")
         require(self.adam_epsilon > 0, "adam_epsilon", self.adam_epsilon, "greater than 0")
@@ -121,7 +121,7 @@ class Locations:
     fewshot_dir: str | None = None
     """Fixed few-shot draws: ``<language>/<split>-<shots>.jsonl``."""
     parallel_dir: str | None = None
-    """Parallel text aligned by line: ``<language>.txt``, a text a line, or ``<language>.tsv``, a pair of texts."""
+    """Parallel text aligned by line: ``<language>.txt``, one text per line, or ``<language>.tsv``, a pair of texts."""
     backbone_path: str | None = None
     """Local folder of the backbone; None loads `BackboneConfig.name` from the hub (or builds it, if it is ours)."""
     cache_dir: str | None = None

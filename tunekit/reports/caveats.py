@@ -177,7 +177,7 @@ def _cut_pairs(comparison: Comparison) -> Iterator[str]:
         if facts is not None and facts.num_train_truncated:
             length = arm.trials[0].config["training"]["max_length"]
             cut, whole = facts.num_train_truncated, facts.num_train_examples
-            yield f"{arm.name}: {cut} of {whole} training pairs were cut at {length} pieces."
+            yield f"{arm.name}: {cut} of {whole} training pairs were cut at {length} tokens."
 
 
 def _different_machines(comparison: Comparison) -> Iterator[str]:
@@ -196,7 +196,7 @@ def _samples(comparison: Comparison) -> Iterator[str]:
     for arm in comparison.arms:
         stated = [f"{split} {count(n)}" for split in SPLITS if (n := getattr(arm.task, f"max_{split}_examples"))]
         if arm.task.shots:
-            stated.insert(0, f"{arm.task.shots} shots a class in train and dev")
+            stated.insert(0, f"{arm.task.shots} shots per class in train and dev")
         limits[arm.name] = ", ".join(stated) or "none"
     if set(limits.values()) != {"none"}:
         text = next(iter(limits.values())) if len(set(limits.values())) == 1 else _by_value(limits)

@@ -31,7 +31,7 @@ def _no_cost(arm: Arm) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class Assignment:
-    """One piece of work for a worker."""
+    """What a worker does next: one trial."""
 
     trial: TrialRecord
     arm: Arm
@@ -122,7 +122,7 @@ class Search:
     # -- handing out ---------------------------------------------------------------------------------------------
 
     def next_trial(self, cost: LoadCost = _no_cost) -> Assignment | None:
-        """The next piece of work, or None: all is done (:attr:`is_done`), or only running trials can bring more.
+        """The next trial to run, or None: all is done (:attr:`is_done`), or only running trials can bring more.
 
         Args:
             cost: what the worker that asks would have to load. It prefers arms that cost it least, as long as arms

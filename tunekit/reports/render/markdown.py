@@ -125,7 +125,7 @@ def _searched_with(result: SweepResult) -> str:
     elif scheduler.name != "none":
         factor = scheduler.reduction_factor
         rule = f"early stopping by `{scheduler.name}` (from epoch {scheduler.grace_period}, one in {factor} goes on)"
-    return f"Searcher `{search.searcher}` (seed {search.seed}), {search.num_trials} points an arm; {rule}."
+    return f"Searcher `{search.searcher}` (seed {search.seed}), {search.num_trials} points per arm; {rule}."
 
 
 def _arms(result: SweepResult) -> Iterator[str]:

@@ -129,7 +129,7 @@ def _best(comparison: Comparison) -> Table:
 def status_table(
     records: Sequence[tuple[str, SweepRecord]], *, running: Collection[str] = frozenset(), options: str = ""
 ) -> RenderableType:
-    """How far sweeps are: one row a sweep, or for a single one, a row an arm.
+    """How far sweeps are: one row per sweep, or for a single one, one row per arm.
 
     Args:
         records: name and record of each sweep.
