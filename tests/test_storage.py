@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -114,3 +115,26 @@ def test_a_sweep_is_found_by_name_or_path(tmp_path: Path) -> None:
     assert storage.sweep_folder(str(tmp_path / "mine"), tmp_path / "elsewhere").name == "mine"
     with pytest.raises(ConfigError, match="did you mean 'mine'"):
         storage.sweep_folder("mime", tmp_path)
+
+
+def test_asking_who_holds_a_lock_never_keeps_anybody_from_taking_it(tmp_path: Path) -> None:
+    path, is_over = tmp_path / "lock", threading.Event()
+    asked = [0, 0]
+
+    def ask(number: int) -> None:
+        while not is_over.is_set():
+            holder_of(path)
+            asked[number] += 1
+
+    pollers = [threading.Thread(target=ask, args=(number,)) for number in range(2)]
+    for poller in pollers:
+        poller.start()
+    try:
+        num_taken = 0
+        while num_taken < 500 or min(asked) < 200:
+            Lock(path).close()
+            num_taken += 1
+    finally:
+        is_over.set()
+        for poller in pollers:
+            poller.join()
