@@ -181,7 +181,7 @@ def test_a_task_reads_parallel_text_where_its_locations_say(tmp_path: Path) -> N
     places = lines(tmp_path, en=["a", "b"], de=["A", "B"])
     assert load(CONFIG, places).parallel("files", "de") == (ParallelPair(("a", "b"), ("A", "B")),)
     alone = Task(CONFIG, kind="pair", read=lambda split, language: (), labels=("x",))
-    with pytest.raises(ConfigError, match="needs parallel_dir"):
+    with pytest.raises(ConfigError, match="made without parallel text"):
         alone.parallel("files", "de")
 
 
