@@ -15,7 +15,7 @@ from simulation import curve_value, facts, launch, run, simulated_sweep
 from tunekit.errors import ConfigError, DataChanged
 from tunekit.execution import driver as driver_module
 from tunekit.execution.dispatcher import Dispatcher
-from tunekit.execution.driver import Driver, Letters
+from tunekit.execution.driver import Driver, Messages
 from tunekit.execution.protocol import Ask, Fatal, Job, Reply, SlotMessage, SweepInterrupted
 from tunekit.journal import Journal, read_events
 from tunekit.search import Search
@@ -128,7 +128,7 @@ def test_slots_run_the_whole_sweep_and_then_leave(num_slots: int, tmp_path: Path
     work = Work(simulated_sweep(), tmp_path)
     running: dict[str, Iterator[TrialMessage]] = {}
     asking, left = [f"slot-{number}" for number in range(num_slots)], []
-    replies: Letters = []
+    replies: Messages = []
     messages: list[SlotMessage] = []
     for _ in range(5000):
         messages = [SlotMessage(slot=slot, worker="w", content=Ask()) for slot in asking]
@@ -358,7 +358,7 @@ def test_slots_are_asked_for_up_to_the_workers_or_what_the_sweep_can_use(
     class Over(Exception):
         pass
 
-    def exchange(replies: Letters, timeout_s: float) -> Letters:
+    def exchange(replies: Messages, timeout_s: float) -> Messages:
         raise Over
 
     made, pool, said = make_driver(Work(short, tmp_path), FakeCluster(room, is_fixed=is_fixed), num_workers)
@@ -372,7 +372,7 @@ def test_slots_are_asked_for_up_to_the_workers_or_what_the_sweep_can_use(
 def test_slots_that_can_never_start_end_the_sweep_with_the_reason(short: Sweep, tmp_path: Path) -> None:
     made, pool, _ = make_driver(Work(short, tmp_path), FakeCluster(1, is_fixed=True), 1)
 
-    def exchange(replies: Letters, timeout_s: float) -> Letters:
+    def exchange(replies: Messages, timeout_s: float) -> Messages:
         pool.lost.append((f"slot-{len(pool.wanted)}", "ModuleNotFoundError: No module named 'tunekit'"))
         return []
 
@@ -395,7 +395,7 @@ def test_a_dead_slots_trial_goes_to_the_slot_that_takes_its_place(short: Sweep, 
     ask = {slot: SlotMessage(slot=slot, worker=slot, content=Ask()).to_text() for slot in "ab"}
     given: list[Any] = []
 
-    def exchange(replies: Letters, timeout_s: float) -> Letters:
+    def exchange(replies: Messages, timeout_s: float) -> Messages:
         given.extend(replies)
         if len(pool.wanted) == 1:
             return [("a", GREETING)]
@@ -418,7 +418,7 @@ def test_a_user_who_waits_is_told_what_for(short: Sweep, tmp_path: Path, monkeyp
     monkeypatch.setattr(driver_module, "NOTICE_S", -1.0)
     made, _, said = make_driver(Work(short, tmp_path), FakeCluster(0, is_fixed=False), None)
 
-    def exchange(replies: Letters, timeout_s: float) -> Letters:
+    def exchange(replies: Messages, timeout_s: float) -> Messages:
         if said:
             raise KeyboardInterrupt
         return []

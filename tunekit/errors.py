@@ -1,4 +1,4 @@
-"""The errors of the house, and how their messages end."""
+"""The errors that tunekit raises on purpose, and how their messages end."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ SPARE_SLOTS = 4
 MAX_FALSE_STARTS = 3
 """So many slots in a row that died before their first word end the sweep."""
 
-Letters = Sequence[tuple[str, str]]
+Messages = Sequence[tuple[str, str]]
 """Texts, each with the slot that it is from or for."""
 
 
@@ -35,7 +35,7 @@ class Pool(Protocol):
     def want(self, number: int) -> None:
         """Have so many slots from now on."""
 
-    def take_lost(self) -> Letters:
+    def take_lost(self) -> Messages:
         """The slots that died since the last call, and why."""
 
 
@@ -81,9 +81,9 @@ class Driver:
         self._room, self._counted_at = cluster.room(), time.monotonic()
         self._slots: set[str] = set()
         self._num_false_starts = 0
-        self._lonely_since, self._notice_s = time.monotonic(), NOTICE_S
+        self._without_slots_since, self._notice_s = time.monotonic(), NOTICE_S
 
-    def run(self, exchange: Callable[[Letters, float], Letters]) -> None:
+    def run(self, exchange: Callable[[Messages, float], Messages]) -> None:
         """Serve until the sweep is done.
 
         Args:
@@ -94,30 +94,30 @@ class Driver:
             SweepInterrupted, StorageError: the sweep cannot go on now; it can be resumed.
         """
         self._say_what_fits()
-        replies: Letters = []
+        replies: Messages = []
         while not self._dispatcher.is_done:
             self._pool.want(self._num_wanted())
-            letters = exchange(replies, POLL_S)
+            received = exchange(replies, POLL_S)
             for slot, reason in self._pool.take_lost():
-                self._bury(slot, reason)
-            replies = self._answer(letters)
+                self._slot_died(slot, reason)
+            replies = self._answer(received)
             self._say_what_is_waited_for()
 
-    def _answer(self, letters: Letters) -> Letters:
-        """Replies to the letters, as far as there are any now; a slot's first letter says what it found on its node."""
-        messages, greeted = [], []
-        for slot, text in letters:
+    def _answer(self, received: Messages) -> Messages:
+        """Replies as far as there are any now; a slot's first message says what it found on its node."""
+        messages, welcome = [], []
+        for slot, text in received:
             if slot in self._slots:
                 messages.append(SlotMessage.from_text(text))
             else:
                 self._cluster.check(json.loads(text)["view"])
                 self._slots.add(slot)
                 self._num_false_starts = 0
-                greeted.append((slot, ""))
+                welcome.append((slot, ""))
         answered = self._dispatcher.exchange(messages)
-        return greeted + [(slot, reply.to_text()) for slot, reply in answered]
+        return welcome + [(slot, reply.to_text()) for slot, reply in answered]
 
-    def _bury(self, slot: str, reason: str) -> None:
+    def _slot_died(self, slot: str, reason: str) -> None:
         if slot in self._slots:
             self._slots.discard(slot)
             self._dispatcher.lost(slot, "its worker died")
@@ -141,7 +141,7 @@ class Driver:
 
     def _say_what_is_waited_for(self) -> None:
         if self._slots:
-            self._lonely_since, self._notice_s = time.monotonic(), NOTICE_S
-        elif time.monotonic() - self._lonely_since > self._notice_s:
+            self._without_slots_since, self._notice_s = time.monotonic(), NOTICE_S
+        elif time.monotonic() - self._without_slots_since > self._notice_s:
             self._notice_s *= 2
             self._notify(f"waiting for a worker to start ({self._cluster.offer()})")

@@ -14,14 +14,14 @@ class Mailbox:
     """One event loop serves all slots; each waits for one reply at a time."""
 
     def __init__(self) -> None:
-        self._letters: list[tuple[str, str]] = []
+        self._messages: list[tuple[str, str]] = []
         self._replies: dict[str, asyncio.Future[str]] = {}
-        self._has_letters = asyncio.Event()
+        self._has_messages = asyncio.Event()
 
     async def post(self, slot: str, text: str) -> None:
         """Leave a message of `slot` that needs no reply."""
-        self._letters.append((slot, text))
-        self._has_letters.set()
+        self._messages.append((slot, text))
+        self._has_messages.set()
 
     async def ask(self, slot: str, text: str) -> str:
         """Leave a message of `slot`, and give the driver's reply once it is there."""
@@ -40,9 +40,9 @@ class Mailbox:
             if waiting is not None and not waiting.done():
                 waiting.set_result(text)
         try:
-            await asyncio.wait_for(self._has_letters.wait(), timeout_s)
+            await asyncio.wait_for(self._has_messages.wait(), timeout_s)
         except TimeoutError:
             return []
-        letters, self._letters = self._letters, []
-        self._has_letters.clear()
-        return letters
+        messages, self._messages = self._messages, []
+        self._has_messages.clear()
+        return messages

@@ -29,7 +29,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from tunekit.execution import ray_nodes as nodes
 from tunekit.execution.dispatcher import Dispatcher
-from tunekit.execution.driver import Driver, Letters
+from tunekit.execution.driver import Driver, Messages
 from tunekit.execution.mailbox import Mailbox
 from tunekit.execution.protocol import Reply, SlotMessage, SweepInterrupted, worker_name
 from tunekit.schema import build, canonical_json
@@ -334,9 +334,9 @@ def _drive(dispatcher: Dispatcher, cluster: _Nodes, *, num_workers: int | None, 
     threads = math.ceil(cluster.resources.cpu)
     config = {"mailbox": name, "token": str(cluster.token), "num_threads": threads}
 
-    def exchange(replies: Letters, timeout_s: float) -> Letters:
-        letters: Letters = ray.get(mailbox.exchange.remote(replies, timeout_s))  # type: ignore[attr-defined]
-        return letters
+    def exchange(replies: Messages, timeout_s: float) -> Messages:
+        messages: Messages = ray.get(mailbox.exchange.remote(replies, timeout_s))  # type: ignore[attr-defined]
+        return messages
 
     with SlotPool(cluster.resources, config, max_slots=num_workers or MAX_SLOTS) as pool:
         Driver(dispatcher, pool=pool, cluster=cluster, num_workers=num_workers, notify=notify).run(exchange)
