@@ -152,7 +152,8 @@ def _advance(trial: Trial, event: Json) -> None:
         case "finished":
             outcome = _mapping(event["outcome"])
             trial.outcome = _flat({name: outcome.get(name) for name in OUTCOME})
-            trial.sizes |= _sizes(_mapping(outcome.get("facts"))) | _sizes(outcome)
+            if outcome.get("state") == "COMPLETE":  # of a trial that the driver stopped, schema 1 knows no sizes
+                trial.sizes |= _sizes(_mapping(outcome.get("facts"))) | _sizes(outcome)
         case "tested":
             trial.test = _flat(event["scores"])
             trial.test_setting = _flat(event["baselines"]) | _named("num_examples", _flat(event["num_examples"]))
