@@ -1,7 +1,7 @@
 """What happened: one append-only event log per sweep, its replay into records, and what an arm's trials add up to."""
 
 from tunekit.journal.events import SCHEMA, Event, JournalError, now
-from tunekit.journal.log import Journal, SweepBusy, is_being_run, read_events, replay
+from tunekit.journal.log import Journal, SweepBusy, read_events, replay
 from tunekit.journal.points import ArmRecord, Point
 from tunekit.journal.progress import ArmProgress, FinalTrial, SweepProgress
 from tunekit.journal.record import SweepRecord
@@ -22,7 +22,6 @@ __all__ = [
     "SweepProgress",
     "SweepRecord",
     "TrialRecord",
-    "is_being_run",
     "now",
     "read_events",
     "replay",

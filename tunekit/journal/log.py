@@ -173,8 +173,3 @@ def _take_lock(folder: SweepFolder) -> Lock:
         ) from None
     lock.write(f"process {os.getpid()} on {socket.gethostname()} since {events.now()}\n")
     return lock
-
-
-def is_being_run(folder: Path) -> bool:
-    """Whether a process holds the sweep in `folder` now. Takes no lock."""
-    return holder_of(SweepFolder(folder).lock) is not None
