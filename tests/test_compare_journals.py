@@ -211,6 +211,25 @@ def test_journals_of_two_schemas_are_compared(script: Any, journal: Path, tmp_pa
     ]
 
 
+def test_sizes_that_schema_1_did_not_know_of_a_stopped_trial_are_not_compared(
+    script: Any, journal: Path, tmp_path: Path
+) -> None:
+    events = _events(journal)
+    for event in events:
+        if event["event"] == "started":
+            event["facts"] |= {"num_trainable_parameters": 7, "num_backbone_parameters": 9}
+    (tmp_path / "old").mkdir()
+    new, old = _written(events, tmp_path), _as_schema_1(events)
+    pruned = [event["outcome"] for event in old if event.get("outcome", {}).get("state") == "PRUNED"]
+    for outcome in pruned:
+        outcome |= {"num_trainable_parameters": 0, "num_backbone_parameters": 0, "facts": {}}
+    assert pruned and _found(script, _written(old, tmp_path / "old"), new) == []
+    complete = next(event["outcome"] for event in old if event.get("outcome", {}).get("state") == "COMPLETE")
+    complete["num_trainable_parameters"] = 8
+    found = _found(script, _written(old, tmp_path / "old"), new)
+    assert [line.partition(": ")[2] for line in found] == ["sizes num_trainable_parameters: 8 and 7"]
+
+
 def test_the_kept_journal_of_schema_1_is_read_in_full(script: Any) -> None:
     trials = script.read(SCHEMA_1)
     events = _events(SCHEMA_1)
