@@ -159,11 +159,12 @@ def with_metrics(sweep: Sweep) -> Sweep:
         ConfigError: a task cannot be loaded.
     """
     found: dict[str, str] = {}
+    arms = []
     for arm in sweep.arms:
         key = canonical_json([arm.task, arm.locations])
         if key not in found:
             found[key] = tasks.load(arm.task, arm.locations).metric
-    arms = (replace(arm, metric=found[canonical_json([arm.task, arm.locations])]) for arm in sweep.arms)
+        arms.append(replace(arm, metric=found[key]))
     return replace(sweep, arms=tuple(arms))
 
 

@@ -171,13 +171,15 @@ class ArmRecord:
         """Take the point out of the ranking and of those that want a seed, before it changes."""
         if not point.trials:
             return
-        if point.value is not None:
-            del self._ranking[bisect.bisect_left(self._ranking, (-point.value, point.number))]
+        value = point.value
+        if value is not None:
+            del self._ranking[bisect.bisect_left(self._ranking, (-value, point.number))]
         if point.missing_seed(seeds) is not None:
             del self.wanting[bisect.bisect_left(self.wanting, point.number)]
 
     def _enter(self, point: Point, seeds: Sequence[int]) -> None:
-        if point.value is not None:
-            bisect.insort(self._ranking, (-point.value, point.number))
+        value = point.value
+        if value is not None:
+            bisect.insort(self._ranking, (-value, point.number))
         if point.missing_seed(seeds) is not None:
             bisect.insort(self.wanting, point.number)

@@ -129,7 +129,7 @@ class Comparison:
 
     @property
     def metric(self) -> str:
-        """The task's main metric, which only an arm that has reported an epoch knows."""
+        """The task's main metric; ``score`` as long as no arm has reported an epoch."""
         return next((arm.metric for arm in self.arms if any(trial.reports for trial in arm.trials)), "score")
 
 

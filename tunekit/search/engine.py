@@ -10,16 +10,15 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 
 from tunekit.journal import Event, Journal, Point, SweepProgress, TrialRecord
-from tunekit.schema import to_json
 from tunekit.search.finalising import Finalising, LoadCost
 from tunekit.search.fingerprints import Fingerprints
 from tunekit.search.schedulers import Decision, Rungs, decide
 from tunekit.search.study import ArmStudy
 from tunekit.sweep import Arm, Sweep, trial_config
-from tunekit.trial import EpochReport, FinalScores, Outcome, TrialFacts
+from tunekit.trial import EpochReport, FinalScores, Outcome, TrialConfig, TrialFacts
 
 LEAD = 2
 """Points by which an arm may be ahead of the one served least, so that workers keep what they have loaded."""
@@ -139,11 +138,6 @@ class Search:
         return Assignment(trial=trial, arm=self.sweep.arm(trial.arm), test=test)
 
     @property
-    def num_held(self) -> int:
-        """Trials handed out and not yet given back."""
-        return len(self._held)
-
-    @property
     def num_usable(self) -> int:
         """Trials that could run at this moment, those handed out included."""
         waiting = len(self._interrupted)
@@ -173,7 +167,8 @@ class Search:
         point = found.points[found.wanting[0]]
         seed = point.missing_seed(self.sweep.seeds)
         assert seed is not None
-        return self._create(arm, point.number, dict(point.params), seed=seed, phase="search")
+        config = trial_config(self.sweep, arm, point.params, seed)
+        return self._create(arm, point.number, point.params, config=config, phase="search")
 
     def _next_point(self, cost: LoadCost) -> Assignment | None:
         """A new point for one of the arms that have drawn the fewest, so that an unfinished sweep compares fairly."""
@@ -189,8 +184,8 @@ class Search:
         seed = int(params.get("seed", self.sweep.seeds[0]))
         config = trial_config(self.sweep, arm, _without_seed(params), seed)
         if config.trial_id in self.record.trials:
-            seed = self._unused_seed(config.point_id)
-        return self._create(arm, number, params, seed=seed, phase="search", sampler=remembered)
+            config = replace(config, seed=self._unused_seed(config.point_id))
+        return self._create(arm, number, params, config=config, phase="search", sampler=remembered)
 
     def _unused_seed(self, point_id: str) -> int:
         """A seed for a point drawn again: one that only finalising will want, else the next number."""
@@ -204,21 +199,20 @@ class Search:
         number: int,
         params: Mapping[str, object],
         *,
-        seed: int,
+        config: TrialConfig,
         phase: str,
         sampler: Mapping[str, object] | None = None,
     ) -> Assignment:
-        config = trial_config(self.sweep, arm, _without_seed(params), seed)
-        trial_id, point_id = config.trial_id, config.point_id
+        trial_id, seed = config.trial_id, config.seed
         self._write(
             "created",
             trial_id=trial_id,
             arm=arm.name,
             number=number,
-            point_id=point_id,
+            point_id=config.point_id,
             seed=seed,
             params=params if "seed" not in params else {**params, "seed": seed},
-            config=to_json(config),
+            config=config,
             phase=phase,
             sampler=sampler or {},
         )
@@ -235,7 +229,8 @@ class Search:
         arm, final = found
         if final.trial is None:
             point = final.point
-            return self._create(arm, point.number, dict(point.params), seed=final.seed, phase="finalise")
+            config = trial_config(self.sweep, arm, point.params, final.seed)
+            return self._create(arm, point.number, point.params, config=config, phase="finalise")
         return self._hold(final.trial, test=True)
 
     # -- taking back ---------------------------------------------------------------------------------------------
@@ -260,7 +255,7 @@ class Search:
         if report.epoch not in trial.decisions:
             curve = {**{epoch: known.value for epoch, known in trial.reports.items()}, report.epoch: report.value}
             decision = self._decide(trial, report.epoch, curve)
-            self._write("reported", trial_id=trial.trial_id, report=report, decision=asdict(decision))
+            self._write("reported", trial_id=trial.trial_id, report=report, decision=decision)
             if trial.phase == "search":
                 self._rungs[trial.arm].add(trial.number, report.epoch, curve)
             point = self.record.arm(trial.arm).points[trial.number]
