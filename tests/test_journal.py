@@ -219,7 +219,7 @@ def test_a_line_that_no_driver_wrote_is_refused_by_its_number(folder: Path, dama
         ({"event": ["started"]}, "not a journal event"),
         ({"event": "startled"}, "unknown event 'startled'; did you mean 'started'?"),
         ({"event": "started", "trial_id": "t1"}, "event 'started' lacks attempt, worker, facts"),
-        ({"event": "launched", **launched(schema=99)}, "written by schema 99, this tunekit reads 2"),
+        ({"event": "launched", **launched(schema=99)}, "written by schema 99, this tunekit reads 3"),
         ({"event": "launched", **launched()}, "event 'launched' does not fit: the sweep was launched before"),
         (
             {"event": "started", "trial_id": "t9", "attempt": 1, "worker": "", "facts": None},
@@ -253,6 +253,17 @@ def _refused(folder: Path, line: int, damage: bytes, message: str) -> None:
             read(folder)
         assert f"{FILE_NAME}:{line + 1}: {message}" in str(caught.value)
     assert path.read_bytes() == damaged, "what cannot be read is left as it is"
+
+
+def test_a_journal_of_schema_2_is_read_but_not_continued(folder: Path) -> None:
+    path = folder / FILE_NAME
+    lines = path.read_bytes().splitlines(keepends=True)
+    first = json.loads(lines[0])
+    del first["n"], first["sum"]
+    path.write_bytes(b"".join([events.encoded({**first, "schema": 2}, 1), *lines[1:]]))
+    assert replay(folder).trials
+    with pytest.raises(ConfigError, match=r"earlier tunekit \(schema 2\): its report can be read"):
+        Journal(folder)
 
 
 def test_a_line_that_is_missing_repeated_or_moved_is_noticed(folder: Path) -> None:

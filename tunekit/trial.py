@@ -14,7 +14,7 @@ from typing import Literal
 from tunekit.errors import require
 from tunekit.schema import Values, canonical_json, to_json
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Version of the identity of a trial; part of every ``trial_id``."""
 
 
@@ -48,6 +48,16 @@ class TaskConfig:
     """Only for a task of your own: ``f1`` (entities) or ``accuracy``. None: f1 where labels are BIO, else accuracy."""
     columns: tuple[str, ...] = ()
     """Only for a task of your own: the names or 0-based numbers of the columns read (word, tag / text, text, label)."""
+    separator: Literal["tab", "space", "comma"] | None = None
+    """Only for a task of your own: what separates columns. None: as the suffix and the first row say."""
+    comment: str | None = None
+    """Only for a task of your own: how a comment line begins, such as ``# ``. None: what looks like one is left out."""
+    header: bool | None = None
+    """Only for a task of your own: whether the first row names the columns. None: if it holds their usual names."""
+    scheme: Literal["iob1", "iob2", "bioes", "bilou", "bmes", "io", "none"] | None = None
+    """Only for words of your own: how labels mark entities. None: as the whole inventory says, if it is clear."""
+    null_labels: Literal["refuse", "drop"] = "refuse"
+    """Examples without a label (``-``, ``-1``, ``_`` or nothing): an error, or left out and counted."""
 
 
 @dataclass(frozen=True, kw_only=True)

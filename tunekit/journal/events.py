@@ -27,8 +27,8 @@ from datetime import UTC, datetime
 from tunekit.errors import TunekitError, nearest
 from tunekit.schema import JsonObject, Values, to_json
 
-SCHEMA = 2
-"""Version of the journal's lines."""
+SCHEMA = 3
+"""Version of the journal's lines, and of the names of trials in them. Lines of schema 2 have the same form."""
 
 Event = Values
 """A line, parsed."""

@@ -47,7 +47,7 @@ def _lines(path: Path) -> Iterator[tuple[Event, int]]:
         if number == 1 and schema_1.is_of_schema_1(line):
             translator = schema_1.Translator(whole_lines(path))
         event = translator.event(line, where) if translator else events.decoded(line, number, where)
-        if event["event"] == "launched" and event["schema"] not in (schema_1.SCHEMA, events.SCHEMA):
+        if event["event"] == "launched" and event["schema"] not in range(schema_1.SCHEMA, events.SCHEMA + 1):
             raise JournalError(
                 f"{where}: written by schema {event['schema']}, this tunekit reads {events.SCHEMA} and less"
             )
@@ -112,9 +112,9 @@ class Journal:
         end = 0
         for size in _replayed(self.path, self.record):
             self.num_events, end = self.num_events + 1, size
-        if self.record.schema == schema_1.SCHEMA:
+        if self.num_events and self.record.schema < events.SCHEMA:
             raise ConfigError(
-                f"{self.path} was written by an earlier tunekit (schema {schema_1.SCHEMA}): its report can be read, "
+                f"{self.path} was written by an earlier tunekit (schema {self.record.schema}): its report can be read, "
                 "but the sweep cannot go on; start it again under another --name"
             )
         self._file.truncate(end)

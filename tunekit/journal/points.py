@@ -183,3 +183,17 @@ class ArmRecord:
             bisect.insort(self._ranking, (-value, point.number))
         if point.missing_seed(seeds) is not None:
             bisect.insort(self.wanting, point.number)
+
+
+def top_points(trials: Sequence[TrialRecord], number: int) -> list[Point]:
+    """The best `number` points of the trials of one arm, best first; see `ArmRecord.top`.
+
+    Args:
+        trials: in the order of their creation; points are numbered from 0 in the order in which they were drawn.
+        number: of points, at most.
+    """
+    arm = ArmRecord(trials[0].arm if trials else "")
+    seeds = tuple(dict.fromkeys(trial.seed for trial in trials))
+    for trial in trials:
+        arm.add(trial, {}, seeds)
+    return arm.top(number)

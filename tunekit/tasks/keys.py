@@ -30,6 +30,7 @@ def check_keys(config: TaskConfig) -> None:
 
 def refuse_own_keys(config: TaskConfig) -> None:
     """Raise a ConfigError where a built-in task is given a key that only a task of the user's own files has."""
-    for key in ("metric", "columns"):
-        if getattr(config, key):
+    unset = TaskConfig(name=config.name)
+    for key in ("metric", "columns", "separator", "comment", "header", "scheme", "null_labels"):
+        if getattr(config, key) != getattr(unset, key):
             raise ConfigError(f"task: {key} has no effect on {config.name!r}; it is for a task of your own (with kind)")
