@@ -116,6 +116,11 @@ def test_false_is_no_zero_and_true_no_one() -> None:
         ({"batch_size": 0}, "batch_size is 0"),
         ({"max_length": 7}, "max_length is 7, must be at least 8 tokens"),
         ({"warmup_fraction": 1.1}, "warmup_fraction is 1.1, must be between 0 and 1"),
+        ({"final_rate_fraction": 1.5}, "final_rate_fraction is 1.5, must be between 0 and 1"),
+        (
+            {"final_rate_fraction": 0.1, "schedule": "constant"},
+            "final_rate_fraction is 0.1, must be 0.0 with schedule: constant",
+        ),
         ({"weight_decay": -0.1}, "weight_decay is -0.1"),
         ({"adam_epsilon": 0.0}, "adam_epsilon is 0.0"),
         ({"max_grad_norm": -1.0}, "max_grad_norm is -1.0"),
@@ -164,8 +169,8 @@ def test_a_registered_name_or_a_dotted_one_is_found() -> None:
 
 def test_the_name_of_a_trial_never_changes() -> None:
     """A frozen value: if this fails, finished trials of every user would be run again. Raise SCHEMA_VERSION instead."""
-    assert trial().trial_id == "cb56bdd52d8d"
-    assert trial().point_id == "da261f0aa6ca"
+    assert trial().trial_id == "7e59c7f0ed35"
+    assert trial().point_id == "e8e226ffb3a1"
 
 
 def test_the_order_of_keys_does_not_change_a_name() -> None:

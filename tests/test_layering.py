@@ -75,7 +75,7 @@ ROOMS = {
     "tasks": _room(GROUND, heavy_inside="datasets seqeval", looks_up=("task", "parallel corpus")),
     "backbone": _room(GROUND, heavy="torch transformers", looks_up=("backbone",)),
     "toy": _room(f"{GROUND} tasks", heavy_inside="torch transformers tokenizers"),
-    "methods": _room(f"{GROUND} tasks backbone", heavy="torch", heavy_inside="peft", looks_up=("method",)),
+    "methods": _room(f"{GROUND} tasks backbone", heavy="torch", heavy_inside="peft", looks_up=("method", "translator")),
     "training": _room(LEARNING, heavy="torch"),
     "search": _room(f"{GROUND} sweep journal", heavy="optuna"),
     "execution": _room(f"{GROUND} sweep journal tasks training search", heavy="ray", heavy_inside="torch"),
@@ -93,6 +93,7 @@ REGISTRY_LEADS_TO = {
     "task": {"tasks", "toy"},
     "backbone": {"toy"},
     "parallel corpus": {"tasks", "toy"},
+    "translator": {"methods"},
 }
 """The rooms that hold what each registry names. By a name alone may a room reach one that stands below it."""
 

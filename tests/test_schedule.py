@@ -80,6 +80,15 @@ def test_the_rate_rises_over_the_warm_up_and_falls_to_zero_after_the_last_update
     assert rates[3:] == pytest.approx([7 / 8, 6 / 8, 5 / 8, 4 / 8, 3 / 8, 2 / 8, 1 / 8, 0.0])
 
 
+def test_the_rate_falls_to_the_share_of_its_peak_that_is_asked_for() -> None:
+    training = TrainingConfig(learning_rate=1.0, warmup_fraction=0.2, final_rate_fraction=0.1)
+    rates = [learning_rate(update, 10, training) for update in range(11)]
+    assert rates[:3] == pytest.approx([1 / 3, 2 / 3, 1.0])
+    assert rates[3:] == pytest.approx([0.1 + 0.9 * left / 8 for left in range(7, -1, -1)])
+    assert learning_rate(10, 10, training, peak=5.0) == pytest.approx(0.5)
+    assert learning_rate(0, 10, training, peak=5.0) == pytest.approx(5 / 3)
+
+
 def test_a_constant_rate_stays_and_a_warm_up_may_last_all_along() -> None:
     constant = TrainingConfig(learning_rate=0.5, schedule="constant")
     assert {learning_rate(update, 9, constant) for update in range(9)} == {0.5}

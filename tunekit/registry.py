@@ -1,4 +1,4 @@
-"""Names and what they lead to: every method, task, backbone and corpus of parallel text, one line each.
+"""Names and what they lead to: every method, task, backbone, corpus of parallel text and translator, one line each.
 
 A name is looked up when it is needed, so that nothing here imports a method, a task or a library.
 """
@@ -53,11 +53,31 @@ CORPORA: dict[str, str] = {
 """Corpora of parallel text. Values: ``(TaskConfig, Locations, language) -> CorpusRows`` of one language."""
 
 
+TRANSLATORS: dict[str, str] = {
+    "linear1": "tunekit.methods.parts.translators:linear1",
+    "linear2": "tunekit.methods.parts.translators:linear2",
+    "lstm1": "tunekit.methods.parts.translators:lstm1",
+    "lstm2": "tunekit.methods.parts.translators:lstm2",
+    "transformer1": "tunekit.methods.parts.translators:transformer1",
+    "transformer2": "tunekit.methods.parts.translators:transformer2",
+    "linear3": "tunekit.methods.parts.translators:linear3",
+    "linear4": "tunekit.methods.parts.translators:linear4",
+    "lstm3": "tunekit.methods.parts.translators:lstm3",
+    "transformer3": "tunekit.methods.parts.translators:transformer3",
+    "residual": "tunekit.methods.parts.translators:residual",
+    "residual2": "tunekit.methods.parts.translators:residual2",
+    "attention": "tunekit.methods.parts.translators:attention",
+    "attention2": "tunekit.methods.parts.translators:attention2",
+}
+"""What may make MPT's target prompt of the source prompt; the first six are the paper's. Values make a module."""
+
+
 REGISTRIES: dict[str, dict[str, str]] = {
     "method": METHODS,
     "task": TASKS,
     "backbone": BACKBONES,
     "parallel corpus": CORPORA,
+    "translator": TRANSLATORS,
 }
 """Every table by what its names name."""
 

@@ -79,7 +79,7 @@ def coerce(hint: object, value: object, where: str) -> Any:
         if value is None and type(None) in arguments:
             return None
         rest = [a for a in arguments if a is not type(None)]
-        return coerce(rest[0], value, where) if len(rest) == 1 else value
+        return coerce(rest[0], value, where) if len(rest) == 1 else _one_of(rest, value, where)
     if origin is Literal:
         if value not in arguments or isinstance(value, bool) != any(isinstance(a, bool) for a in arguments):
             raise ConfigError(f"{where}: {value!r} is not a valid choice; {nearest(str(value), map(str, arguments))}")
@@ -101,6 +101,15 @@ def coerce(hint: object, value: object, where: str) -> Any:
 
 
 _SCALARS = {float: "a number", int: "a whole number", bool: "true or false", str: "text"}
+
+
+def _one_of(kinds: list[Any], value: object, where: str) -> object:
+    """`value` if it is of one of several scalar types; other types are not told apart here."""
+    if type(value) in kinds or any(kind not in _SCALARS for kind in kinds):
+        return value
+    if isinstance(value, bool) and str in kinds:
+        return _scalar(str, value, where)
+    raise ConfigError(f"{where}: expected {' or '.join(_SCALARS[kind] for kind in kinds)}, got {value!r}")
 
 
 def _scalar(kind: type, value: object, where: str) -> object:

@@ -7,6 +7,7 @@ workers and logging live in :class:`Locations` and in the sweep; they never chan
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -91,7 +92,9 @@ class TrainingConfig:
     warmup_fraction: float = 0.0
     """Share of the updates with a linearly rising rate, 0 to 1."""
     schedule: Literal["linear", "constant"] = "linear"
-    """Fall of the rate after warm-up: to zero at the last update, or none."""
+    """Fall of the rate after warm-up: linearly as far as `final_rate_fraction` says, or none."""
+    final_rate_fraction: float = 0.0
+    """Share of the peak rate at which the linear fall ends, 0 to 1."""
     weight_decay: float = 0.0
     """AdamW's decoupled decay, on matrices only, >= 0."""
     adam_epsilon: float = 1e-8
@@ -111,9 +114,31 @@ class TrainingConfig:
         require(self.batch_size >= 1, "batch_size", self.batch_size, "at least 1")
         require(self.max_length >= 8, "max_length", self.max_length, "at least 8 tokens")
         require(0 <= self.warmup_fraction <= 1, "warmup_fraction", self.warmup_fraction, "between 0 and 1")
+        floor = self.final_rate_fraction
+        require(0 <= floor <= 1, "final_rate_fraction", floor, "between 0 and 1")
+        is_falling = self.schedule == "linear" or not floor
+        require(is_falling, "final_rate_fraction", floor, "0.0 with schedule: constant, where the rate does not fall")
         require(self.weight_decay >= 0, "weight_decay", self.weight_decay, "0 or more")
         require(self.adam_epsilon > 0, "adam_epsilon", self.adam_epsilon, "greater than 0")
         require(self.max_grad_norm >= 0, "max_grad_norm", self.max_grad_norm, "0 (no clipping) or more")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SideTask:
+    """What a method learns from data of its own beside the rows of train, such as alignment with parallel text."""
+
+    weight: float
+    """Of its loss in every update on labelled rows, >= 0; 0 leaves it out there."""
+    num_updates: int
+    """Further updates of a whole trial, on its loss alone; their number does not depend on the rows of train."""
+    order: Literal["before", "beside"]
+    """All further updates before the first labelled one, or spread evenly between them."""
+    trains: tuple[str, ...] = ()
+    """How the names of the parameters begin that the further updates change; empty means all."""
+    num_rows: int
+    """Rows computed for its loss once."""
+    num_heldout_rows: int = 0
+    """Rows computed after each epoch to say what was learnt."""
 
 
 TOKENS_PER_STEP = 8192
@@ -181,12 +206,19 @@ class TrialFacts:
     num_train_truncated: int = 0
     """Rows of train whose text was cut."""
     num_updates_per_epoch: int = 0
+    """On rows of train; see `num_side_updates`."""
+    num_side_updates: tuple[int, ...] = ()
+    """Further updates of each epoch, on data of the method's own such as parallel text; empty where there are none."""
     majority: Mapping[str, float] = field(default_factory=dict)
     """``dev/<language>/<metric>`` of always predicting train's most frequent label."""
     device: str = ""
     num_threads: int = 0
     versions: Mapping[str, str] = field(default_factory=dict)
     """Of Python and of the libraries that train."""
+
+    def num_updates(self, num_epochs: int) -> int:
+        """All updates of the optimiser in the first `num_epochs`."""
+        return num_epochs * self.num_updates_per_epoch + sum(self.num_side_updates[:num_epochs])
 
     @property
     def data_fingerprint(self) -> str | None:
@@ -209,6 +241,12 @@ class FinalScores:
     """Sentences or pairs scored, by language."""
 
 
+TIE_BREAKER = "alignment_kl"
+"""A figure of some methods, at least 0 and no score: of epochs with equal dev scores the one with less of it wins."""
+FIGURES = tuple(f"{name}{end}" for name in (TIE_BREAKER, "answer_spread") for end in ("", "_start"))
+"""Dev metrics that are no scores in [0, 1], and never shown as percent."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class EpochReport:
     """What a trial says after each round."""
@@ -218,9 +256,15 @@ class EpochReport:
     value: float
     """The objective at this epoch, in [0, 1]."""
     metrics: Mapping[str, float]
-    """``dev/<language>/<metric>`` and ``train/loss``."""
+    """``dev/<language>/<metric>`` and ``train/loss``; what a method says beside scores, such as `TIE_BREAKER`, too."""
     duration_s: float
     """Wall seconds of this round's training and evaluation."""
+
+    @property
+    def rank(self) -> tuple[float, float, int]:
+        """The best epoch has the highest: the value, then the smaller mean of `TIE_BREAKER`, then the earlier."""
+        found = [value for key, value in self.metrics.items() if key.endswith(f"/{TIE_BREAKER}")]
+        return self.value, -math.fsum(found) / max(1, len(found)), -self.epoch
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -236,12 +236,12 @@ class Backbone(nn.Module):
             arguments["token_type_ids"] = no_segments if rows.segments is None else rows.segments
         return arguments
 
-    def vocabulary_logits(self, states: Tensor, token_ids: Tensor) -> Tensor:
-        """What the pretrained language-model head says of some entries of the vocabulary: [M, K], in fp32.
+    def vocabulary_logits(self, states: Tensor, token_ids: Tensor | None = None) -> Tensor:
+        """What the pretrained language-model head says of entries of the vocabulary: [M, K], in fp32.
 
         Args:
             states: [M, D] last hidden states.
-            token_ids: [K] entries; only their rows are read.
+            token_ids: [K] entries; only their rows are read. None is the whole vocabulary.
 
         Raises:
             ConfigError: the checkpoint has no language-model head.

@@ -58,8 +58,11 @@ class Vocabulary:
             transformed: Tensor = self.head.transform(states.to(own.dtype))
         return transformed
 
-    def logits(self, transformed: Tensor, token_ids: Tensor) -> Tensor:
-        """Scores [..., K] of the entries `token_ids` [K], in fp32."""
+    def logits(self, transformed: Tensor, token_ids: Tensor | None) -> Tensor:
+        """Scores [..., K] of the entries `token_ids` [K], or of all, in fp32."""
+        if token_ids is None:
+            with self.precision:
+                return nn.functional.linear(transformed.to(self._rows.dtype), self._rows, self.head.bias).float()
         bias = None if self.head.bias is None else self.head.bias[token_ids].float()
         return nn.functional.linear(transformed.float(), self._rows[token_ids].float(), bias)
 

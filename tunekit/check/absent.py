@@ -36,7 +36,7 @@ SIZES = {
 """Train and dev as XTREME counts them (Hu et al. 2020, table 1); test likewise, udpos's being that of its English
 treebanks; words are the mean, counted in train (panx, udpos) and dev (MultiNLI's for xnli, pawsx)."""
 PARALLEL_PAIRS = 1
-"""Pairs of parallel text that stand for a whole corpus; a check needs no more."""
+"""Pairs of parallel text that stand for a whole corpus, where no number is asked for; a check needs no more."""
 SHARE_DRAWN = 10
 """A few-shot draw is made from this many times as many examples."""
 
@@ -100,4 +100,5 @@ class LenientParallelText(ParallelText):
                 return super().pairs(corpus, language, size)
             except DataAbsent as error:
                 self._absences[corpus] = str(error)
-        return (ParallelPair(("word", "word"), ("word", "word")),) * PARALLEL_PAIRS
+        texts = [(f"word {number}", "word") for number in range(PARALLEL_PAIRS if size is None else size)]
+        return tuple(map(ParallelPair, texts, texts))

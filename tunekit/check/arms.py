@@ -24,6 +24,7 @@ from tunekit.sweep.parameters import method_class
 from tunekit.tasks import Split, Task
 from tunekit.tasks.readers.sources import DataAbsent
 from tunekit.trial import TrainingConfig, TrialConfig
+from tunekit.wording import count
 
 if TYPE_CHECKING:
     from tunekit.backbone import Backbone
@@ -111,6 +112,7 @@ class _Inspector:
             num_trainable=Span.over(c.count.trainable for c in corners),
             trainable_share=Span.over(c.count.share() for c in corners),
             num_updates=Span.over(c.work.num_updates for c in corners),
+            num_side_updates=Span.over(c.work.num_side_updates for c in corners),
             trial_flops=Span.over(c.work.flops for c in corners),
             trial_hours=hours,
             search_hours=hours * (points * per_point),
@@ -275,6 +277,10 @@ def _shape_basis(arm: Arm) -> str:
 def _arm_notes(sweep: Sweep, arm: Arm, corners: list[_Corner], points: int) -> Iterator[str]:
     if not method_class(arm.method).is_trained:
         yield "trainable parameters: 0; there are no updates, and the cost is that of evaluation"
+    side = Span.over(corner.work.num_side_updates for corner in corners)
+    if side.high:
+        most = "" if side.low == side.high else "up to "
+        yield f"{most}{count(side.high)} of a trial's updates are on parallel text alone, the others on rows of train"
     epochs = max(corner.training.epochs for corner in corners)
     if sweep.scheduler.name != "none" and sweep.scheduler.grace_period >= epochs:
         yield (

@@ -19,7 +19,7 @@ from tunekit.check.findings import Rate
 from tunekit.check.text import Text
 from tunekit.sweep import ResourcesConfig
 from tunekit.training.schedule import updates_per_epoch
-from tunekit.trial import TrainingConfig
+from tunekit.trial import SideTask, TrainingConfig
 from tunekit.wording import plural
 
 if TYPE_CHECKING:
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 FORWARD = 2
 """Operations of the forward pass for each multiplied weight and token; `Method.backward_operations` has the others."""
+
+BACKWARD_FROZEN = 2
+"""The same of the backward pass where a side task leaves the backbone as it is."""
 
 CPU_EFFICIENCY = 0.4
 """What training sustains of a plain matrix product's rate, on few cores and rows of some twenty tokens."""
@@ -48,6 +51,9 @@ class Work:
     test_flops: float
     """Scoring test once."""
     num_updates: int
+    """On rows of train and on the method's side task."""
+    num_side_updates: int = 0
+    """Those on the side task alone."""
 
 
 def multiplied_weights(backbone: Backbone) -> int:
@@ -80,11 +86,25 @@ def work(method: Method, training: TrainingConfig, *, train: Text, dev: Text, te
     passes = updates / math.ceil(train.num_rows / training.batch_size)
     trained = tokens(train) * method.num_computed_rows
     epoch = (FORWARD + method.backward_operations) * passes * trained + FORWARD * tokens(dev)
+    labelled, side = training.epochs * updates, method.side_task
+    beside = _side_flops(method, side, labelled, training.epochs) * tokens(train) / train.num_rows if side else 0.0
     return Work(
-        flops=training.epochs * epoch * weights,
+        flops=(training.epochs * epoch + beside) * weights,
         test_flops=test_flops,
-        num_updates=training.epochs * updates,
+        num_updates=labelled + (side.num_updates if side else 0),
+        num_side_updates=side.num_updates if side else 0,
     )
+
+
+def _side_flops(method: Method, side: SideTask, num_labelled: int, epochs: int) -> float:
+    """Operations for each weight and each token of a row, of the side task in a whole trial.
+
+    Its rows are taken to be as long as train's.
+    """
+    backward = BACKWARD_FROZEN if side.trains else method.backward_operations
+    with_labels = (FORWARD + method.backward_operations) * num_labelled * (side.weight > 0)
+    rows = side.num_rows * (with_labels + (FORWARD + backward) * side.num_updates)
+    return rows + FORWARD * side.num_heldout_rows * (epochs + 1)
 
 
 def seconds(flops: float, rate: Rate, *, num_updates: int = 0) -> float:

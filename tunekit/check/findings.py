@@ -71,7 +71,9 @@ class ArmCheck:
     trainable_share: Span
     """As a fraction of the backbone's parameters."""
     num_updates: Span
-    """Of the optimiser, in one trial that is not stopped early."""
+    """Of the optimiser, in one trial that is not stopped early; those on a side task included."""
+    num_side_updates: Span
+    """Those of them on data of the method's own, such as parallel text."""
     trial_flops: Span
     """Training and dev evaluation of one trial that is not stopped early."""
     trial_hours: Span

@@ -10,7 +10,7 @@ from tunekit.cli.exits import DONE, UNFINISHED, complain, interruptible
 from tunekit.errors import ConfigError, nearest
 from tunekit.schema import build, to_json
 from tunekit.storage import TrialFolder, write_json
-from tunekit.trial import EpochReport, Locations, TrialConfig
+from tunekit.trial import FIGURES, EpochReport, Locations, TrialConfig
 from tunekit.wording import percent
 
 if TYPE_CHECKING:
@@ -76,7 +76,8 @@ def _run(config: TrialConfig, locations: Locations, folder: TrialFolder, *, test
     say(f"{outcome.state}: best dev {percent(outcome.value or 0, decimals=2)} at epoch {outcome.best_epoch}")
     for key, value in outcome.metrics.items():
         if key.startswith(("dev/", "test/")):
-            say(f"  {key:28} {percent(value, decimals=2)}")
+            is_score = key.rpartition("/")[2] not in FIGURES
+            say(f"  {key:28} {percent(value, decimals=2) if is_score else f'{value:.4g}'}")
     say(f"written: {folder.outcome}")
     return DONE
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Generic
 
@@ -24,7 +24,7 @@ from tunekit.methods.batch import Batch, Feature, collated
 from tunekit.methods.token_estimates import estimate_tokens
 from tunekit.registry import METHODS
 from tunekit.tasks import Example, PairExample, Task
-from tunekit.trial import TOKENS_PER_STEP, TrainingConfig
+from tunekit.trial import TOKENS_PER_STEP, SideTask, TrainingConfig
 
 if TYPE_CHECKING:
     from peft import PeftConfig
@@ -55,7 +55,7 @@ class Setting:
     task: Task
     """Its kind, labels and languages are used."""
     training: TrainingConfig
-    """`max_length` is used."""
+    """`max_length` is used, and `batch_size` by a method with a `SideTask`."""
     word_piece: str
     """Which token of a word an encoder's head reads (`BackboneConfig.word_piece`)."""
 
@@ -128,6 +128,16 @@ class Method(nn.Module, Generic[C]):
         return ()
 
     @property
+    def learning_rates(self) -> Mapping[str, float]:
+        """Peak rates of parameters that have one of their own, by how their names begin; others have the trial's."""
+        return {}
+
+    @property
+    def side_task(self) -> SideTask | None:
+        """What the method learns beside the labelled rows, if anything."""
+        return None
+
+    @property
     def parameter_device(self) -> torch.device:
         """Where fresh parameters are made: the CPU, or the meta device when only shapes are wanted."""
         return torch.device("meta" if self.backbone.device.type == "meta" else "cpu")
@@ -168,6 +178,28 @@ class Method(nn.Module, Generic[C]):
         """
         return nn.functional.cross_entropy(self.logits(batch), batch.label_ids, reduction="sum")
 
+    def side_losses(self) -> Iterator[Tensor]:
+        """The loss of the side task on freshly drawn data, in parts to be summed (scalars, fp32): a mean, not a sum.
+
+        A part may be back-propagated before the next is computed. Draws come from torch's generator of the CPU.
+        """
+        return iter(())
+
+    def whole_loss(self, batch: Batch) -> Tensor:
+        """`loss`, and the side task's with its weight, once for every label: what an update on `batch` minimises."""
+        loss = self.loss(batch)
+        if self.side_task is not None and self.side_task.weight:
+            for part in self.side_losses():
+                loss = loss + batch.num_labels * self.side_task.weight * part
+        return loss
+
+    def diagnostics(self) -> Mapping[str, float]:
+        """Figures about what has been learnt that are no scores, as ``<language>/<figure>``; call it in eval mode.
+
+        They are reported before the first epoch and after each. None may read labels of a target language.
+        """
+        return {}
+
     @torch.no_grad()
     def predict(self, batch: Batch) -> list[list[int]]:
         """For each row the predicted label ids: one for a pair, one for each owned word. Call it in eval mode."""
@@ -203,7 +235,7 @@ class Method(nn.Module, Generic[C]):
 
     @property
     def num_computed_rows(self) -> int:
-        """Rows that `loss` computes for each row of train; more than one where it reads further text."""
+        """Rows that `loss` computes for each row of train; more than one where it asks again."""
         return 1
 
     @property

@@ -7,19 +7,31 @@ p_S, text of a target language with p_T. With P(text, p) the distribution over t
     added:     L = CE + alpha * KL
     KL = mean over parallel pairs (s, t) of KL(P(s, p_S) || P(t, p_T)) = sum_y P_s(y) (log P_s(y) - log P_t(y))
 
-Summaries of the paper allow both readings; `weighted` is the default. As everywhere here the loss is a sum over labels,
-so KL counts once for every label of the batch. For each row of a step one parallel pair is drawn with replacement,
-uniformly over all pairs of all alignment languages; gradients flow to both sides of KL.
+Summaries of the paper allow both readings; `weighted` is the default. CE is the mean over the rows of an update, KL the
+mean over `alignment_batch_size` pairs, drawn with replacement, uniformly over all pairs of all alignment languages.
+Gradients flow to both sides of KL.
 
-Where KL has no weight (alpha = 1 weighted, 0 added) or there is no corpus (`alignment: none`, which leaves CE alone)
-the gradients are exactly soft_prompt's; the translator then stays as it was drawn and is not counted as trained.
+A few-shot trial makes few updates, too few for a translator that starts at random. So there are `alignment_updates`
+further ones on KL alone, as many whatever the shots, before the labelled ones or spread between them
+(`alignment_schedule`). They train the translator alone unless `alignment_trains` says otherwise: KL is also zero where
+every text gets one answer, and a backbone that is trained on nothing else finds that.
+
+Some pairs are held out (`alignment_heldout`): their KL is reported for each language, and of epochs with equal dev
+scores the one with the smaller KL is kept. So selection sees the translator, without a label of a target language.
+
+Where KL has no weight (alpha = 1 weighted, 0 added) and no updates of its own, or there is no corpus
+(`alignment: none`, which leaves CE alone), the gradients are exactly soft_prompt's; the translator then stays as it was
+drawn and is not counted as trained.
 
 What the paper leaves unsaid and we chose: soft_prompt's template and words; alpha = 0.5; the whole model is trained
-(`freeze_backbone`); one translator for all target languages (`translator_sharing`); its inner width is the backbone's.
+(`freeze_backbone`); one translator for all target languages (`translator_sharing`); its inner width is the backbone's;
+everything about updates, rates (`translator_learning_rate`, `prompt_learning_rate`) and held-out text.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -28,24 +40,40 @@ from torch import Tensor, nn
 
 from tunekit.errors import ConfigError, nearest, require
 from tunekit.methods.base import Setting
-from tunekit.methods.batch import Batch
-from tunekit.methods.parts.alignment import Alignment
+from tunekit.methods.batch import Batch, Feature
+from tunekit.methods.parts.alignment import Alignment, Sides, divided, groups
 from tunekit.methods.parts.multilingual import LanguageBatch, kl_divergence
-from tunekit.methods.parts.prompt_encoder import Translator, TranslatorKind
+from tunekit.methods.parts.translators import Translation, TranslatorStart, make_translator
 from tunekit.methods.soft_prompt import SoftPrompt, SoftPromptConfig
 from tunekit.tasks import Task
+from tunekit.trial import SideTask
+
+ALIGNMENT_UPDATES = 500
+"""Further updates on parallel text where nothing else is said."""
+_OF_ALIGNMENT = (
+    "alignment_size",
+    "alignment_languages",
+    "alignment_heldout",
+    "alignment_batch_size",
+    "alignment_updates",
+)
+"""Options that need parallel text."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class MPTConfig(SoftPromptConfig):
     """Options of MPT."""
 
-    translator: TranslatorKind = "linear2"
-    """What makes the target prompt of the source prompt: one or two layers of each kind."""
+    translator: str = "linear2"
+    """What makes the target prompt of the source prompt: a kind of ``registry.TRANSLATORS``, or a class of your own."""
     translator_size: int | None = None
-    """Width of the hidden layer of linear2 and of a transformer's perceptron, >= 1; null is the backbone's width."""
+    """Width of hidden layers: of linearN, residual and a transformer's perceptron, >= 1; null is the backbone's."""
     translator_sharing: Literal["shared", "language"] = "shared"
     """One translator for all target languages, or one for each."""
+    translator_start: TranslatorStart = "published"
+    """Start at random as published, or as the source prompt: p_T = p_S + f(p_S), where f starts as zero."""
+    translator_learning_rate: float | None = None
+    """Peak rate of the translator, > 0; null is `learning_rate`."""
     alpha: float = 0.5
     """Weight in the loss, 0 to 1; see `loss_form`."""
     loss_form: Literal["weighted", "added"] = "weighted"
@@ -56,24 +84,51 @@ class MPTConfig(SoftPromptConfig):
     """Parallel pairs of each language, a sample drawn by the task's `sample_seed`, >= 1; null takes all."""
     alignment_languages: tuple[str, ...] = ()
     """Target languages with parallel text; empty is all of them."""
+    alignment_heldout: int | None = None
+    """Pairs of each language that are never drawn and whose KL is reported, >= 0; null is a 10th, at most 32."""
+    alignment_batch_size: int | None = None
+    """Parallel pairs of an update, >= 1; null is `batch_size`."""
+    alignment_updates: int | None = None
+    """Further updates of a trial on parallel text alone, >= 0; null is 500 where KL has a weight, else 0."""
+    alignment_schedule: Literal["before", "beside"] = "beside"
+    """The further updates come before the labelled ones, with a schedule of the rate of their own, or between them."""
+    alignment_trains: Literal["translator", "all"] = "translator"
+    """What the further updates train; the labelled ones train everything."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         require(0 <= self.alpha <= 1, "alpha", self.alpha, "between 0 and 1")
-        for key in ("translator_size", "alignment_size"):
+        for key in ("translator_size", "alignment_size", "alignment_batch_size"):
             value = getattr(self, key)
             require(value is None or value >= 1, key, value, "at least 1")
+        for key in ("alignment_heldout", "alignment_updates"):
+            value = getattr(self, key)
+            require(value is None or value >= 0, key, value, "0 or more")
+        rate = self.translator_learning_rate
+        require(rate is None or rate > 0, "translator_learning_rate", rate, "greater than 0")
         if self.alignment == "none":
-            for key in ("alignment_size", "alignment_languages"):
+            for key in _OF_ALIGNMENT:
                 if getattr(self, key):
                     raise ConfigError(f"{key} has no effect with alignment: none; drop one of them")
 
     @property
     def weights(self) -> tuple[float, float]:
-        """Of CE and of KL."""
+        """Of CE and of KL, in a labelled update."""
         if self.alignment == "none":
             return 1.0, 0.0
         return (self.alpha, 1 - self.alpha) if self.loss_form == "weighted" else (1.0, self.alpha)
+
+    @property
+    def num_alignment_updates(self) -> int:
+        """Further updates of a trial on parallel text alone."""
+        if self.alignment_updates is None:
+            return ALIGNMENT_UPDATES if self.weights[1] else 0
+        return self.alignment_updates
+
+    @property
+    def aligns(self) -> bool:
+        """Whether parallel text is read."""
+        return self.weights[1] > 0 or self.num_alignment_updates > 0
 
 
 class MPT(SoftPrompt[MPTConfig]):
@@ -87,8 +142,9 @@ class MPT(SoftPrompt[MPTConfig]):
         num_targets = len(self.languages) - 1
         num_translators = 1 if config.translator_sharing == "shared" else num_targets
         self.translators = nn.ModuleList(self._fresh_translator() for _ in range(num_translators))
-        self.alignment_languages = self._alignment_languages() if config.weights[1] > 0 else ()
+        self.alignment_languages = self._alignment_languages() if config.aligns else ()
         self.alignment = self._alignment(setting.task) if self.alignment_languages else None
+        self.alignment_batch_size = config.alignment_batch_size or setting.training.batch_size
         self.translators.requires_grad_(self.alignment is not None)
 
     @property
@@ -96,24 +152,70 @@ class MPT(SoftPrompt[MPTConfig]):
         return tuple((self.config.alignment, language) for language in self.alignment_languages)
 
     @property
-    def num_computed_rows(self) -> int:
-        return 1 if self.alignment is None else 3
+    def learning_rates(self) -> Mapping[str, float]:
+        rate = self.config.translator_learning_rate
+        return {**super().learning_rates, **({} if rate is None else {"translators.": rate})}
+
+    @property
+    def side_task(self) -> SideTask | None:
+        if self.alignment is None:
+            return None
+        config, heldout = self.config, self.alignment.heldout
+        sources = {pair.source for pairs in heldout.values() for pair in pairs}
+        return SideTask(
+            weight=config.weights[1],
+            num_updates=config.num_alignment_updates,
+            order=config.alignment_schedule,
+            trains=("translators.",) if config.alignment_trains == "translator" else (),
+            num_rows=2 * self.alignment_batch_size,
+            num_heldout_rows=len(sources) + sum(map(len, heldout.values())),
+        )
 
     def loss(self, batch: Batch) -> Tensor:
-        if self.alignment is None:
-            return super().loss(batch)
-        weight, divergence_weight = self.config.weights
-        loss: Tensor = divergence_weight * batch.num_labels * self.divergence(batch.num_labels, batch.label_ids.device)
-        if weight:
-            loss = loss + weight * super().loss(batch)
-        return loss
+        weight = self.config.weights[0]
+        # Also without a weight it is computed: as 0, a sum that back-propagates.
+        return super().loss(batch) if weight == 1 else weight * super().loss(batch)
 
-    def divergence(self, count: int, device: torch.device) -> Tensor:
-        """KL, the mean over `count` drawn pairs of the divergence of the target's answers from the source's."""
+    def side_losses(self) -> Iterator[Tensor]:
         assert self.alignment is not None
-        sides = self.alignment.draw(count, self.encode_all)
-        source, target = (self.logits(self.collate(rows).to(device)) for rows in sides)
-        return kl_divergence(source, target).mean()
+        count = self.alignment_batch_size
+        drawn = self.alignment.draw(count, self.encode_all)
+        for part in groups(drawn, max_tokens=self.tokens_per_step):
+            yield self.divergences(part).sum() / count
+
+    def divergences(self, sides: Sides) -> Tensor:
+        """KL of each pair [N]: how far the target's answers are from the source's."""
+        source, target = (self.logits(self.collate(rows).to(self.backbone.device)) for rows in sides)
+        return kl_divergence(source, target)
+
+    @torch.no_grad()
+    def diagnostics(self) -> Mapping[str, float]:
+        """Over the pairs that are held out: ``<target>/alignment_kl``, and for the source ``answer_spread``.
+
+        The first is the mean KL. The second is the mean KL of the answer to each source text from the mean of these
+        answers: where both are near zero every text gets one answer, and a small KL shows nothing.
+        """
+        if self.alignment is None or not self.alignment.heldout:
+            return {}
+        answers: dict[Feature, Tensor] = {}  # the source's texts are mostly the same for every language
+        found = {}
+        for language in self.alignment.heldout:
+            source, target = self.alignment.heldout_rows(language, self.encode_all)
+            new = list(dict.fromkeys(row for row in source if row not in answers))
+            answers.update(zip(new, self._answers(new), strict=True))
+            divergences = kl_divergence(torch.stack([answers[row] for row in source]), self._answers(target))
+            found[f"{language}/alignment_kl"] = math.fsum(divergences.tolist()) / len(source)
+        scores = torch.stack(list(answers.values()))
+        mean = scores.softmax(-1).mean(0).log().expand_as(scores)
+        found[f"{self.languages[0]}/answer_spread"] = float(kl_divergence(scores, mean).mean())
+        return found
+
+    def _answers(self, rows: Sequence[Feature]) -> Tensor:
+        """Scores of the labels [N, labels] for each row."""
+        size = max(1, self.tokens_per_step // max((row.length for row in rows), default=1))
+        parts = [rows[start : start + size] for start in range(0, len(rows), size)]
+        found = [self.logits(self.collate(part).to(self.backbone.device)) for part in parts]
+        return torch.cat(found) if found else torch.empty(0, len(self.labels))
 
     def prompts(self, batch: LanguageBatch) -> Tensor:
         source = super().prompts(batch)
@@ -132,10 +234,11 @@ class MPT(SoftPrompt[MPTConfig]):
         translated: Tensor = translator(source)
         return translated
 
-    def _fresh_translator(self) -> Translator:
-        return Translator(
+    def _fresh_translator(self) -> Translation:
+        return make_translator(
             self.config.translator,
-            self.backbone.hidden_size,
+            self.config.translator_start,
+            width=self.backbone.hidden_size,
             hidden_size=self.config.translator_size or self.backbone.hidden_size,
             num_heads=self.backbone.num_heads,
             device=self.parameter_device,
@@ -165,8 +268,13 @@ class MPT(SoftPrompt[MPTConfig]):
 
     def _alignment(self, task: Task) -> Alignment:
         """The parallel text; raises where the task or its files do not have it."""
-        pairs = {
-            language: task.parallel(corpus, language, self.config.alignment_size)
-            for corpus, language in self.parallel_text
-        }
-        return Alignment(pairs, label=self.labels[0])
+        config, corpora = self.config, {}
+        needed = (config.alignment_size or 0) + (config.alignment_heldout or 0)
+        for corpus, language in self.parallel_text:
+            pairs = task.parallel(corpus, language)
+            # A corpus that has fewer says so when it is asked for them; only a stand-in for one makes more.
+            corpora[language] = pairs if len(pairs) >= needed else task.parallel(corpus, language, needed)
+        drawn, heldout = divided(
+            corpora, size=config.alignment_size, heldout=config.alignment_heldout, seed=task.config.sample_seed
+        )
+        return Alignment(drawn, heldout=heldout, label=self.labels[0])

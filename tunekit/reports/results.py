@@ -111,7 +111,7 @@ class ArmResult:
 def _num_updates(trial: TrialRecord) -> int | None:
     if not trial.reports:
         return 0
-    return None if trial.facts is None else len(trial.reports) * trial.facts.num_updates_per_epoch
+    return None if trial.facts is None else trial.facts.num_updates(len(trial.reports))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -288,7 +288,7 @@ class Search:
 
     def stop(self, trial: TrialRecord, decision: Decision) -> None:
         """Finish a trial that :meth:`report` decided to stop, as PRUNED with what it had reached."""
-        best = max(trial.reports.values(), key=lambda report: (report.value, -report.epoch))
+        best = max(trial.reports.values(), key=lambda report: report.rank)
         against = f"{best.value:.4f} < {decision.cutoff:.4f}" if decision.cutoff is not None else "stopped"
         outcome = Outcome(
             state="PRUNED",

@@ -11,12 +11,13 @@ import contextlib
 import math
 import platform
 import resource
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from importlib import metadata
+from itertools import chain
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from tunekit import methods
 from tunekit.errors import TrialFailed, require
@@ -26,6 +27,7 @@ from tunekit.training import schedule
 from tunekit.training.caches import WorkerCache
 from tunekit.training.checkpoints import LearnerState
 from tunekit.training.loaded import TokenizedSplit
+from tunekit.training.optimizer import Optimizer
 from tunekit.training.predictions import Prediction
 from tunekit.training.predictor import predict
 from tunekit.training.random_state import RandomStream
@@ -65,9 +67,12 @@ class Learner:
         self.trained = {name: p for name, p in self.method.named_parameters() if p.requires_grad}
         self.train_rows = self._train_rows()
         self.num_updates = schedule.planned_updates(len(self.train_rows.rows), config.training)
+        """Labelled ones of the whole trial; those of the side task come beside them."""
+        self.side = self.method.side_task
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
-        self._optimizer = _adamw(list(self.trained.values()), config, self.device) if self.trained else None
+        rates = self.method.learning_rates
+        self._optimizer = Optimizer(self.trained, config.training, rates, self.device) if self.trained else None
 
     def _train_rows(self) -> TokenizedSplit:
         if not self.method.is_trained:
@@ -93,10 +98,10 @@ class Learner:
         with self._random, self._failing_without_memory():
             updates = schedule.epoch_updates(rows.lengths, training, seed=self.config.seed, epoch=epoch)
             for index, chosen in enumerate(updates):
-                rate = schedule.learning_rate(first + index, self.num_updates, training)
-                loss_sum, count = self._update(chosen, rate, f"update {index + 1} of epoch {epoch}")
-                total, num_labels = total + loss_sum, num_labels + count
-        optimizer.zero_grad(set_to_none=True)
+                self._side_updates(first + index, epoch)
+                mean, count = self._update(chosen, first + index, f"update {index + 1} of epoch {epoch}")
+                total, num_labels = total + mean * count, num_labels + count
+        optimizer.clear()
         return total / max(1, num_labels)
 
     def predict(self, split: Split, language: str) -> list[Prediction]:
@@ -125,6 +130,17 @@ class Learner:
         scores = self.task.score(examples, predictions)
         return {f"{split}/{language}/{metric}": score for metric, score in scores.items()}
 
+    def diagnostics(self) -> dict[str, float]:
+        """What the method says of itself beside scores, as ``dev/<language>/<figure>``.
+
+        Raises:
+            TrialFailed: memory does not suffice.
+        """
+        self._require_backbone()
+        self.method.eval()
+        with RandomStream(self.config.seed, self.device), self._failing_without_memory(), torch.inference_mode():
+            return {f"dev/{key}": value for key, value in self.method.diagnostics().items()}
+
     def parameters(self) -> dict[str, Tensor]:
         """The trained parameters as they are now, on the CPU."""
         return {name: parameter.detach().cpu() for name, parameter in self.trained.items()}
@@ -148,11 +164,11 @@ class Learner:
 
     def state(self) -> LearnerState:
         """All beside the parameters that the next epoch depends on: moments of the optimiser, random generators."""
-        return {"optimizer": self._require_optimizer().state_dict(), "random": self._random.state()}
+        return {"optimizer": self._require_optimizer().state(), "random": self._random.state()}
 
     def load_state(self, state: LearnerState) -> None:
         """Go on from what `state` gave."""
-        self._require_optimizer().load_state_dict(state["optimizer"])
+        self._require_optimizer().load_state(state["optimizer"])
         self._random.load_state(state["random"])
 
     def fingerprints(self) -> dict[str, str]:
@@ -172,6 +188,7 @@ class Learner:
         """What a reader needs to trust a number: what is read, sizes, the floor, machine and versions."""
         source, device, rows = self.config.task.source_language, self.device, self.train_rows
         count = count_parameters(self.method)
+        per_epoch = schedule.updates_per_epoch(len(rows.rows), self.config.training)
         name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{device} ({platform.machine()})"
         return TrialFacts(
             fingerprints=self.fingerprints(),
@@ -181,7 +198,8 @@ class Learner:
             num_train_rows=len(rows.rows),
             num_train_tokens=rows.num_tokens,
             num_train_truncated=rows.num_truncated,
-            num_updates_per_epoch=schedule.updates_per_epoch(len(rows.rows), self.config.training),
+            num_updates_per_epoch=per_epoch,
+            num_side_updates=schedule.side_updates_by_epoch(per_epoch, self.config.training.epochs, self.side),
             majority={f"dev/{source}/{k}": v for k, v in self.loaded.majority("dev", source).items()},
             device=name,
             num_threads=torch.get_num_threads(),
@@ -194,31 +212,58 @@ class Learner:
             return torch.cuda.max_memory_allocated(self.device)
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts in KiB
 
-    def _update(self, chosen: Sequence[int], rate: float, where: str) -> tuple[float, int]:
-        """One update on the rows `chosen`; gives the summed loss and the number of labels."""
+    def _update(self, chosen: Sequence[int], update: int, where: str) -> tuple[float, int]:
+        """One labelled update on the rows `chosen`; gives the mean loss and the number of labels."""
         rows = self.train_rows
         groups = schedule.steps(chosen, rows.lengths, max_tokens=self.tokens_per_step)
         batches = [self.method.collate([rows.rows[row] for row in group]) for group in groups]
         num_labels = sum(batch.num_labels for batch in batches)
+        # Divided by the labels of the whole update: how it is cut into steps changes rounding and no more.
+        parts = (self.method.loss(batch.to(self.device)) / max(1, num_labels) for batch in batches)
+        weight = self.side.weight if self.side else 0.0
+        beside = (weight * part for part in self.method.side_losses()) if weight else ()
+        return self._descend(chain(parts, beside), update, self.num_updates, where), num_labels
+
+    def _side_updates(self, update: int, epoch: int) -> None:
+        """The updates on the side task alone that come just before the labelled `update`."""
+        side = self.side
+        for number in range(schedule.side_updates(update, self.num_updates, side)):
+            assert side is not None
+            is_before = side.order == "before"
+            place = (number, side.num_updates) if is_before else (update, self.num_updates)
+            with self._training_only(side.trains):
+                self._descend(self.method.side_losses(), *place, f"side update {number + 1} of epoch {epoch}")
+
+    def _descend(self, parts: Iterable[Tensor], update: int, num_updates: int, where: str) -> float:
+        """One step of the optimiser down the sum of `parts`, each back-propagated before the next; gives the sum."""
         optimizer = self._require_optimizer()
-        optimizer.zero_grad(set_to_none=True)
+        optimizer.clear()
         losses = []
-        for batch in batches:
-            # Divided by the labels of the whole update: how it is cut into steps changes rounding and no more.
-            loss = self.method.loss(batch.to(self.device)) / max(1, num_labels)
+        for loss in parts:
             loss.backward()  # type: ignore[no-untyped-call]
             losses.append(loss.detach())
-        norm = nn.utils.clip_grad_norm_(self.trained.values(), self.config.training.max_grad_norm or math.inf)
-        mean, length = torch.stack([torch.stack(losses).sum().float(), norm.float()]).tolist()
-        for name, value in (("loss", mean), ("norm of the gradient", length)):
+        norm = optimizer.clip()
+        total, length = torch.stack([torch.stack(losses).sum().float(), norm.float()]).tolist()
+        for name, value in (("loss", total), ("norm of the gradient", length)):
             if not math.isfinite(value):
+                rate = schedule.learning_rate(update, num_updates, self.config.training)
                 raise TrialFailed(f"{name} became {value} at {where} (learning rate {rate:.3g}); a lower rate may help")
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        optimizer.step()
-        return mean * num_labels, num_labels
+        optimizer.step(update, num_updates)
+        return float(total)
 
-    def _require_optimizer(self) -> torch.optim.AdamW:
+    @contextlib.contextmanager
+    def _training_only(self, starts: Sequence[str]) -> Iterator[None]:
+        """Leave all trained parameters as they are whose names do not begin so; empty changes nothing."""
+        others = [p for name, p in self.trained.items() if starts and not name.startswith(tuple(starts))]
+        for parameter in others:
+            parameter.requires_grad_(False)
+        try:
+            yield
+        finally:
+            for parameter in others:
+                parameter.requires_grad_(True)
+
+    def _require_optimizer(self) -> Optimizer:
         if self._optimizer is None:
             raise RuntimeError(f"{self.config.method} has nothing to train")
         return self._optimizer
@@ -247,20 +292,6 @@ def require_room(tokens_per_step: int, config: TrialConfig) -> None:
     """
     length = config.training.max_length
     require(tokens_per_step >= length, "tokens_per_step", tokens_per_step, f"at least max_length ({length})")
-
-
-def _adamw(parameters: list[nn.Parameter], config: TrialConfig, device: torch.device) -> torch.optim.AdamW:
-    """AdamW with decay on matrices only; fused kernels work element by element, so they add in no order at all."""
-    groups = [
-        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": config.training.weight_decay},
-        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(
-        [group for group in groups if group["params"]],
-        lr=config.training.learning_rate,
-        eps=config.training.adam_epsilon,
-        fused=device.type in ("cpu", "cuda"),
-    )
 
 
 @cache

@@ -2,8 +2,8 @@
 
 Pure functions of the configuration, the seed and the position, and of nothing else: no global random state, no
 state to save. That is why a trial that goes on after an interruption sees exactly what it would have seen.
-An **update** is one step of the optimiser over ``batch_size`` rows; a **step** is the part of an update that is
-computed at once; a **pass** takes every row of train once.
+An **update** is one step of the optimiser: over ``batch_size`` rows of train (a labelled one), or on a method's side
+task. A **step** is the part of an update that is computed at once; a **pass** takes every row of train once.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import math
 import random
 from collections.abc import Iterable, Iterator, Sequence
 
-from tunekit.trial import TrainingConfig
+from tunekit.trial import SideTask, TrainingConfig
 
 LARGEST_POOL = 50
 """Batches sorted by length together; larger pools waste less padding and mix less."""
@@ -21,12 +21,12 @@ LEAST_POOLS = 4
 
 
 def updates_per_epoch(num_rows: int, training: TrainingConfig) -> int:
-    """Updates in one epoch: `training.updates_per_epoch`, or as many as one pass needs."""
+    """Labelled updates in one epoch: `training.updates_per_epoch`, or as many as one pass needs."""
     return training.updates_per_epoch or math.ceil(num_rows / training.batch_size)
 
 
 def planned_updates(num_rows: int, training: TrainingConfig) -> int:
-    """Updates of a whole trial on `num_rows` rows of train.
+    """Labelled updates of a whole trial on `num_rows` rows of train.
 
     >>> planned_updates(100, TrainingConfig(batch_size=16, epochs=5))
     35
@@ -34,18 +34,49 @@ def planned_updates(num_rows: int, training: TrainingConfig) -> int:
     return training.epochs * updates_per_epoch(num_rows, training)
 
 
-def learning_rate(update: int, num_updates: int, training: TrainingConfig) -> float:
+def learning_rate(update: int, num_updates: int, training: TrainingConfig, peak: float | None = None) -> float:
     """The rate of `update` (0-based) among `num_updates`.
 
-    It rises linearly over the warm-up, whose first update already learns, is `training.learning_rate` just after it,
-    and then stays or falls linearly so as to be zero where the update after the last would be.
+    It rises linearly over the warm-up, whose first update already learns, is `peak` just after it, and then stays or
+    falls linearly so as to be `training.final_rate_fraction` of it where the update after the last would be.
+
+    Args:
+        update: which.
+        num_updates: of a whole trial.
+        training: how it rises and falls.
+        peak: the highest rate; None is `training.learning_rate`.
     """
+    highest = training.learning_rate if peak is None else peak
     warmup = round(training.warmup_fraction * num_updates)
     if update < warmup:
-        return training.learning_rate * (update + 1) / (warmup + 1)
+        return highest * (update + 1) / (warmup + 1)
     if training.schedule == "constant":
-        return training.learning_rate
-    return training.learning_rate * (num_updates - update) / (num_updates - warmup)
+        return highest
+    floor = training.final_rate_fraction * highest
+    return floor + (highest - floor) * (num_updates - update) / (num_updates - warmup)
+
+
+def side_updates(update: int, num_updates: int, side: SideTask | None) -> int:
+    """Updates of the side task just before the labelled `update` (0-based) among `num_updates`.
+
+    >>> task = SideTask(weight=0.5, num_updates=5, order="beside", num_rows=8)
+    >>> [side_updates(update, 3, task) for update in range(3)]
+    [1, 2, 2]
+    """
+    if side is None:
+        return 0
+    if side.order == "before":
+        return 0 if update else side.num_updates
+    return side.num_updates * (update + 1) // num_updates - side.num_updates * update // num_updates
+
+
+def side_updates_by_epoch(num_per_epoch: int, epochs: int, side: SideTask | None) -> tuple[int, ...]:
+    """Updates of the side task in each epoch; empty where there are none at all."""
+    if side is None or not side.num_updates:
+        return ()
+    total = epochs * num_per_epoch
+    starts = range(0, total, num_per_epoch)
+    return tuple(sum(side_updates(start + i, total, side) for i in range(num_per_epoch)) for start in starts)
 
 
 def epoch_updates(

@@ -29,6 +29,9 @@ from tunekit.trial import EpochReport, FinalScores, Locations, Outcome, TrialCon
 
 State = Literal["COMPLETE", "PRUNED", "FAILED"]
 
+START = "_start"
+"""Ends the name of a figure as it was before training."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -96,8 +99,8 @@ class TrialRun:
 
     @property
     def best(self) -> EpochReport | None:
-        """The epoch with the highest value; of equal ones the earliest."""
-        return max(self._history, key=lambda report: report.value, default=None)
+        """The epoch with the highest `EpochReport.rank`: the highest value, and of equal ones mostly the earliest."""
+        return max(self._history, key=lambda report: report.rank, default=None)
 
     def step(self) -> EpochReport:
         """Train the next epoch (if there is anything to train), score it on dev, write the checkpoint, and report.
@@ -111,7 +114,9 @@ class TrialRun:
         learner = self._require_learner()
         epoch = len(self._history) + 1
         started = time.perf_counter()
+        before = self._figures_before(learner)
         metrics = {"train/loss": learner.train_epoch(epoch)} if learner.method.is_trained else {}
+        metrics |= learner.diagnostics() | before
         task = self.config.task
         languages = (task.source_language, *(task.target_languages if self.config.selection == "target_dev" else ()))
         for language in languages:
@@ -123,6 +128,12 @@ class TrialRun:
         self._history = (*self._history, report)
         self._save(learner)
         return report
+
+    def _figures_before(self, learner: Learner) -> dict[str, float]:
+        """What the method said of itself before the first epoch, each figure's name ended by ``_start``."""
+        if self._history:
+            return {key: value for key, value in self._history[0].metrics.items() if key.endswith(START)}
+        return {f"{key}{START}": value for key, value in learner.diagnostics().items()}
 
     def outcome(self, state: State = "COMPLETE", reason: str | None = None) -> Outcome:
         """Finish the trial: write ``outcome.json`` and delete the checkpoint that only serves to go on.
@@ -300,7 +311,7 @@ class TrialRun:
             value=best.value if best else None,
             best_epoch=best.epoch if best else None,
             metrics=best.metrics if best else {},
-            num_updates=len(self._history) * self.facts.num_updates_per_epoch,
+            num_updates=self.facts.num_updates(len(self._history)),
             duration_s=math.fsum(report.duration_s for report in self._history),
             peak_memory_bytes=max(self._earlier_peak_bytes, learner.peak_memory_bytes()),
             reason=reason,

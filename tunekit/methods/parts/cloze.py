@@ -56,7 +56,7 @@ class ClozeOptions(Protocol):
         """The question; None is `ClozeMethod.default_template`."""
 
     @property
-    def verbalizer(self) -> Mapping[str, str] | None:
+    def verbalizer(self) -> Mapping[str, str | int] | None:
         """A word for every label; None is `ClozeMethod.default_words`."""
 
 
@@ -99,7 +99,7 @@ class ClozeMethod(Method[C]):
         """The template where the config names none."""
         raise NotImplementedError
 
-    def default_words(self) -> Mapping[str, str]:
+    def default_words(self) -> Mapping[str, str | int]:
         """A word for every label where the config names none."""
         raise NotImplementedError
 
@@ -134,7 +134,7 @@ class ClozeMethod(Method[C]):
             ends_at_mask=backbone.family != "encoder",
         )
 
-    def make_verbalizer(self, words: Mapping[str, str]) -> Verbalizer:
+    def make_verbalizer(self, words: Mapping[str, str | int]) -> Verbalizer:
         """`words` as tokens of this backbone."""
         return Verbalizer(words, self.labels, self.backbone.tokenizer, self.multi_token)
 
@@ -179,8 +179,8 @@ class ClozeMethod(Method[C]):
         """One row for each pair, written by `writer`."""
         if not examples:
             return []
-        premises = writer.texts([e.text_a for e in examples], "premise")
-        hypotheses = writer.texts([e.text_b for e in examples], "hypothesis")
+        premises = writer.texts([self.shown(e.text_a) for e in examples], "premise")
+        hypotheses = writer.texts([self.shown(e.text_b) for e in examples], "hypothesis")
         room = self.max_length - writer.overhead
         rows: list[tuple[Feature, ...]] = []
         for example, a, b in zip(examples, premises, hypotheses, strict=True):
@@ -189,6 +189,10 @@ class ClozeMethod(Method[C]):
             is_cut = num_a < len(a) or num_b < len(b)
             rows.append((self._feature(row, example.label, truncated=is_cut),))
         return rows
+
+    def shown(self, text: str) -> str:
+        """A text of a pair as the question shows it."""
+        return text
 
     def encode_sentences(self, examples: Sequence[TokenExample]) -> list[tuple[Feature, ...]]:
         """For each sentence one row per word, in order."""

@@ -46,9 +46,9 @@ class MultilingualConfig:
 
     template: str | None = None
     """The question, with a slot for each text and for the mask; null is the method's own."""
-    verbalizer: Mapping[str, str] | None = None
-    """A word for every label; null is the method's own."""
-    verbalizers: Mapping[str, Mapping[str, str]] | None = None
+    verbalizer: Mapping[str, str | int] | None = None
+    """A word for every label, or the number of its entry in the backbone's vocabulary; null is the method's own."""
+    verbalizers: Mapping[str, Mapping[str, str | int]] | None = None
     """Words for text of some languages: language -> label -> word. Other languages are read by `verbalizer`."""
     multi_token: MultiToken = "refuse"
     """A word that is not one vocabulary entry is an error (refuse) or scored over its tokens (mean)."""
@@ -99,7 +99,7 @@ class MultilingualCloze(ClozeMethod[C]):
     def multi_token(self) -> MultiToken:
         return self.config.multi_token
 
-    def default_words(self) -> Mapping[str, str]:
+    def default_words(self) -> Mapping[str, str | int]:
         for words in PAIR_WORDS:
             if set(words) == set(self.labels):
                 return words
@@ -116,6 +116,10 @@ class MultilingualCloze(ClozeMethod[C]):
             rows = torch.tensor([row for row, own in enumerate(verbalizers) if own is verbalizer], device=states.device)
             logits = logits.index_copy(0, rows, self.label_logits(states[rows], verbalizer))
         return logits
+
+    def entries(self, language: int) -> tuple[int, ...]:
+        """The vocabulary entry of each label's word in a language; with `multi_token: mean` there may be none."""
+        return self._verbalizers[language].token_ids
 
     def logits(self, batch: Batch) -> Tensor:
         return self.answers(self.states(batch), cast(LanguageBatch, batch).languages)

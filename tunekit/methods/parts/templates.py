@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from typing import cast
 
 from tunekit.errors import ConfigError, nearest
@@ -191,6 +192,8 @@ class Writer:
 
     def texts(self, texts: Sequence[str], slot: str) -> list[tuple[int, ...]]:
         """The tokens of each text as it stands in `slot`."""
+        if (before := self._sign_before(slot)) and texts:
+            return self.text.going_on([text.strip() for text in texts], before)
         is_inside = any(part.name == slot and part.is_spaced for part in self._slots_inside)
         space = " " if is_inside and self.text.needs_space else ""
         return [tuple(tokens) for tokens in self.text.tokens([space + text.strip() for text in texts])]
@@ -241,6 +244,14 @@ class Writer:
     def _slots_inside(self) -> tuple[Slot, ...]:
         """The slots that do not begin a text."""
         return tuple(part for parts in self.template.texts for part in parts[1:] if isinstance(part, Slot))
+
+    def _sign_before(self, slot: str) -> str:
+        """The sign of the template that a slot goes on from directly, such as a colon; empty if there is none."""
+        for parts in self.template.texts:
+            for before, part in pairwise(parts):
+                if isinstance(part, Slot) and part.name == slot and not part.is_spaced and isinstance(before, Literal):
+                    return before.text[-1]
+        return ""
 
     @cached_property
     def _tokens(self) -> tuple[tuple[str | tuple[int, ...], ...], ...]:

@@ -107,6 +107,23 @@ class TextTokenizer:
         borders = [span for span in spans if span[0] < len(_ANCHOR) < span[1]]
         return tuple(self.tokens([text.strip()])[0] if borders else kept)
 
+    def going_on(self, texts: Sequence[str], after: str) -> list[tuple[int, ...]]:
+        """The tokens of each text as it stands right after the sign `after`, without white space between.
+
+        Where the tokenizer would join the two, as the text stands alone.
+        """
+        settings = {"add_special_tokens": False, "return_offsets_mapping": True, "verbose": False}
+        found = self._tokenizer([after + text for text in texts], **settings)
+        rows = cast("list[list[int]]", found["input_ids"])
+        spans = cast("list[list[tuple[int, int]]]", found["offset_mapping"])
+        cut = len(after)
+        return [
+            tuple(self.tokens([text])[0])
+            if any(start < cut < end for start, end in places)
+            else tuple(i for i, (_, end) in zip(ids, places, strict=True) if end > cut)
+            for text, ids, places in zip(texts, rows, spans, strict=True)
+        ]
+
     def blanks(self, tokens: Sequence[int]) -> list[bool]:
         """Whether each token stands for white space alone."""
         return [not token.strip(_BLANK) for token in self._tokenizer.convert_ids_to_tokens(list(tokens))]

@@ -23,35 +23,42 @@ _MAX_NAMED = 6
 class Verbalizer:
     """One word for each label. The score of a label is the logit of its word's vocabulary entry.
 
+    Instead of a word a label may have the number of an entry; it means something for one vocabulary only.
+
     A word is written as the tokenizer writes it inside of a text: XLM-R's ``▁location``, BLOOM's ``Ġlocation``, BERT's
     ``location``. White space that is a token of its own is dropped, so that a Chinese word counts as one entry where
     the tokenizer cuts off the "▁" before it.
 
     Args:
-        words: a word for every label.
+        words: a word for every label, or the number of its entry.
         labels: the inventory; its order is that of the scores.
         tokenizer: fast; None (on the meta device) checks the labels only, and there are no tokens.
         multi_token: what becomes of a word of several tokens.
 
     Raises:
-        ConfigError: a label without a word or a word without a label, two labels with one word, or a word that is not
-            one vocabulary entry; all of them are named.
+        ConfigError: a label without a word or a word without a label, two labels with one word, a word that is not
+            one vocabulary entry (all of them are named), or a number that no entry has.
     """
 
     def __init__(
         self,
-        words: Mapping[str, str],
+        words: Mapping[str, str | int],
         labels: Sequence[str],
         tokenizer: Tokenizer | None,
         multi_token: MultiToken = "refuse",
     ) -> None:
-        self.words = {label: words[label].strip() for label in labels if label in words}
+        self.words = _stripped(words, labels)
         _check_labels(self.words, words, labels)
-        _refuse_equal(self.words)
+        _refuse_equal({label: word for label, word in self.words.items() if isinstance(word, str)})
         self._tokens: tuple[tuple[int, ...], ...] = ()
         if tokenizer is not None:
-            self._tokens = tuple(_within_text(word, tokenizer) for word in self.words.values())
-            _check_tokens(dict(zip(self.words, self._tokens, strict=True)), self.words, tokenizer, multi_token)
+            _check_numbers(self.words, tokenizer)
+            tokens = {
+                label: (word,) if isinstance(word, int) else _within_text(word, tokenizer)
+                for label, word in self.words.items()
+            }
+            _check_tokens(tokens, self.words, tokenizer, multi_token)
+            self._tokens = tuple(tokens.values())
         self.token_ids: tuple[int, ...] = tuple(dict.fromkeys(token for tokens in self._tokens for token in tokens))
         """The rows of the vocabulary that are needed, K of them, none twice."""
         self._is_plain = all(len(tokens) == 1 for tokens in self._tokens)
@@ -65,7 +72,7 @@ class Verbalizer:
 
 
 def label_strings(
-    words: Mapping[str, str], labels: Sequence[str], tokenizer: Tokenizer | None
+    words: Mapping[str, str | int], labels: Sequence[str], tokenizer: Tokenizer | None
 ) -> tuple[tuple[int, ...], ...]:
     """The tokens of every label's word as a decoder writes them, however many, ended by its end-of-text token.
 
@@ -74,8 +81,12 @@ def label_strings(
     Raises:
         ConfigError: as `Verbalizer` does, but for the number of tokens.
     """
-    known = {label: words[label].strip() for label in labels if label in words}
-    _check_labels(known, words, labels)
+    found = _stripped(words, labels)
+    _check_labels(found, words, labels)
+    known = {label: word for label, word in found.items() if isinstance(word, str)}
+    for label, number in found.items():
+        if label not in known:
+            raise ConfigError(f"verbalizer: {label} has the number {number}; a decoder writes words, so give it one")
     _refuse_equal(known)
     if tokenizer is None:
         return ()
@@ -86,7 +97,24 @@ def label_strings(
     return tuple(strings.values())
 
 
-def _check_labels(known: Mapping[str, str], words: Mapping[str, str], labels: Sequence[str]) -> None:
+def _stripped(words: Mapping[str, str | int], labels: Sequence[str]) -> dict[str, str | int]:
+    """The words in the order of the labels, without white space around them."""
+    found = {label: words[label] for label in labels if label in words}
+    return {label: word.strip() if isinstance(word, str) else word for label, word in found.items()}
+
+
+def _check_numbers(words: Mapping[str, str | int], tokenizer: Tokenizer) -> None:
+    numbers = {label: word for label, word in words.items() if isinstance(word, int)}
+    last = max(tokenizer.get_vocab().values()) if numbers else 0
+    for label, number in numbers.items():
+        if not 0 <= number <= last:
+            raise ConfigError(
+                f"verbalizer: {number} for {label} is no entry of the backbone's vocabulary, whose entries are 0 to "
+                f"{last}; a number means something for one vocabulary only, so give a word, or the number it has here"
+            )
+
+
+def _check_labels(known: Mapping[str, str | int], words: Mapping[str, str | int], labels: Sequence[str]) -> None:
     missing = [label for label in labels if label not in words]
     if missing:
         raise ConfigError(f"verbalizer: no word for {', '.join(missing)}; each of the task's {len(labels)} needs one")
@@ -94,7 +122,7 @@ def _check_labels(known: Mapping[str, str], words: Mapping[str, str], labels: Se
         if label not in labels:
             raise ConfigError(f"verbalizer: {label!r} is not a label of the task; {nearest(label, labels)}")
     for label, word in known.items():
-        if not word:
+        if word == "":
             raise ConfigError(f"verbalizer: the word for {label} is empty")
 
 
@@ -116,13 +144,16 @@ def _within_text(word: str, tokenizer: Tokenizer) -> tuple[int, ...]:
 
 
 def _check_tokens(
-    token_ids: Mapping[str, tuple[int, ...]], words: Mapping[str, str], tokenizer: Tokenizer, multi_token: MultiToken
+    token_ids: Mapping[str, tuple[int, ...]],
+    words: Mapping[str, str | int],
+    tokenizer: Tokenizer,
+    multi_token: MultiToken,
 ) -> None:
     tokens = {label: tokenizer.convert_ids_to_tokens(list(ids)) for label, ids in token_ids.items()}
     unknown = {label for label, ids in token_ids.items() if not ids or tokenizer.unk_token_id in ids}
     failing = [label for label in words if label in unknown or (multi_token == "refuse" and len(token_ids[label]) > 1)]
     if failing:
-        problems = [_problem(label, words[label], tokens[label], tokenizer) for label in failing[:_MAX_NAMED]]
+        problems = [_problem(label, str(words[label]), tokens[label], tokenizer) for label in failing[:_MAX_NAMED]]
         if len(failing) > _MAX_NAMED:
             problems.append(f"and those for {', '.join(failing[_MAX_NAMED:])}")
         way = "" if unknown else ", or set multi_token: mean, which scores a word over its tokens"
