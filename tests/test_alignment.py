@@ -314,6 +314,13 @@ def test_where_nothing_is_said_a_tenth_is_held_out_and_at_most_32_pairs(size: in
     assert (len(kept["de"]), len(drawn["de"])) == (expected, size - expected)
 
 
+@pytest.mark.parametrize(("size", "expected"), [(100, 0), (97, 3), (50, 10), (None, 10)])
+def test_where_nothing_is_said_a_sample_that_is_asked_for_is_never_cut_short(size: int | None, expected: int) -> None:
+    drawn, kept = divided({"de": corpus(100)}, size=size, heldout=None, seed=0)
+    assert len(kept["de"]) == expected
+    assert len(drawn["de"]) == (size or 90)
+
+
 def test_the_seed_of_samples_decides_what_is_held_out() -> None:
     found = [divided({"de": corpus(50)}, size=None, heldout=5, seed=seed)[1]["de"] for seed in (0, 0, 1)]
     assert found[0] == found[1] != found[2]

@@ -85,7 +85,8 @@ class MPTConfig(SoftPromptConfig):
     alignment_languages: tuple[str, ...] = ()
     """Target languages with parallel text; empty is all of them."""
     alignment_heldout: int | None = None
-    """Pairs of each language that are never drawn and whose KL is reported, >= 0; null is a 10th, at most 32."""
+    """Pairs of each language that are never drawn and whose KL is reported, >= 0; null is a 10th of the corpus, at most
+    32 and at most what `alignment_size` leaves."""
     alignment_batch_size: int | None = None
     """Parallel pairs of an update, >= 1; null is `batch_size`."""
     alignment_updates: int | None = None

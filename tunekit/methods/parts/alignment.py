@@ -81,7 +81,8 @@ def divided(
         corpora: all pairs of each language.
         size: pairs of each language that are drawn from, a sample by `seed`; a smaller one is part of a larger one,
             and equally long corpora give the same rows in every language. None takes all that are not held out.
-        heldout: pairs of each language that are held out, likewise; None is a 10th of the corpus, and at most 32.
+        heldout: pairs of each language that are held out, likewise; None is a 10th of the corpus, at most 32, and at
+            most as many as `size` leaves.
         seed: the task's `sample_seed`.
 
     Raises:
@@ -90,7 +91,7 @@ def divided(
     kept = {
         language: by_size(
             pairs,
-            min(MOST_HELDOUT, len(pairs) // HELDOUT_SHARE) if heldout is None else heldout,
+            _usual_heldout(len(pairs), size) if heldout is None else heldout,
             seed=seed,
             split="parallel/heldout",
         )
@@ -108,6 +109,11 @@ def divided(
             )
         drawn[language] = by_size(left, wanted, seed=seed, split="parallel")
     return drawn, kept
+
+
+def _usual_heldout(num_pairs: int, size: int | None) -> int:
+    left = num_pairs if size is None else max(0, num_pairs - size)
+    return min(MOST_HELDOUT, num_pairs // HELDOUT_SHARE, left)
 
 
 def groups(sides: Sides, *, max_tokens: int) -> Iterator[Sides]:
