@@ -13,6 +13,7 @@ from torch import nn
 from tunekit.errors import ConfigError
 from tunekit.methods import count_parameters
 from tunekit.methods.parts.prompt_encoder import PromptEncoder
+from tunekit.methods.soft_prompt import without_final_punctuation
 from tunekit.registry import lookup
 from tunekit.schema import build
 from tunekit.tasks import PairExample, TokenExample, load
@@ -29,6 +30,47 @@ def test_prompt_and_mask_stand_where_the_template_says() -> None:
     assert row.prompt == (9, 10, 11)
     assert row.reads == ((12,),)
     assert batch_of(method).prompt_columns.shape == (8, 3)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("the cat.", "the cat"),
+        ("the cat?! ", "the cat"),
+        ("the cat ...", "the cat"),
+        ("the (cat)", "the (cat"),
+        ("...", "..."),
+        ("猫。", "猫。"),
+        ("the. cat", "the. cat"),
+    ],
+)
+def test_only_ascii_punctuation_at_the_end_of_a_text_is_taken_off(text: str, expected: str) -> None:
+    assert without_final_punctuation(text) == expected
+
+
+@pytest.mark.parametrize("name", ["soft_prompt", "mpt"])
+def test_the_published_prompt_is_written_sign_for_sign(name: str) -> None:
+    method = make(name, backbone_of("xlm-roberta"))
+    assert method.template.text == "{premise} . {hypothesis} ? {prompt} {mask} ."
+    assert method.soft_prompt_length == 4
+    assert [method.shown(text) for text in ("Is it so?", "So it is.")] == ["Is it so", "So it is"]
+    bare, stopped = (
+        rows_of(method, [PairExample(f"the cat{end}", f"a dog{end}", "N")])
+        for end in (
+            "",
+            ".",
+        )
+    )
+    assert bare == stopped
+    kept = make(name, backbone_of("xlm-roberta"), strip_punctuation=False)
+    assert rows_of(kept, [PairExample("the cat.", "a dog.", "N")]) != bare
+    assert kept.encoding_key() != method.encoding_key()
+
+
+def test_the_published_words_and_rate_are_the_defaults() -> None:
+    assert lookup("method", "soft_prompt").training_defaults() == {"schedule": "constant"}
+    assert lookup("method", "pct").training_defaults() == {"warmup_fraction": 0.1, "final_rate_fraction": 0.1}
+    assert lookup("method", "finetune").training_defaults() == {}
 
 
 @ENCODERS
