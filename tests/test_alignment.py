@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,12 +10,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from multilingual_tasks import TARGETS, make, rows_of, task_in
 from pair_world import NUM_PARALLEL, locations_in, trial
+from tiny_models import backbone_of, examples_of
 from tiny_trials import curve, train
 
-from tunekit.errors import DataError
+from tunekit.errors import ConfigError, DataError
 from tunekit.methods import Feature
-from tunekit.methods.parts.alignment import divided, groups
+from tunekit.methods.parts.alignment import Alignment, divided, groups
 from tunekit.tasks import ParallelPair
 from tunekit.training import TrialRun, WorkerCache, run_trial
 from tunekit.training.schedule import side_updates, side_updates_by_epoch
@@ -208,10 +209,11 @@ def test_the_divergence_is_the_mean_over_the_pairs_that_are_held_out(
     method = learner.method.eval()
     found = learner.diagnostics()
     for language in ("de", "fr"):
-        source, target = method.alignment.heldout_rows(language, method.encode_all)
+        source, target = method.alignment.heldout_sides(language, method.encode_all)
         assert len(source) == 5
         with torch.no_grad():
-            p, q = (method.logits(method.collate(rows)).double().log_softmax(-1) for rows in (source, target))
+            batches = [method.collate([row for (row,) in rows]) for rows in (source, target)]
+            p, q = (method.logits(batch).double().log_softmax(-1) for batch in batches)
         assert found[f"dev/{language}/alignment_kl"] == pytest.approx(
             (p.exp() * (p - q)).sum(-1).mean().item(), abs=1e-5
         )
@@ -331,7 +333,7 @@ def test_a_trial_draws_from_what_is_left_in_its_corpus(
 ) -> None:
     alignment = opened(trial(**QUICK), tmp_path, locations, cache)._learner.method.alignment
     assert {language: len(pairs) for language, pairs in alignment.heldout.items()} == {"de": 4, "fr": 4}
-    assert len(alignment.pairs) == 2 * (NUM_PARALLEL - 4)
+    assert len(alignment.drawn) == 2 * (NUM_PARALLEL - 4)
 
 
 def test_a_corpus_that_is_too_small_for_both_says_so(locations: Locations, cache: WorkerCache, tmp_path: Path) -> None:
@@ -339,18 +341,73 @@ def test_a_corpus_that_is_too_small_for_both_says_so(locations: Locations, cache
         opened(trial(alignment_size=38, alignment_heldout=5), tmp_path, locations, cache)
 
 
-@settings(deadline=None, max_examples=60)
-@given(st.lists(st.tuples(st.integers(1, 30), st.integers(1, 30)), max_size=20), st.integers(10, 200))
-def test_groups_hold_every_pair_once_in_order_within_the_limit(lengths: list[tuple[int, int]], limit: int) -> None:
-    generator = random.Random(0)
+def made_row(length: int) -> Feature:
+    return Feature(tuple(range(length)), None, (0,), ((0,),), ())
 
-    def row(length: int) -> Feature:
-        return Feature(tuple(generator.randrange(99) for _ in range(length)), None, (0,), ((0,),), ())
 
-    sides = ([row(a) for a, _ in lengths], [row(b) for _, b in lengths])
+@settings(deadline=None, max_examples=80)
+@given(st.lists(st.tuples(st.lists(st.integers(1, 30), max_size=3), st.integers(1, 30))), st.integers(10, 200))
+def test_groups_hold_every_text_once_in_order_within_the_limit(texts: list[tuple[list[int], int]], limit: int) -> None:
+    sides = ([tuple(map(made_row, a)) for a, _ in texts], [(made_row(b),) for _, b in texts])
     found = list(groups(sides, max_tokens=limit))
-    assert [r for source, _ in found for r in source] == sides[0]
-    assert [r for _, target in found for r in target] == sides[1]
+    assert [rows for source, _ in found for rows in source] == sides[0]
+    assert [rows for _, target in found for rows in target] == sides[1]
     for source, target in found:
-        widest = max(r.length for r in (*source, *target))
-        assert len(source) == 1 or 2 * len(source) * widest <= limit
+        rows = [row for side in (source, target) for found_rows in side for row in found_rows]
+        assert len(source) == 1 or len(rows) * max(row.length for row in rows) <= limit
+
+
+# Tagging
+
+
+def tags(**options: Any) -> Any:
+    """MPT in the tiny tagging task, whose parallel text is that of `multilingual_tasks`."""
+    task = task_in(*TARGETS, kind="token")
+    return make("mpt", backbone_of("xlm-roberta"), task=task, max_length=60, **options)
+
+
+def test_in_tagging_the_prompt_of_a_target_language_is_translated_in_topros_question() -> None:
+    method = tags().eval()
+    assert method.template.text == "{sentence} | The tag of {word} is a kind of: {prompt} {mask} ."
+    rows = {language: rows_of(method, examples_of("token")[:1], language) for language in (None, "de")}
+    assert len(rows["de"]) == len(examples_of("token")[0].words)
+    assert torch.equal(method.prompts(method.collate(rows[None])), method.prompt())
+    assert torch.equal(method.prompts(method.collate(rows["de"])), method.translators[0](method.prompt()))
+
+
+def test_in_tagging_the_divergence_is_that_of_what_is_said_of_whole_sentences() -> None:
+    method = tags(alignment_batch_size=5).eval()
+    torch.manual_seed(4)
+    found = float(sum(part.item() for part in method.side_losses()))
+    torch.manual_seed(4)
+    source, target = method.alignment.draw(5, method.encode_all)
+    total = 0.0
+    for mine, theirs in zip(source, target, strict=True):
+        p, q = (method.logits(method.collate(rows)).double().softmax(-1).mean(0).detach() for rows in (mine, theirs))
+        total += (p * (p / q).log()).sum().item()
+    assert found == pytest.approx(total / 5, abs=1e-5)
+    assert any(len(mine) != len(theirs) for mine, theirs in zip(source, target, strict=True))
+
+
+@pytest.mark.parametrize(("number", "asked"), [(1, [0]), (2, [0, 3]), (3, [0, 2, 4]), (8, [0, 1, 2, 3, 4, 5])])
+def test_words_that_are_asked_about_are_spread_over_the_sentence(number: int, asked: list[int]) -> None:
+    text = ("the red cat sees a dog", "now")
+    pairs = {"de": [ParallelPair(text, text)]}
+    alignment = Alignment(pairs, kind="token", label="N", num_words=number, heldout={})
+    rows = [alignment.draw(1, tags().encode_all)[0][0] for _ in range(20)]
+    assert asked in [[row.words[0] for row in found] for found in rows]
+    assert alignment.rows_per_text == number
+
+
+def test_a_language_that_does_not_separate_its_words_cannot_be_aligned_in_tagging() -> None:
+    pairs = {"zh": [ParallelPair(("the red cat sees a dog", "the old dog sees"), ("猫猫", "犬"))] * 3}
+    with pytest.raises(ConfigError, match=r"'zh' has 6 words between white space for 30 in the source language"):
+        Alignment(pairs, kind="token", label="N", num_words=8, heldout={})
+
+
+def test_translator_and_prompt_learn_from_the_parallel_sentences_of_a_tagging_task() -> None:
+    method = tags(freeze_backbone=True)
+    sum(method.side_losses()).backward()  # type: ignore[union-attr]
+    for name, parameter in method.named_parameters():
+        is_reached = parameter.grad is not None and parameter.grad.abs().max() > 0
+        assert is_reached == name.startswith(("translators.", "prompt.")), name

@@ -214,10 +214,9 @@ def test_a_tagging_task_gets_a_row_a_word_with_the_prompt_before_the_mask() -> N
     assert set(answer) <= set(TAGS)
 
 
-@pytest.mark.parametrize("name", ["pct", "mpt"])
-def test_tagging_has_no_parallel_words_so_pct_and_mpt_refuse_it(name: str) -> None:
-    with pytest.raises(ConfigError, match=f"{name} serves pair tasks; 'tiny' is a token task"):
-        make(name, backbone_of("bert"), task=task_in(kind="token"))
+def test_pcts_templates_ask_about_a_pair_so_it_refuses_tagging() -> None:
+    with pytest.raises(ConfigError, match="pct serves pair tasks; 'tiny' is a token task"):
+        make("pct", backbone_of("bert"), task=task_in(kind="token"))
 
 
 @pytest.mark.parametrize("name", ["soft_prompt", "pct", "mpt"])

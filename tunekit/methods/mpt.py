@@ -23,6 +23,10 @@ Where KL has no weight (alpha = 1 weighted, 0 added) and no updates of its own, 
 (`alignment: none`, which leaves CE alone), the gradients are exactly soft_prompt's; the translator then stays as it was
 drawn and is not counted as trained.
 
+Tagging is our extension, a question that the paper leaves open: ToPro's question with the prompt before the mask, one
+row for each word. Translations share no words, so KL compares what is said of a whole sentence: the mean over its words
+(`alignment_words` of them) of the distribution over the tags.
+
 What the paper leaves unsaid and we chose: soft_prompt's template and words; alpha = 0.5; the whole model is trained
 (`freeze_backbone`); one translator for all target languages (`translator_sharing`); its inner width is the backbone's;
 everything about updates, rates (`translator_learning_rate`, `prompt_learning_rate`) and held-out text.
@@ -40,8 +44,8 @@ from torch import Tensor, nn
 
 from tunekit.errors import ConfigError, nearest, require
 from tunekit.methods.base import Setting
-from tunekit.methods.batch import Batch, Feature
-from tunekit.methods.parts.alignment import Alignment, Sides, divided, groups
+from tunekit.methods.batch import Batch
+from tunekit.methods.parts.alignment import Alignment, Rows, Sides, divided, groups
 from tunekit.methods.parts.multilingual import LanguageBatch, kl_divergence
 from tunekit.methods.parts.translators import Translation, TranslatorStart, make_translator
 from tunekit.methods.soft_prompt import SoftPrompt, SoftPromptConfig
@@ -89,6 +93,8 @@ class MPTConfig(SoftPromptConfig):
     32 and at most what `alignment_size` leaves."""
     alignment_batch_size: int | None = None
     """Parallel pairs of an update, >= 1; null is `batch_size`."""
+    alignment_words: int = 8
+    """Tagging: words of a sentence of parallel text that are asked about, evenly spread over it, >= 1."""
     alignment_updates: int | None = None
     """Further updates of a trial on parallel text alone, >= 0; null is 500 where KL has a weight, else 0."""
     alignment_schedule: Literal["before", "beside"] = "beside"
@@ -99,7 +105,7 @@ class MPTConfig(SoftPromptConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         require(0 <= self.alpha <= 1, "alpha", self.alpha, "between 0 and 1")
-        for key in ("translator_size", "alignment_size", "alignment_batch_size"):
+        for key in ("translator_size", "alignment_size", "alignment_batch_size", "alignment_words"):
             value = getattr(self, key)
             require(value is None or value >= 1, key, value, "at least 1")
         for key in ("alignment_heldout", "alignment_updates"):
@@ -136,7 +142,7 @@ class MPT(SoftPrompt[MPTConfig]):
     """Soft prompts, translated for each target language."""
 
     Config: ClassVar[type] = MPTConfig
-    kinds: ClassVar[frozenset[str]] = frozenset({"pair"})
+    kinds: ClassVar[frozenset[str]] = frozenset({"pair", "token"})
 
     def __init__(self, config: MPTConfig, setting: Setting) -> None:
         super().__init__(config, setting)
@@ -161,15 +167,14 @@ class MPT(SoftPrompt[MPTConfig]):
     def side_task(self) -> SideTask | None:
         if self.alignment is None:
             return None
-        config, heldout = self.config, self.alignment.heldout
-        sources = {pair.source for pairs in heldout.values() for pair in pairs}
+        config = self.config
         return SideTask(
             weight=config.weights[1],
             num_updates=config.num_alignment_updates,
             order=config.alignment_schedule,
             trains=("translators.",) if config.alignment_trains == "translator" else (),
-            num_rows=2 * self.alignment_batch_size,
-            num_heldout_rows=len(sources) + sum(map(len, heldout.values())),
+            num_rows=2 * self.alignment_batch_size * self.alignment.rows_per_text,
+            num_heldout_rows=self.alignment.num_heldout_rows,
         )
 
     def loss(self, batch: Batch) -> Tensor:
@@ -185,8 +190,8 @@ class MPT(SoftPrompt[MPTConfig]):
             yield self.divergences(part).sum() / count
 
     def divergences(self, sides: Sides) -> Tensor:
-        """KL of each pair [N]: how far the target's answers are from the source's."""
-        source, target = (self.logits(self.collate(rows).to(self.backbone.device)) for rows in sides)
+        """KL of each text [N]: how far the target's answer is from the source's."""
+        source, target = (self._answers(texts) for texts in sides)
         return kl_divergence(source, target)
 
     @torch.no_grad()
@@ -198,25 +203,32 @@ class MPT(SoftPrompt[MPTConfig]):
         """
         if self.alignment is None or not self.alignment.heldout:
             return {}
-        answers: dict[Feature, Tensor] = {}  # the source's texts are mostly the same for every language
+        answers: dict[Rows, Tensor] = {}  # the source's texts are mostly the same for every language
         found = {}
         for language in self.alignment.heldout:
-            source, target = self.alignment.heldout_rows(language, self.encode_all)
-            new = list(dict.fromkeys(row for row in source if row not in answers))
-            answers.update(zip(new, self._answers(new), strict=True))
-            divergences = kl_divergence(torch.stack([answers[row] for row in source]), self._answers(target))
+            source, target = self.alignment.heldout_sides(language, self.encode_all)
+            theirs = []
+            for mine, part in groups((source, target), max_tokens=self.tokens_per_step):
+                new = [rows for rows in dict.fromkeys(mine) if rows not in answers]
+                answers.update(zip(new, self._answers(new), strict=True))
+                theirs.append(self._answers(part))
+            divergences = kl_divergence(torch.stack([answers[rows] for rows in source]), torch.cat(theirs))
             found[f"{language}/alignment_kl"] = math.fsum(divergences.tolist()) / len(source)
         scores = torch.stack(list(answers.values()))
         mean = scores.softmax(-1).mean(0).log().expand_as(scores)
         found[f"{self.languages[0]}/answer_spread"] = float(kl_divergence(scores, mean).mean())
         return found
 
-    def _answers(self, rows: Sequence[Feature]) -> Tensor:
-        """Scores of the labels [N, labels] for each row."""
-        size = max(1, self.tokens_per_step // max((row.length for row in rows), default=1))
-        parts = [rows[start : start + size] for start in range(0, len(rows), size)]
-        found = [self.logits(self.collate(part).to(self.backbone.device)) for part in parts]
-        return torch.cat(found) if found else torch.empty(0, len(self.labels))
+    def _answers(self, texts: Sequence[Rows]) -> Tensor:
+        """For each text the logarithm of the mean over its rows of P [N, labels]."""
+        if not texts:
+            return torch.empty(0, len(self.labels))
+        rows = [row for found in texts for row in found]
+        logits = self.logits(self.collate(rows).to(self.backbone.device))
+        if len(rows) == len(texts):
+            return logits.log_softmax(-1)
+        parts = torch.split(logits.log_softmax(-1), [len(found) for found in texts])
+        return torch.stack([part.logsumexp(0) - math.log(len(part)) for part in parts])
 
     def prompts(self, batch: LanguageBatch) -> Tensor:
         source = super().prompts(batch)
@@ -278,4 +290,4 @@ class MPT(SoftPrompt[MPTConfig]):
         drawn, heldout = divided(
             corpora, size=config.alignment_size, heldout=config.alignment_heldout, seed=task.config.sample_seed
         )
-        return Alignment(drawn, heldout=heldout, label=self.labels[0])
+        return Alignment(drawn, heldout=heldout, kind=self.kind, label=self.labels[0], num_words=config.alignment_words)

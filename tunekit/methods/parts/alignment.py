@@ -7,19 +7,25 @@ from typing import Protocol
 
 import torch
 
-from tunekit.errors import DataError
+from tunekit.errors import ConfigError, DataError
 from tunekit.methods.batch import Feature
-from tunekit.tasks import Example, PairExample, ParallelPair
+from tunekit.tasks import Example, PairExample, ParallelPair, TokenExample
 from tunekit.tasks.sampling import by_size
 
-__all__ = ["Alignment", "Sides", "divided", "groups"]
+__all__ = ["Alignment", "Rows", "Sides", "divided", "groups"]
 
-Sides = tuple[list[Feature], list[Feature]]
-"""Source rows and target rows of the same pairs."""
+Rows = tuple[Feature, ...]
+"""What is asked about one text: one row for a pair of texts, some words of a sentence."""
+Sides = tuple[list[Rows], list[Rows]]
+"""The same texts in the source language and in another."""
 HELDOUT_SHARE = 10
 """Where nothing else is said at most a 10th of a corpus is held out ..."""
 MOST_HELDOUT = 32
 """... and at most 32 pairs of each language."""
+
+
+LEAST_WORDS = 4
+"""A language separates its words if it has at least a 4th as many as the source language."""
 
 
 class Encode(Protocol):
@@ -29,46 +35,81 @@ class Encode(Protocol):
 
 
 class Alignment:
-    """Pairs of texts in the source language and another, without labels; rows are tokenized when first asked for.
+    """Texts in the source language and another, without labels; rows are made when they are first asked for.
+
+    In a task of pairs both texts of a parallel pair are asked about together. In tagging each of them is a sentence of
+    its own, whose words are what white space separates.
 
     Args:
         pairs: by target language; those that are drawn.
-        heldout: by target language; those that are not.
+        kind: of the task.
         label: any of the task's; it is never read.
+        num_words: words of a sentence that are asked about, evenly spread over it.
+        heldout: by target language; those that are not drawn.
+
+    Raises:
+        ConfigError: tagging, and a language does not separate its words.
     """
 
     def __init__(
         self,
         pairs: Mapping[str, Sequence[ParallelPair]],
         *,
+        kind: str,
         label: str,
-        heldout: Mapping[str, Sequence[ParallelPair]] | None = None,
+        num_words: int,
+        heldout: Mapping[str, Sequence[ParallelPair]],
     ) -> None:
-        self.pairs = [(language, pair) for language, found in pairs.items() for pair in found]
-        self.heldout = {language: tuple(found) for language, found in (heldout or {}).items() if found}
-        self._label = label
-        self._rows: dict[tuple[str | None, tuple[str, str]], Feature] = {}
+        self._kind, self._label, self._num_words = kind, label, num_words
+        self.drawn = [(language, both) for language, found in pairs.items() for both in self._texts(found)]
+        """(language, (source, target)) of each text that may be drawn."""
+        self.heldout = {language: self._texts(found) for language, found in heldout.items() if found}
+        self._rows: dict[tuple[str | None, Example], Rows] = {}
+        if kind == "token":
+            for language in pairs:
+                _require_spaces(language, [texts for name, texts in self.drawn if name == language])
 
     def draw(self, count: int, encode: Encode) -> Sides:
-        """Source rows and target rows of `count` pairs, drawn uniformly with replacement by torch's CPU generator."""
-        drawn = [self.pairs[index] for index in torch.randint(len(self.pairs), (count,)).tolist()]
-        source = self._encoded([(None, pair.source) for _, pair in drawn], encode)
-        return source, self._encoded([(language, pair.target) for language, pair in drawn], encode)
+        """`count` texts, drawn uniformly with replacement by torch's CPU generator."""
+        drawn = [self.drawn[index] for index in torch.randint(len(self.drawn), (count,)).tolist()]
+        source = self._encoded([(None, mine) for _, (mine, _) in drawn], encode)
+        return source, self._encoded([(language, theirs) for language, (_, theirs) in drawn], encode)
 
-    def heldout_rows(self, language: str, encode: Encode) -> Sides:
-        """Source rows and target rows of the pairs that are held out in `language`, in their order."""
-        pairs = self.heldout[language]
-        source = self._encoded([(None, pair.source) for pair in pairs], encode)
-        return source, self._encoded([(language, pair.target) for pair in pairs], encode)
+    def heldout_sides(self, language: str, encode: Encode) -> Sides:
+        """The texts that are held out in `language`, in their order."""
+        texts = self.heldout[language]
+        source = self._encoded([(None, mine) for mine, _ in texts], encode)
+        return source, self._encoded([(language, theirs) for _, theirs in texts], encode)
 
-    def _encoded(self, texts: Sequence[tuple[str | None, tuple[str, str]]], encode: Encode) -> list[Feature]:
-        missing: dict[str | None, list[tuple[str, str]]] = {}
+    @property
+    def rows_per_text(self) -> int:
+        """Rows that a text has, at most."""
+        return 1 if self._kind == "pair" else self._num_words
+
+    @property
+    def num_heldout_rows(self) -> int:
+        """Rows of all texts that are held out, at most, those of the source counted once."""
+        sources = {mine for texts in self.heldout.values() for mine, _ in texts}
+        return self.rows_per_text * (len(sources) + sum(map(len, self.heldout.values())))
+
+    def _texts(self, pairs: Sequence[ParallelPair]) -> list[tuple[Example, Example]]:
+        if self._kind == "pair":
+            return [(PairExample(*p.source, self._label), PairExample(*p.target, self._label)) for p in pairs]
+        both = [texts for pair in pairs for texts in zip(pair.source, pair.target, strict=True)]
+        return [(self._sentence(mine), self._sentence(theirs)) for mine, theirs in both]
+
+    def _sentence(self, text: str) -> TokenExample:
+        words = tuple(text.split())
+        return TokenExample(words, (self._label,) * len(words))
+
+    def _encoded(self, texts: Sequence[tuple[str | None, Example]], encode: Encode) -> list[Rows]:
+        missing: dict[str | None, list[Example]] = {}
         for language, text in dict.fromkeys(texts):
             if (language, text) not in self._rows:
                 missing.setdefault(language, []).append(text)
         for language, new in missing.items():
-            rows = encode([PairExample(a, b, self._label) for a, b in new], language=language)
-            self._rows.update({(language, text): row for text, (row,) in zip(new, rows, strict=True)})
+            found = zip(new, encode(new, language=language), strict=True)
+            self._rows.update({(language, text): _spread(rows, self.rows_per_text) for text, rows in found})
         return [self._rows[key] for key in texts]
 
 
@@ -111,23 +152,43 @@ def divided(
     return drawn, kept
 
 
+def groups(sides: Sides, *, max_tokens: int) -> Iterator[Sides]:
+    """The texts in their order, cut so that both sides together have at most `max_tokens` when padded.
+
+    A text that alone exceeds them is a group of its own.
+    """
+    source, target = sides
+    start, width, count = 0, 0, 0
+    for index, both in enumerate(zip(source, target, strict=True)):
+        rows = [row for side in both for row in side]
+        longest = max((row.length for row in rows), default=0)
+        if index > start and max(width, longest) * (count + len(rows)) > max_tokens:
+            yield source[start:index], target[start:index]
+            start, width, count = index, 0, 0
+        width, count = max(width, longest), count + len(rows)
+    if source:
+        yield source[start:], target[start:]
+
+
 def _usual_heldout(num_pairs: int, size: int | None) -> int:
     left = num_pairs if size is None else max(0, num_pairs - size)
     return min(MOST_HELDOUT, num_pairs // HELDOUT_SHARE, left)
 
 
-def groups(sides: Sides, *, max_tokens: int) -> Iterator[Sides]:
-    """The pairs in their order, cut so that both sides together have at most `max_tokens` when padded.
+def _require_spaces(language: str, texts: Sequence[tuple[Example, Example]]) -> None:
+    """Raise a ConfigError where white space does not separate the words of a language."""
+    mine, theirs = (sum(_num_words(both[side]) for both in texts) for side in (0, 1))
+    if theirs * LEAST_WORDS < mine:
+        raise ConfigError(
+            f"alignment_languages: the parallel text in {language!r} has {theirs} words between white space for {mine} "
+            "in the source language, so its words cannot be asked about; name the languages that separate words"
+        )
 
-    A pair that alone exceeds them is a group of its own.
-    """
-    source, target = sides
-    start, width = 0, 0
-    for index in range(len(source)):
-        wider = max(width, source[index].length, target[index].length)
-        if index > start and 2 * wider * (index + 1 - start) > max_tokens:
-            yield source[start:index], target[start:index]
-            start, wider = index, max(source[index].length, target[index].length)
-        width = wider
-    if source:
-        yield source[start:], target[start:]
+
+def _num_words(example: Example) -> int:
+    return len(example.words) if isinstance(example, TokenExample) else 0
+
+
+def _spread(rows: Rows, number: int) -> Rows:
+    """At most `number` of the rows, evenly spread, the first among them."""
+    return rows if len(rows) <= number else tuple(rows[len(rows) * place // number] for place in range(number))
