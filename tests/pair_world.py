@@ -14,10 +14,11 @@ from typing import Any
 from tiny_models import WORDS as ALL_WORDS
 from tiny_models import folder_of
 
-from tunekit.tasks import Example, PairExample, Task
+from tunekit.tasks import Example, PairExample, Task, TokenExample
 from tunekit.trial import BackboneConfig, Locations, TaskConfig, TrainingConfig, TrialConfig
 
 NAME = "pair_world:load"
+TAGS_NAME = "pair_world:load_tags"
 WORDS = tuple(word for word in ALL_WORDS if word.isascii() and word != "unhappily")
 LABELS = ("contradiction", "entailment", "neutral")
 VERBALIZER = {"contradiction": "cat", "entailment": "dog", "neutral": "house"}
@@ -35,6 +36,17 @@ def load(config: TaskConfig, locations: Locations) -> Task:
         return [PairExample(said(e.text_a, language), said(e.text_b, language), e.label) for e in found]
 
     return Task(config, kind="pair", read=read, labels=LABELS)
+
+
+def load_tags(config: TaskConfig, locations: Locations) -> Task:
+    """Sentences of the same words, each tagged by how long it is."""
+
+    def read(split: str, language: str) -> Sequence[Example]:
+        generator = random.Random(split)
+        texts = [said(_pair(generator, "neutral").text_a, language).split() for _ in range(SIZES[split])]
+        return [TokenExample(tuple(words), tuple(LABELS[len(word) % 3] for word in words)) for words in texts]
+
+    return Task(config, kind="token", read=read, labels=LABELS)
 
 
 def said(text: str, language: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 from command_line import CommandLine
-from pair_world import NAME, VERBALIZER, locations_in
+from pair_world import NAME, TAGS_NAME, VERBALIZER, locations_in
 
 from tunekit import reports
 from tunekit.execution import Execution, run_sweep
@@ -27,6 +27,7 @@ SMALL = {
     "alignment_batch_size": 2,
     "alignment_heldout": 2,
     "epochs": 1,
+    "updates_per_epoch": 3,
     "batch_size": 4,
     "max_length": 48,
 }
@@ -56,8 +57,11 @@ def small(values: Mapping[str, Any]) -> dict[str, Any]:
 def toy(file: str, world: Path) -> dict[str, Any]:
     """The content of a sweep file with its data, backbone and sizes replaced, and all its arms."""
     content: dict[str, Any] = yaml.safe_load((ROOT / "search_spaces" / f"{file}.yaml").read_text(encoding="utf-8"))
-    content["task"] = {"name": NAME, "target_languages": LANGUAGES, "parallel_dir": str(world / "parallel")}
-    content |= {"backbone": {"name": "tiny", "path": str(world / "backbone")}, "shots": 2, "resources": {"cpu": 1}}
+    name = NAME if content["task"]["name"] == "xnli" else TAGS_NAME
+    content["task"] = {"name": name, "target_languages": LANGUAGES, "parallel_dir": str(world / "parallel")}
+    content |= {"backbone": {"name": "tiny", "path": str(world / "backbone")}, "resources": {"cpu": 1}}
+    if "shots" in content:
+        content["shots"] = 2
     content |= {"search": {"searcher": "random", "num_trials": 1}, "finalise": {"top": 1, "seeds": [10]}}
     content["fixed"] = {**small(content["fixed"]), "verbalizer": VERBALIZER}
     for name, arm in content["arms"].items():
