@@ -14,17 +14,25 @@ from tunekit.tasks.examples import TokenExample
 from tunekit.tasks.readers import layout as layouts
 from tunekit.tasks.readers.comments import is_document_mark, meaning
 from tunekit.tasks.readers.layout import UNSAID, Layout, Said
+from tunekit.tasks.readers.numbering import NO_WORD, NUMBER, first_fall, is_running
 from tunekit.tasks.readers.parsed import Parsed
-from tunekit.tasks.readers.rows import NAMES, Row, Separator, broken, clean_label, refuse_quoting, separated, short
+from tunekit.tasks.readers.rows import (
+    NAMES,
+    Row,
+    Separator,
+    broken,
+    clean_label,
+    collected_later,
+    refuse_quoting,
+    separated,
+    short,
+)
 
 SAY_COMMENT = "; if it is a comment, say how comments begin, such as comment: '# '"
 _ENTITY_TAG = re.compile(r"O|[BIESLUM]-\S+")
-_NUMBER = re.compile(r"(?i:sent\w*\W*)?\d+|\d+[-.]\d+")
-"""What stands in a first column that numbers words, rows or sentences."""
-_NO_WORD = re.compile(r"\d+[-.]\d+")
-"""The number of a range of words or of an empty node, as in CoNLL-U."""
 
 
+@collected_later()
 def conll(path: Path, columns: Sequence[str] = (), *, width: int | None = None, said: Said = UNSAID) -> Parsed:
     """Sentences with one word on each line and blank lines between them.
 
@@ -47,6 +55,7 @@ def conll(path: Path, columns: Sequence[str] = (), *, width: int | None = None, 
     return _Table(path, rows, separator, columns, said).parse(width)
 
 
+@collected_later()
 def csv_tokens(path: Path, columns: Sequence[str] = (), *, said: Said = UNSAID) -> Parsed:
     """Sentences as `conll` reads them, with quoted cells between commas (or tabs, if those are said).
 
@@ -155,23 +164,28 @@ class _Table:
 
     def _numbered(self, layout: Layout, data: Sequence[Row]) -> Layout:
         """The layout, if need be shifted by a first column that numbers words, rows or sentences."""
-        if not data or not _NUMBER.fullmatch(_first_cell(data[0], layout)):
+        if not data or not NUMBER.fullmatch(_first_cell(data[0], layout)) or self._has_hash_words(layout, data):
             return layout
         fitting = [(row, layouts.fitted(layout, row, self._place(row), self._hint(row, layout))) for row in data]
-        ids = [(row, cells[0].strip()) for row, cells in fitting if not _NO_WORD.fullmatch(cells[0].strip())]
-        if not ids or not all(not x or _NUMBER.fullmatch(x) for _, x in ids):
+        ids = [(row, cells[0].strip()) for row, cells in fitting if not NO_WORD.fullmatch(cells[0].strip())]
+        if not ids or not all(not x or NUMBER.fullmatch(x) for _, x in ids):
             return layout
         if self.separator == "tab" and layout.width == 10:
             raise DataError(
                 f"{self._place(data[0])}: ten columns that begin with a number look like CoNLL-U; name the file "
                 ".conllu, or say which columns are read"
             )
+        if all(NUMBER.fullmatch(cells[1].strip()) for _, cells in fitting):
+            raise DataError(
+                f"{self._place(data[0])}: the first two columns hold numbers, so no word is sure to be in the second; "
+                "columns says which are read"
+            )
         if all(x.isdecimal() for _, x in ids):
             starts = self._starts()
             values = [(int(x), row.number in starts) for row, x in ids]
-            if _is_running(values):
+            if is_running(values):
                 return replace(layout, indices=(1, self._label_after_index(fitting, layout)), index=0)
-            bad = _first_fall(values)
+            bad = first_fall(values)
             if bad is not None:
                 raise DataError(
                     f"{self._place(ids[bad][0])}: the first column holds numbers, but {ids[bad][1]} follows "
@@ -179,11 +193,20 @@ class _Table:
                 )
         return replace(layout, indices=(1, layout.width - 1), sentence=0)
 
+    def _has_hash_words(self, layout: Layout, data: Sequence[Row]) -> bool:
+        """Whether a row that begins with ``#`` has as many columns and a label of the others: no number, but a word."""
+        found = [layout.fit(row.cells) for row in self.rows if row.cells and self._may_be_comment(row)]
+        if not any(found):
+            return False
+        labels = {cells[-1] for cells in (layout.fit(row.cells) for row in data) if cells}
+        return any(cells[-1] in labels for cells in found if cells)
+
     def _label_after_index(self, fitting: Sequence[tuple[Row, list[str]]], layout: Layout) -> int:
         last = layout.width - 1
         if last == 2:
             return 2
-        are_tags = [all(_ENTITY_TAG.fullmatch(clean_label(cells[at])) for _, cells in fitting) for at in (2, last)]
+        words = [cells for _, cells in fitting if not NO_WORD.fullmatch(cells[0].strip())]
+        are_tags = [all(_ENTITY_TAG.fullmatch(clean_label(cells[at])) for cells in words) for at in (2, last)]
         if are_tags[0] != are_tags[1]:
             return 2 if are_tags[0] else last
         raise DataError(
@@ -235,12 +258,14 @@ class _Table:
                 cells = layouts.fitted(layout, row, self._place(row), self._hint(row, layout))
             if not cells[word_at]:
                 raise broken(self._place(row), cells, layout.width)
-            if layout.index is not None and _NO_WORD.fullmatch(cells[layout.index].strip()):
+            if layout.index is not None and NO_WORD.fullmatch(cells[layout.index].strip()):
                 self.parsed.left_out["ranges and empty nodes"] += 1
                 continue
             number = cells[counter].strip() if counter is not None else ""
+            if layout.index is not None and not number.isdecimal():
+                raise DataError(f"{self._place(row)}: {short(row.text)} does not begin with the number of a word")
             if number and number != current:
-                if words and (layout.index is None or int(number) <= int(current)):
+                if words and (layout.index is None or int(number) <= int(current or 0)):
                     self._close(words, labels, lines)
                     words, labels, lines = [], [], []
                 current = number
@@ -260,19 +285,6 @@ class _Table:
 def _first_cell(row: Row, layout: Layout) -> str:
     cells = layout.fit(row.cells)
     return cells[0].strip() if cells else ""
-
-
-def _is_running(values: Sequence[tuple[int, bool]]) -> bool:
-    """Whether numbers go up one by one and begin again, at 0 or 1, after an empty line or after more than one word."""
-    return values[0][0] <= 1 and all(
-        number == before + 1 or (number in (0, 1) and (starts or before >= 2))
-        for (before, _), (number, starts) in pairwise(values)
-    )
-
-
-def _first_fall(values: Sequence[tuple[int, bool]]) -> int | None:
-    """Where a number is smaller than the one before, so that they cannot be those of sentences."""
-    return next((at for at, (a, b) in enumerate(pairwise(values), 1) if a[0] > b[0]), None)
 
 
 def _refuse_list(place: str, word: str, label: str) -> None:
