@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from tunekit.errors import ConfigError, DataError
 from tunekit.tasks import PairExample, TokenExample, load
 from tunekit.tasks.readers.files import Parsed, Said, conll, conllu, csv_pairs, csv_tokens, tsv_pairs
+from tunekit.tasks.readers.jsonl import jsonl
 from tunekit.tasks.readers.sources import Files, by_mapping
 from tunekit.trial import Locations, TaskConfig
 
@@ -286,6 +288,7 @@ def test_the_same_between_commas(tmp_path: Path, content: str) -> None:
         ("a\tO\nb\tO\nc O\n", ":3: 1 column in 'c O', must be 2"),
         ("a O\nb O\nc\tx y\n", ":3: 3 columns"),
         ("a\tO\n\tO\n", ":2: the word is empty"),
+        ("a word without its tag\na O\nb O\n", ":1: 5 columns in 'a\\tword\\twithout\\tits\\ttag', must be 2"),
     ],
 )
 def test_a_row_that_is_not_like_the_others_is_refused_with_its_line(tmp_path: Path, content: str, message: str) -> None:
@@ -296,7 +299,9 @@ def test_a_separator_that_is_said_is_obeyed(tmp_path: Path) -> None:
     path = file(tmp_path, "New York\tB-LOC\nis O\tO\n")
     assert shown(conll(path, said=Said(separator="tab"))) == [("New York/B-LOC", "is O/O")]
     path = file(tmp_path, "a O\nx\ty O\n")
-    assert shown(conll(path, said=Said(separator="space"))) == [("a/O", "x\ty/O")]
+    message = "train-en.conll:2: a tab or a line end inside the word 'x\\ty'"
+    assert message in refusal(conll, path, said=Said(separator="space"))
+    assert "a.csv:2: a tab or a line end" in refusal(csv_tokens, file(tmp_path, 'a,O\n"x\ny",O\n', "a.csv"))
     path = file(tmp_path, "a O\nb O\nx\ty O\n")
     assert "train-en.conll:3: 3 columns in 'x\\ty\\tO', must be 2" in refusal(conll, path)
     path = file(tmp_path, 'word\ttag\n"say ""x"""\tO\n', "a.csv")
@@ -426,3 +431,79 @@ def test_a_source_tells_how_it_read_and_keeps_no_lines(tmp_path: Path) -> None:
     assert (first.place, first.left_out) == (str(path), {"comment lines": 1, "header rows": 1})
     assert first.notes == ("columns: word 1, label 2 of 2, separated by blanks",)
     assert source.reading("train", "en") is first
+
+
+@pytest.mark.parametrize(
+    ("content", "name"),
+    [
+        ("9" * 5000 + "\tAda\tO\n", "a.conll"),
+        (("9" * 5000 + "\tAda\t_\tX") + "\t_" * 6 + "\n", "a.conllu"),
+        ('{"words": ' + "[" * 100_000 + "\n", "a.jsonl"),
+        ('{"words": ' + "[" * 100_000 + "]" * 100_000 + ', "labels": []}\n', "a.jsonl"),
+        ("1\tAda\tO\n2\tsaw\tO\n" + "#\tx\tB-LOC\n", "a.conll"),
+        ('{"words": ["' + "x" * 9000 + '"], "labels": [[1]]}\n', "a.jsonl"),
+    ],
+)
+def test_numbers_and_lists_beyond_measure_are_one_short_message(tmp_path: Path, content: str, name: str) -> None:
+    read: Any = {"conll": conll, "conllu": conllu}.get(name.split(".")[1], lambda path: jsonl(path, "token"))
+    try:
+        read(file(tmp_path, content, name))
+    except DataError as error:
+        assert len(str(error)) < 400 + len(str(tmp_path))
+
+
+PIECES = [
+    "\t",
+    " ",
+    "\n",
+    "\r",
+    ",",
+    '"',
+    "#",
+    "# ",
+    "=",
+    "O",
+    "B-LOC",
+    "-DOCSTART-",
+    "1",
+    "2-3",
+    "_",
+    "word",
+    "tag",
+    "x",
+]
+PIECES += [
+    "sentence #",
+    "",
+    "\u00a0",
+    "[",
+    "]",
+    "{",
+    "}",
+    "0",
+    "id",
+    "\n\n",
+    "# text = ",
+    "label",
+    "1\tx" + "\t_" * 8 + "\n",
+]
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_whatever_stands_in_a_file_is_read_or_refused(tmp_path: Path, seed: int) -> None:
+    random = Random(seed)
+    readers: list[Any] = [conll, conllu, csv_tokens, tsv_pairs, csv_pairs, lambda path, columns: jsonl(path, "token")]
+    for _ in range(40):
+        path = file(tmp_path, "".join(random.choices(PIECES, k=random.randrange(40))))
+        for read in readers:
+            try:
+                parsed = read(path, ())
+            except (DataError, ConfigError) as error:
+                assert str(path) in str(error)
+            else:
+                assert len(parsed.lines) == len(parsed.examples)
+                assert all(
+                    len(e.words) == len(n)
+                    for e, n in zip(parsed.examples, parsed.lines, strict=True)
+                    if hasattr(e, "words")
+                )

@@ -10,11 +10,12 @@ from sys import intern
 from tunekit.errors import ConfigError, DataError, nearest
 from tunekit.tasks.examples import TokenExample
 from tunekit.tasks.readers.parsed import Parsed
-from tunekit.tasks.readers.rows import broken, clean_label, rows_of
+from tunekit.tasks.readers.rows import broken, clean_label, rows_of, short
 
 CONLLU_FIELDS = ("ID", "FORM", "LEMMA", "UPOS", "XPOS", "FEATS", "HEAD", "DEPREL", "DEPS", "MISC")
 _PLUS = re.compile(r"# *global\.columns *= *(.*)")
 _RANGE = re.compile(r"\d+-\d+")
+_MAX_DIGITS = 12
 _EMPTY_NODE = re.compile(r"\d+\.\d+")
 
 
@@ -74,7 +75,7 @@ class _Reader:
             if len(cells) != width:
                 raise broken(place, cells, width)
         identity = cells[0] if self._fields[0] == "ID" else str(len(self._words) + 1)
-        if not identity.isdecimal():
+        if not identity.isdecimal() or len(identity) > _MAX_DIGITS:
             self._leave_out(place, identity)
             return
         self._check_order(place, int(identity))
@@ -106,7 +107,7 @@ class _Reader:
         elif _EMPTY_NODE.fullmatch(identity):
             self._parsed.left_out["empty nodes"] += 1
         else:
-            raise DataError(f"{place}: ID is {identity!r}, must be a number, a range or a decimal")
+            raise DataError(f"{place}: ID is {short(identity)}, must be a number, a range or a decimal")
 
     def _check_order(self, place: str, identity: int) -> None:
         if identity == 1 and self._words:

@@ -10,7 +10,7 @@ from tunekit.errors import DataError, nearest
 from tunekit.tasks.examples import Example, Kind, PairExample, TokenExample
 from tunekit.tasks.readers.layout import ROLES
 from tunekit.tasks.readers.parsed import Parsed
-from tunekit.tasks.readers.rows import clean_label, rows_of
+from tunekit.tasks.readers.rows import clean_label, rows_of, short
 
 
 def jsonl(path: Path, kind: Kind, columns: Sequence[str] = ()) -> Parsed:
@@ -57,6 +57,8 @@ def _object(place: str, row: str) -> dict[str, object]:
         ) from None
     except ValueError as error:
         raise DataError(f"{place}: not JSON: {error}") from None
+    except RecursionError:
+        raise DataError(f"{place}: lists or objects are nested too deep in {short(row)}") from None
     if not isinstance(content, dict):
         hint = "; pandas writes one on each line with lines=True" if isinstance(content, list) else ""
         raise DataError(f"{place}: expected an object such as {{...}}, got {row[:60]!r}{hint}")
@@ -84,9 +86,14 @@ def _example(place: str, kind: Kind, values: list[object]) -> Example | None:
     return found if words else None
 
 
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
 def _text(place: str, value: object) -> str:
     if not isinstance(value, str):
-        raise DataError(f"{place}: expected a text, got {value!r}")
+        raise DataError(f"{place}: expected a text, got {_shown(value)}")
     return value
 
 
@@ -98,7 +105,7 @@ def _list(place: str, value: object) -> list[object]:
 
 def _word(place: str, value: object) -> str:
     if not isinstance(value, str) or not value:
-        raise DataError(f"{place}: expected a word, got {value!r}")
+        raise DataError(f"{place}: expected a word, got {_shown(value)}")
     return value
 
 
@@ -106,5 +113,5 @@ def _label(place: str, value: object) -> str:
     if value is None:
         return ""
     if isinstance(value, bool) or not isinstance(value, (str, int)):
-        raise DataError(f"{place}: label is {value!r}, must be text or a whole number")
+        raise DataError(f"{place}: label is {_shown(value)}, must be text or a whole number")
     return clean_label(str(value))

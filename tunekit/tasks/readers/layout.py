@@ -108,6 +108,19 @@ def header_of(first: Sequence[str], kind: Kind, columns: Sequence[str]) -> bool:
     return None not in found and len(set(found)) == len(found)
 
 
+def is_header(rows: Sequence[Row], kind: Kind, columns: Sequence[str], width: int | None) -> bool:
+    """Whether the first row is a header: by its names, and with as many columns as a row below it (or as `width`)."""
+    first = rows[0].cells
+    if not header_of(first, kind, columns):
+        return False
+    if width or len(rows) == 1:
+        return width in (None, len(_without_empty_end(first)))
+    if any(not name.isdecimal() for name in columns):
+        return True
+    size = len(_without_empty_end(first))
+    return any(len(row.cells) == len(first) or len(_without_empty_end(row.cells)) == size for row in rows[1:])
+
+
 def is_unnamed_index(rows: Sequence[Row]) -> bool:
     """Whether the first row is pandas' header of a table with an index: no first name, and numbers from 0 below."""
     if len(rows) < 2 or len(rows[0].cells) < 3:

@@ -6,9 +6,9 @@ import re
 from collections.abc import Sequence
 from itertools import pairwise
 
-NUMBER = re.compile(r"(?i:sent\w*\W*)?\d+|\d+[-.]\d+")
+NUMBER = re.compile(r"(?i:sent\w*\W*)?\d{1,12}|\d{1,12}[-.]\d{1,12}")
 """What stands in a first column that numbers words, rows or sentences."""
-NO_WORD = re.compile(r"\d+[-.]\d+")
+NO_WORD = re.compile(r"\d{1,12}[-.]\d{1,12}")
 """The number of a range of words or of an empty node, as in CoNLL-U."""
 
 

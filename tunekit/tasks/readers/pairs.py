@@ -87,7 +87,7 @@ def _layout(
     place = f"{path}:{first.number}"
     if header is False:
         layouts.refuse_names(columns)
-    is_usual = header_of(first.cells, "pair", columns)
+    is_usual = layouts.is_header(data, "pair", columns, width)
     if header is None:
         header = is_usual or (not columns and width is None and layouts.is_unnamed_index(data))
     if header and (columns or is_usual or layouts.is_unnamed_index(data)):

@@ -52,7 +52,7 @@ def conll(path: Path, columns: Sequence[str] = (), *, width: int | None = None, 
     separator, rows = separated(path, said.separator)
     if separator == "tab" and width is None and said.separator is None:
         refuse_quoting(path, rows)
-    return _Table(path, rows, separator, columns, said).parse(width)
+    return _Table(path, rows, separator, columns, said, may_hold_tabs=separator != "tab").parse(width)
 
 
 @collected_later()
@@ -62,7 +62,7 @@ def csv_tokens(path: Path, columns: Sequence[str] = (), *, said: Said = UNSAID) 
     An empty row or a new sentence number ends a sentence.
     """
     separator, rows = separated(path, said.separator, is_quoted=True)
-    return _Table(path, rows, separator, columns, said).parse(None)
+    return _Table(path, rows, separator, columns, said, may_hold_tabs=True).parse(None)
 
 
 @dataclass
@@ -73,6 +73,8 @@ class _Table:
     columns: Sequence[str]
     said: Said
     parsed: Parsed = field(default_factory=Parsed)
+    may_hold_tabs: bool = False
+    """Whether a cell can hold a tab or a line end, which no word does."""
 
     def parse(self, width: int | None) -> Parsed:
         self._drop_marks()
@@ -149,7 +151,7 @@ class _Table:
         if header is False:
             layouts.refuse_names(columns)
         if header is None:
-            header = layouts.header_of(first.cells, "token", columns) or (
+            header = layouts.is_header(data, "token", columns, width) or (
                 not columns and width is None and layouts.is_unnamed_index(data)
             )
         if header and (columns or layouts.header_of(first.cells, "token", ()) or layouts.is_unnamed_index(data)):
@@ -258,11 +260,13 @@ class _Table:
                 cells = layouts.fitted(layout, row, self._place(row), self._hint(row, layout))
             if not cells[word_at]:
                 raise broken(self._place(row), cells, layout.width)
+            if self.may_hold_tabs and ("\t" in cells[word_at] or "\n" in cells[word_at]):
+                raise DataError(f"{self._place(row)}: a tab or a line end inside the word {short(cells[word_at])}")
             if layout.index is not None and NO_WORD.fullmatch(cells[layout.index].strip()):
                 self.parsed.left_out["ranges and empty nodes"] += 1
                 continue
             number = cells[counter].strip() if counter is not None else ""
-            if layout.index is not None and not number.isdecimal():
+            if layout.index is not None and not (number.isdecimal() and NUMBER.fullmatch(number)):
                 raise DataError(f"{self._place(row)}: {short(row.text)} does not begin with the number of a word")
             if number and number != current:
                 if words and (layout.index is None or int(number) <= int(current or 0)):
