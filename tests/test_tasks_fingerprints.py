@@ -118,8 +118,9 @@ def own(folder: Path, suffix: str, content: str, **keys: Any) -> Task:
 
 
 def test_own_files_have_the_fingerprint_of_their_bytes_and_of_the_format_that_their_suffix_says(tmp_path: Path) -> None:
-    text = "1\ta,b\t_\tNOUN" + "\t_" * 6 + "\n"
-    columns, words, treebank = (own(tmp_path, suffix, text) for suffix in (".conll", ".txt", ".conllu"))
+    text = "1-1\ta,b\t_\tX" + "\t_" * 6 + "\n1\ta,b\t_\tNOUN" + "\t_" * 6 + "\n"
+    suffixes = (".conll", ".txt", ".conllu")
+    columns, words, treebank = (own(tmp_path, suffix, text, columns=("1", "3")) for suffix in suffixes)
     assert columns.fingerprints() == words.fingerprints()
     assert columns.examples("test", "en") == words.examples("test", "en") != treebank.examples("test", "en")
     assert changes(columns.fingerprints(), treebank.fingerprints()) == ["train/en", "dev/en", "test/en"]
