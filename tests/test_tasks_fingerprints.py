@@ -118,7 +118,7 @@ def own(folder: Path, suffix: str, content: str, **keys: Any) -> Task:
 
 
 def test_own_files_have_the_fingerprint_of_their_bytes_and_of_the_format_that_their_suffix_says(tmp_path: Path) -> None:
-    text = "1\ta,b\t_\tNOUN" + "\t_" * 6 + "\n"
+    text = "1\ta,b\t_\tNOUN" + "\t_" * 5 + "\tNo\n"
     columns, words, treebank = (own(tmp_path, suffix, text) for suffix in (".conll", ".txt", ".conllu"))
     assert columns.fingerprints() == words.fingerprints()
     assert columns.examples("test", "en") == words.examples("test", "en") != treebank.examples("test", "en")

@@ -207,6 +207,10 @@ class FinalScores:
     """``majority/<language>/<metric>``: the same for train's most frequent label everywhere (or no entity at all)."""
     num_examples: Mapping[str, int]
     """Sentences or pairs scored, by language."""
+    num_labels: Mapping[str, int] = field(default_factory=dict)
+    """Words or pairs scored, by language."""
+    unseen_labels: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """By language the labels that train lacks, each with its words or pairs; languages without any are left out."""
 
 
 @dataclass(frozen=True, kw_only=True)
