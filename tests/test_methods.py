@@ -390,6 +390,18 @@ def test_encoding_one_example_is_the_same_as_encoding_all_together(name: str, ar
     assert method.encode_all(examples) == [method.encode(example) for example in examples]
 
 
+@cells(tuple(METHODS))
+def test_a_gold_label_that_train_lacks_changes_no_prediction(name: str, architecture: str, kind: str) -> None:
+    method, examples = make(name, backbone_of(architecture), kind), examples_of(kind)
+    other = [
+        dataclasses.replace(e, label="new")
+        if isinstance(e, PairExample)
+        else dataclasses.replace(e, labels=("new", *e.labels[1:]))
+        for e in examples
+    ]
+    assert predictions(method, other) == predictions(method, examples)
+
+
 @first_cells(tuple(METHODS))
 def test_what_changes_the_rows_changes_the_encoding_key_and_a_prompt_does_not(
     name: str, architecture: str, kind: str

@@ -230,6 +230,11 @@ def test_classes_of_words_are_scored_by_accuracy(text: str) -> None:
         ("O O LondonB-LOC AdaB-PER", "LondonB-LOC", "glued"),
         ("o o b-loc i-loc", "o", "is nearly O"),
         ("O O O PER b-loc", "b-loc", "capital letters"),
+        ("O O O B:LOC I:LOC", "B:LOC", "another sign stands between mark and type; was it meant as B-LOC"),
+        ("O O O LOC/B LOC/I", "LOC/B", "another sign stands between type and mark; was it meant as B-LOC"),
+        ("O O [B-LOC] [I-LOC]", "[B-LOC]", "signs stand around the tag 'B-LOC'"),
+        ("* * (PER* *)", "(PER*", "brackets with * mark spans"),
+        ("o o o loc per", "o", "is nearly O"),
         ("O B-LOC L-LOC E-LOC", "E-LOC", "a mark of another scheme"),
     ],
 )

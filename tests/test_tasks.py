@@ -531,6 +531,11 @@ def test_classes_that_are_called_none_are_classes() -> None:
     )
 
 
+def test_a_separator_that_stays_at_the_end_of_a_label_is_named() -> None:
+    with pytest.raises(DataError, match=r"word 1: label 'B-LOC,' ends in ',': is the separator of the columns another"):
+        make(words(train_en=["is/O Rome/B-LOC, a/O"]), "token").examples("train", "en")
+
+
 def test_a_column_of_texts_is_no_label() -> None:
     with pytest.raises(DataError, match=r"is a text of 6 words; is the label's column mistaken for the text's\?"):
         make(pair_data(train_en=pairs("a man sleeps on a bench", "yes"))).examples("train", "en")

@@ -45,7 +45,7 @@ class TaskConfig:
     draw: Literal["sampled", "files"] = "sampled"
     """Few-shot: drawn here by `sample_seed`, nested across `shots`, or a fixed draw read from `fewshot_dir`."""
     metric: str | None = None
-    """Only for a task of your own: ``f1`` (entities) or ``accuracy``. None: f1 where labels are BIO, else accuracy."""
+    """Only for a task of your own: ``f1`` or ``accuracy``. None: f1 if labels mark entities, else accuracy."""
     columns: tuple[str, ...] = ()
     """Only for a task of your own: the names or 0-based numbers of the columns read (word, tag / text, text, label)."""
     separator: Literal["tab", "space", "comma"] | None = None

@@ -10,7 +10,7 @@ from itertools import chain
 from tunekit.errors import DataError
 from tunekit.tasks.examples import Example, Kind, TokenExample, labels_of
 from tunekit.tasks.schemes import OUTSIDE
-from tunekit.tasks.slips import OUTSIDE_SLIPS, cause_of
+from tunekit.tasks.slips import OUTSIDE_SLIPS, cause_of, is_cut_wrongly
 from tunekit.wording import count
 
 NULLS = ("", "-", "-1", "_", "nan", "NaN", "null", "NULL", "<NA>", "#N/A")
@@ -106,9 +106,10 @@ def null_faults(labels: Collection[str], *, droppable: bool) -> Iterator[Fault]:
 
 
 def slip_faults(split: Labelled) -> Iterator[Fault]:
-    """Labels that were probably meant as ``O``, where it is there too."""
-    if split.kind == "token" and OUTSIDE in split.counts:
-        found = [label for label in split.often if label in OUTSIDE_SLIPS]
+    """Labels of words that were probably meant as ``O``, where it is there too, or that were not cut out rightly."""
+    if split.kind == "token":
+        has_outside = OUTSIDE in split.counts
+        found = [label for label in split.often if (has_outside and label in OUTSIDE_SLIPS) or is_cut_wrongly(label)]
         if found:
             yield Fault(found, cause_of(found[0], ""))
 

@@ -7,7 +7,8 @@
 | .csv | the same between commas, with an empty row after each sentence | two texts and a label |
 | .jsonl .ndjson | ``words`` and ``labels``, lists | ``sentence1``, ``sentence2``, ``label`` |
 
-The label inventory is what train in the source language shows, sorted.
+The label inventory is what train in the source language shows, sorted. Unless `metric` or `scheme` says it, the labels
+themselves tell how they are scored (`tunekit.tasks.recognition`).
 """
 
 from __future__ import annotations

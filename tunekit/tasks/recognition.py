@@ -93,8 +93,9 @@ def _marked(counts: Mapping[str, int]) -> Tags | None:
         num_tags, num_odd = sum(counts[label] for label in fitting), sum(counts[label] for label in odd)
         if fitting and _is_plausible(style, counts) and (len(fitting) >= len(odd) or num_tags >= num_odd):
             raise Unreadable(odd, slips.cause_of(odd[0], style))
-    slipped = [label for label in _frequent_first(counts) if slips.is_slip(label) and label != "0"]
-    if slipped and 2 * len(slipped) >= len(inventory):
+    often = _frequent_first(counts)
+    slipped = [label for label in often if slips.is_slip(label) and label != "0"]
+    if slipped and (2 * len(slipped) >= len(inventory) or slipped[0] == often[0]):
         raise Unreadable(slipped, slips.cause_of(slipped[0], "B-PER"))
     return None
 

@@ -139,7 +139,9 @@ def name_of(tags: Tags, labels: Iterable[str], *, opened_by_i: int = 0, opened_b
         if by_mark.keys() <= allowed:
             return "iob2" if scheme == "iob1" and (opened_by_b or not opened_by_i) else scheme
     rare = [label for mark, label in by_mark.items() if mark not in "BI"]
-    raise Unreadable(rare, f"has a mark of another scheme than others: {names(sorted(by_mark))} belong to no one ({_schemes()})")
+    raise Unreadable(
+        rare, f"has a mark of another scheme than others: {names(sorted(by_mark))} belong to no one ({_schemes()})"
+    )
 
 
 def require_allowed(tags: Tags, scheme: str | None, labels: Iterable[str]) -> None:
