@@ -1,4 +1,4 @@
-"""Labels that train lacks, from the files to the report: they count as errors, and every place says how many there are."""
+"""Labels that train lacks, from the files to the report: they count as errors, and the report counts them."""
 
 from __future__ import annotations
 

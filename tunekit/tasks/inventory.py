@@ -99,9 +99,9 @@ class Inventory:
 
     def _faults(self, key: Key, split: Labelled) -> Iterator[Fault]:
         """What is wrong with a split, the likeliest cause first. Train's labels are taken over on the way."""
-        yield from self._null_faults(key, split)
         if not self.is_fixed:
             yield from text_faults(split)
+        yield from self._null_faults(key, split)
         yield from slip_faults(split)
         yield from spelling_faults(split, self._labels)
         if self.is_fixed and key[1] == self._config.source_language:
