@@ -20,6 +20,7 @@ OWN = 'task: {name: mine, kind: token, files: "data/{split}.{language}.tsv", tar
 WORLD = SWEEP.splitlines()[0]
 XTREME = "task: {name: udpos, data_dir: xtreme, target_languages: [de]}"
 RATE = "learning_rate: {low: 1.0e-4, high: 3.0e-2, log: true}"
+TAGGED = "Ada\tB-PER\nis\tO\nin\tO\nRome\tB-LOC\n"
 SENTENCES = "w1\tA\nw2\tB\n\nw3\tC\n"
 
 
@@ -210,14 +211,40 @@ class Broken:
 
 
 DATA = {
-    "a label that train lacks": Broken(
-        OWN, {"data/dev.en.tsv": "w1\tA\nw2\tD\n"}, ("data/dev.en.tsv:2: label 'D' never occurs in train", "A, B, C")
+    "labels of dev most of which train lacks": Broken(
+        OWN,
+        {"data/dev.en.tsv": "w1\tA\nw2\tD\nw3\tE\n"},
+        ("data/dev.en.tsv:2: label 'D' never occurs in train, nor do most labels of this split", "dev.en.tsv:3)"),
     ),
-    "a label that train lacks in a target's test": Broken(
-        OWN, {"data/test.xx.tsv": "w1\tA\n\nw2\tD\n"}, ("data/test.xx.tsv:3: label 'D' never occurs in train",)
+    "labels of a target's test all of which train lacks": Broken(
+        OWN, {"data/test.xx.tsv": "w1\tX\n\nw2\tD\n"}, ("data/test.xx.tsv:1: label 'X' never occurs in train",)
     ),
-    "a label that the task does not have": Broken(
-        XTREME, {"xtreme/udpos/dev-en.tsv": "w1\tNUON\n"}, ("dev-en.tsv:1: label 'NUON'", "did you mean 'NOUN'?")
+    "a label of train that the task does not have": Broken(
+        XTREME,
+        {"xtreme/udpos/train-en.tsv": "w0\tVERB\nw1\tNUON\n"},
+        ("train-en.tsv:2: label 'NUON' is not a label of udpos", "did you mean 'NOUN'?"),
+    ),
+    "a label that differs in case": Broken(
+        OWN, {"data/test.xx.tsv": "w1\tA\n\nw2\tb\n"}, ("data/test.xx.tsv:3: label 'b' differs from 'B' only in",)
+    ),
+    "a mark of a missing label": Broken(
+        OWN, {"data/dev.en.tsv": "w1\tA\nw2\t_\n"}, ("dev.en.tsv:2: label '_' says that there is no label", "drop")
+    ),
+    "a small o among entity tags": Broken(
+        OWN, {"data/train.en.tsv": TAGGED.replace("O\n", "o\n", 1)}, ("train.en.tsv:2: label 'o' is nearly O",)
+    ),
+    "a word glued to its tag": Broken(
+        OWN,
+        {"data/train.en.tsv": TAGGED.replace("Rome\tB-LOC", "in\tRomeB-LOC")},
+        ("train.en.tsv:4: label 'RomeB-LOC' is no entity tag", "the word 'Rome' glued to its tag 'B-LOC'"),
+    ),
+    "f1 of labels that are no entities": Broken(
+        OWN.replace("kind:", "metric: f1, kind:"), {}, ("metric is f1, which counts entities", "metric: accuracy")
+    ),
+    "a scheme that the labels do not follow": Broken(
+        OWN.replace("kind:", "scheme: bilou, kind:"),
+        {"data/train.en.tsv": TAGGED.replace("B-LOC", "S-LOC")},
+        ("train.en.tsv:4: label 'S-LOC' has a mark that scheme bilou has not", "bioes BEIS"),
     ),
     "an empty file": Broken(OWN, {"data/train.en.tsv": ""}, ("data/train.en.tsv: the file holds no examples",)),
     "a file of blank lines": Broken(OWN, {"data/test.xx.tsv": "\n\n"}, ("data/test.xx.tsv: the file holds no",)),

@@ -72,7 +72,7 @@ ROOMS = {
     "storage": _room("errors schema"),
     "sweep": _room(GROUND, looks_up=("method",)),
     "journal": _room(f"{GROUND} sweep"),
-    "tasks": _room(GROUND, heavy_inside="datasets seqeval", looks_up=("task", "parallel corpus")),
+    "tasks": _room(GROUND, heavy_inside="datasets", looks_up=("task", "parallel corpus")),
     "backbone": _room(GROUND, heavy="torch transformers", looks_up=("backbone",)),
     "toy": _room(f"{GROUND} tasks", heavy_inside="torch transformers tokenizers"),
     "methods": _room(f"{GROUND} tasks backbone", heavy="torch", heavy_inside="peft", looks_up=("method", "translator")),

@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 
 from tunekit.errors import ConfigError, DataError
 from tunekit.tasks import Example, PairExample, Split, Task, TokenExample, load, metrics, sampling
+from tunekit.tasks.schemes import Tags
 from tunekit.trial import Locations, TaskConfig
 
 Data = dict[tuple[str, str], Sequence[Example]]
+BIO = Tags("B-PER")
 
 
 def sentence(text: str) -> TokenExample:
@@ -48,6 +50,15 @@ def pair_data(**more: Sequence[Example]) -> Data:
     return data
 
 
+def words(**more: list[str]) -> Data:
+    """Sentences such as ``"Paris/B-LOC is/O"``; what is not given is as train_en."""
+    data: Data = {(split, "en"): [sentence(text) for text in more["train_en"]] for split in ("train", "dev", "test")}
+    for key, texts in more.items():
+        split, language = key.split("_")
+        data[split, language] = [sentence(text) for text in texts]
+    return data
+
+
 def test_an_inventory_that_is_not_known_is_what_train_shows_in_sorted_order() -> None:
     assert make(pair_data()).labels == ("no", "yes")
 
@@ -65,26 +76,60 @@ def test_examples_are_read_when_first_asked_for_and_once() -> None:
     assert reads == [("dev", "en")]
 
 
-def test_a_dev_label_that_train_never_shows_is_refused_with_its_place_and_the_nearest_label() -> None:
-    task = make(pair_data(dev_en=pairs("yes", "noo")))
+def test_labels_that_train_lacks_are_taken_and_counted_in_every_other_split() -> None:
+    data = pair_data(dev_en=pairs("yes", "no", "so"), test_de=pairs("ja", "ja", "yes", "so"))
+    task = make(data, target_languages=("de",))
+    task.validate()
+    assert task.labels == ("no", "yes")
+    assert task.unseen_labels("dev", "en") == {"so": 1}
+    assert task.unseen_labels("test", "de") == {"ja": 2, "so": 1}
+    assert task.unseen_labels("test", "en") == {} == task.unseen_labels("train", "en")
+    assert task.label_counts("test", "de") == {"ja": 2, "yes": 1, "so": 1}
+    assert task.score(task.examples("test", "de"), ["yes"] * 4)["accuracy"] == 0.25
+
+
+def test_what_is_counted_is_what_is_scored_and_not_the_whole_split() -> None:
+    data = pair_data(test_en=pairs(*["yes"] * 30, *["so"] * 30))
+    task = make(data, max_test_examples=10)
+    counts = task.label_counts("test", "en")
+    assert counts.total() == 10 and task.unseen_labels("test", "en") == {"so": counts["so"]} and counts["so"]
+
+
+def test_labels_of_the_sources_dev_most_of_which_train_lacks_are_refused_with_their_places() -> None:
+    task = make(pair_data(dev_en=pairs("yes", "noo", "noo")))
     with pytest.raises(
-        DataError, match=r"mine: dev of 'en', example 1, word 0: label 'noo' never occurs in train.*'no'"
+        DataError, match=r"mine: dev of 'en', example 1, word 0: label 'noo' never occurs.*'no'.*2 of 3"
     ):
         task.examples("dev", "en")
 
 
-def test_a_label_outside_a_known_inventory_is_refused_in_every_language() -> None:
-    task = make(pair_data(test_de=pairs("ja")), labels=("no", "yes"), target_languages=("de",))
-    with pytest.raises(DataError, match=r"label 'ja' is not a label of mine; .*valid: no, yes"):
-        task.examples("test", "de")
+def test_entities_of_the_sources_dev_whose_types_train_lacks_are_refused_though_it_has_many_o() -> None:
+    data = words(train_en=["Ada/B-PER is/O here/O"], dev_en=["Ada/B-PERSON is/O here/O now/O"])
+    with pytest.raises(DataError, match="label 'B-PERSON' never occurs in train, nor do most labels"):
+        make(data, "token").examples("dev", "en")
 
 
-def test_validate_refuses_a_label_of_the_inventory_that_is_tested_but_never_in_the_whole_train_split() -> None:
-    data = pair_data(test_de=pairs("maybe"))
-    task = make(data, labels=("maybe", "no", "yes"), target_languages=("de",))
-    assert task.examples("test", "de")
-    with pytest.raises(DataError, match="label 'maybe' never occurs in train"):
+def test_a_target_none_of_whose_labels_train_has_is_refused() -> None:
+    task = make(pair_data(test_de=pairs("ja", "nein")), target_languages=("de",))
+    with pytest.raises(DataError, match="label 'ja' never occurs in train"):
         task.validate()
+
+
+def test_a_known_inventory_is_the_law_in_the_source_language_and_may_lack_tags_of_others() -> None:
+    data = words(train_en=["a/DET dog/NOUN"], test_de=["ein/DET ding/_ so/TAG"])
+    task = make(data, "token", labels=("DET", "NOUN", "X"), metric="accuracy", target_languages=("de",))
+    assert task.unseen_labels("test", "de") == {"_": 1, "TAG": 1}
+    for split in ("train", "dev", "test"):
+        wrong = make({**data, (split, "en"): [sentence("a/DAT dog/NOUN")]}, "token", labels=("DET", "NOUN"))
+        with pytest.raises(DataError, match=r"label 'DAT' is not a label of mine; did you mean 'DET'\?"):
+            wrong.examples(split, "en")  # type: ignore[arg-type]
+
+
+def test_a_label_of_a_known_inventory_that_train_lacks_is_no_reason_to_refuse_a_sweep() -> None:
+    data = pair_data(test_de=pairs("maybe", "yes"))
+    task = make(data, labels=("maybe", "no", "yes"), target_languages=("de",))
+    task.validate()
+    assert task.unseen_labels("test", "de") == {"maybe": 1}
 
 
 def test_a_label_that_only_the_sample_of_train_lacks_is_fine() -> None:
@@ -211,7 +256,7 @@ def test_few_shot_sentences_hold_every_entity_type_k_times_or_all_there_are_and_
 ) -> None:
     examples = [TokenExample((f"w{i}",) * len(row), tuple(row)) for i, row in enumerate(rows)]
     few, many = sorted((one, two))
-    small, large = (sampling.by_shots(examples, k, seed=3, split="train", where="here") for k in (few, many))
+    small, large = (sampling.by_shots(examples, k, seed=3, split="train", where="here", tags=BIO) for k in (few, many))
     for kind in ("LOC", "PER"):
         there = sum(any(kind in label for label in e.labels) for e in examples)
         drawn = sum(any(kind in label for label in e.labels) for e in small if isinstance(e, TokenExample))
@@ -320,6 +365,201 @@ def test_the_majority_of_words_is_one_label_for_each() -> None:
 def test_a_metric_given_wins_over_the_look_of_the_labels() -> None:
     data: Data = {("train", "en"): [sentence("Rome/B-LOC is/O")]}
     assert make(data, "token", metric="accuracy").metric == "accuracy"
+
+
+# ---- how labels are read
+
+ENTITIES = "Ada/B-PER is/O in/O New/B-LOC York/I-LOC"
+
+
+@pytest.mark.parametrize(
+    ("text", "scheme", "metric"),
+    [
+        (ENTITIES, "iob2", "f1"),
+        (ENTITIES.replace("B-", "I-"), "io", "f1"),
+        ("a/I-LOC b/I-LOC c/B-LOC d/O", "iob1", "f1"),
+        ("a/B-LOC b/I-LOC c/E-LOC d/O e/S-PER", "bioes", "f1"),
+        ("a/B-LOC b/I-LOC c/L-LOC d/O e/U-PER", "bilou", "f1"),
+        ("a/B-LOC b/M-LOC c/E-LOC d/O e/S-PER", "bmes", "f1"),
+        ("a/LOC-B b/LOC-I d/O", "iob2", "f1"),
+        ("a/B_LOC b/I_LOC d/O", "iob2", "f1"),
+        ("a/B b/I c/O", "iob2", "f1"),
+        ("a/LOC b/LOC c/O d/O e/O f/ORG", "io", "f1"),
+        ("a/DET dog/NOUN barks/VERB", "none", "accuracy"),
+        ("a/1 dog/2 barks/3", "none", "accuracy"),
+    ],
+)
+def test_the_scheme_and_the_metric_follow_from_the_whole_inventory(text: str, scheme: str, metric: str) -> None:
+    task = make(words(train_en=[text]), "token")
+    task.validate()
+    assert (task.scheme, task.metric) == (scheme, metric)
+    assert task.metric_reason
+    gold = task.examples("test", "en")
+    assert task.score(gold, [e.labels for e in gold if isinstance(e, TokenExample)])[metric] == 1.0
+
+
+def test_a_rare_mark_of_another_split_is_part_of_the_scheme_and_is_scored() -> None:
+    data = words(train_en=[ENTITIES], dev_en=[ENTITIES, "Bo/U-PER slept/O"])
+    task = make(data, "token")
+    assert (task.scheme, task.metric) == ("bilou", "f1")
+    assert task.unseen_labels("dev", "en") == {"U-PER": 1}
+    assert task.score(task.examples("dev", "en")[1:], [["B-PER", "O"]])["f1"] == 1.0
+
+
+@pytest.mark.parametrize("text", ["Bo/U-PER", "Bo/M-PER", "Bo/B_PER", "Bo/b-per", "Bo/BoB-PER", "Bo/PER", "Bo/0"])
+def test_a_label_of_another_split_that_does_not_fit_trains_scheme_is_refused(text: str) -> None:
+    train = "Ada/B-PER Ann/I-PER Lee/E-PER is/O in/O Rome/S-LOC"
+    data = words(train_en=[train], test_de=[train, text], train_de=[train])
+    with pytest.raises(DataError, match="test of 'de', example 1, word 0: label"):
+        make(data, "token", target_languages=("de",)).validate()
+
+
+def test_splits_that_follow_two_schemes_only_together_are_refused() -> None:
+    train = "Ada/B-PER Lee/I-PER is/O in/O Rome/B-LOC"
+    data = words(train_en=[train], dev_en=[train, "Bo/U-PER"], test_en=[train, "Bo/S-PER"])
+    with pytest.raises(DataError, match="has a mark of another scheme than others: B, I, S and U belong to no one"):
+        make(data, "token").validate()
+
+
+def test_words_of_types_without_marks_may_be_classes_and_the_sweep_file_decides() -> None:
+    data = words(train_en=["a/LOC b/LOC c/O d/NOUN e/LOC"])
+    with pytest.raises(DataError, match=r"label 'O' is on 20 % of the words.*say metric: f1 .*or metric: accuracy"):
+        make(data, "token").examples("train", "en")
+    assert make(data, "token", metric="accuracy").metric == "accuracy"
+    task = make(data, "token", metric="f1")
+    assert (task.metric, task.scheme) == ("f1", "io")
+
+
+@pytest.mark.parametrize("text", ["a/1 b/2", "a/NOUN b/VERB", "a/1 b/0"])
+def test_f1_of_labels_that_mark_no_entities_is_refused_and_says_what_to_write(text: str) -> None:
+    with pytest.raises(DataError, match=r"metric is f1, .*none is O.*metric: accuracy, or scheme: io"):
+        make(words(train_en=[text]), "token", metric="f1").examples("train", "en")
+
+
+def test_numbers_that_stand_for_entity_tags_are_not_scored_by_accuracy_in_silence() -> None:
+    with pytest.raises(DataError, match=r"the labels are numbers, and 0 is that of 66.67 % of the words"):
+        make(words(train_en=["a/0 b/0 c/1 d/2 e/0 f/0"]), "token").examples("train", "en")
+
+
+@pytest.mark.parametrize(
+    ("scheme", "text", "message"),
+    [
+        ("iob2", ENTITIES + " Bo/U-PER", "label 'U-PER' has a mark that scheme iob2 has not"),
+        ("bioes", ENTITIES + " Bo/M-PER", "label 'M-PER' has a mark that scheme bioes has not"),
+        ("io", "a/B-LOC b/O", "label 'B-LOC'"),
+        ("bilou", "a/NOUN b/O c/B-X", "label 'NOUN' is no entity tag"),
+    ],
+)
+def test_a_scheme_that_is_said_is_held_against_the_labels(scheme: Any, text: str, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        make(words(train_en=[text]), "token", scheme=scheme).examples("train", "en")
+
+
+def test_a_scheme_that_is_said_decides_the_metric() -> None:
+    assert make(words(train_en=["a/NOUN b/VERB"]), "token", scheme="io").metric == "f1"
+    assert make(words(train_en=[ENTITIES]), "token", scheme="none").metric == "accuracy"
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"scheme": "none", "metric": "f1"}, "scheme is 'none'; drop one of them"),
+        ({"scheme": "io", "kind": "pair"}, "scheme is 'io', which has no effect on kind pair"),
+    ],
+)
+def test_a_scheme_that_makes_no_sense_is_refused_at_once(keys: dict[str, Any], message: str) -> None:
+    config = TaskConfig(**{"name": "mine", **keys})
+    with pytest.raises(ConfigError, match=message):
+        Task(config, kind=config.kind or "token", read=lambda *_: [])
+
+
+# ---- labels that are none
+
+
+@pytest.mark.parametrize("null", ["-", "-1", "_", "", "nan", "null"])
+def test_a_mark_of_a_missing_label_is_refused_or_dropped_and_counted(null: str) -> None:
+    data = pair_data(train_en=pairs("yes", null, "no", null, "no"))
+    with pytest.raises(
+        DataError, match=r"example 1, word 0: label .* says that there is no label; .*2 of 5.*example 3"
+    ):
+        make(data).examples("train", "en")
+    task = make(data, null_labels="drop")
+    assert [e.text_a for e in task.examples("train", "en") if isinstance(e, PairExample)] == ["a0", "a2", "a4"]
+    assert (task.num_dropped("train", "en"), task.num_dropped("dev", "en")) == (2, 0)
+    assert task.labels == ("no", "yes")
+
+
+def test_a_sentence_with_a_word_that_lacks_its_label_is_dropped_as_a_whole() -> None:
+    data = words(train_en=["a/DET dog/NOUN", "a/DET cat/_", "dogs/NOUN"])
+    task = make(data, "token", null_labels="drop")
+    assert [e.words for e in task.examples("train", "en") if isinstance(e, TokenExample)] == [("a", "dog"), ("dogs",)]
+    assert task.num_dropped("train", "en") == 1
+
+
+def test_what_is_wrong_is_found_at_its_own_place_behind_dropped_examples() -> None:
+    data = pair_data(train_en=pairs("-", "yes", "-", "no", "Yes"))
+    with pytest.raises(DataError, match="train of 'en', example 4, word 0: label 'Yes' differs from 'yes'"):
+        make(data, null_labels="drop").examples("train", "en")
+
+
+def test_a_split_all_of_whose_labels_are_missing_is_refused() -> None:
+    with pytest.raises(DataError, match="test of 'en': not one example has its label; null_labels: drop leaves none"):
+        make(pair_data(test_en=pairs("-", "-")), null_labels="drop").examples("test", "en")
+
+
+def test_shots_are_drawn_of_what_is_left() -> None:
+    data = pair_data(train_en=pairs(*["yes", "-", "no"] * 8))
+    task = make(data, null_labels="drop", shots=8)
+    assert task.label_counts("train", "en") == {"yes": 8, "no": 8} and task.num_dropped("train", "en") == 8
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), [("LOC", "Loc"), ("yes", "yes "), ("B-LOC", "I-Loc"), ("no one", "noone"), ("NOUN", "noun")]
+)
+def test_labels_that_differ_in_blanks_or_case_are_refused_with_both_places(first: str, second: str) -> None:
+    data: Data = {("train", "en"): [TokenExample(("a", "b", "c"), (first, first, second))]}
+    with pytest.raises(DataError) as caught:
+        make(data, "token", metric="accuracy").examples("train", "en")
+    assert f"word 2: label {second!r} differs from {first!r} only in blanks or in case" in str(caught.value)
+    assert "see also mine: train of 'en', example 0, word 0" in str(caught.value)
+
+
+def test_classes_that_are_called_none_are_classes() -> None:
+    assert make(pair_data(train_en=pairs("None", "some"), dev_en=pairs("None"), test_en=pairs("None"))).labels == (
+        "None",
+        "some",
+    )
+
+
+def test_a_separator_that_stays_at_the_end_of_a_label_is_named() -> None:
+    with pytest.raises(DataError, match=r"word 1: label 'B-LOC,' ends in ',': is the separator of the columns another"):
+        make(words(train_en=["is/O Rome/B-LOC, a/O"]), "token").examples("train", "en")
+
+
+def test_a_column_of_texts_is_no_label() -> None:
+    with pytest.raises(DataError, match=r"is a text of 6 words; is the label's column mistaken for the text's\?"):
+        make(pair_data(train_en=pairs("a man sleeps on a bench", "yes"))).examples("train", "en")
+
+
+@pytest.mark.parametrize(("different", "total"), [(15, 25), (120, 1000), (30, 30)])
+def test_labels_that_are_nearly_as_many_as_the_pairs_are_no_labels(different: int, total: int) -> None:
+    data = pair_data(train_en=pairs(*[f"c{index % different}" for index in range(total)]))
+    with pytest.raises(DataError, match=f"is one of {different} different ones of {total:,} pairs"):
+        make(data).examples("train", "en")
+
+
+def test_a_column_of_words_or_lemmas_is_no_label() -> None:
+    own = [TokenExample(tuple(f"w{i}" for i in range(30)), tuple(f"W{i % 29}" for i in range(30)))]
+    with pytest.raises(DataError, match="is a word: 29 words have themselves for a label"):
+        make({("train", "en"): own}, "token").examples("train", "en")
+    lemmas = [TokenExample((f"w{i}s",), (f"w{i}",)) for i in range(150)]
+    with pytest.raises(DataError, match="is one of 150 different ones, beside 150 different words"):
+        make({("train", "en"): lemmas}, "token").examples("train", "en")
+
+
+def test_many_fine_grained_tags_are_labels() -> None:
+    tags = [TokenExample(tuple(f"w{i}-{j}" for j in range(5)), tuple(f"T{i}" for _ in range(5))) for i in range(150)]
+    assert len(make({("train", "en"): tags}, "token").labels) == 150
 
 
 # ---- fingerprint

@@ -46,7 +46,7 @@ class TaskConfig:
     draw: Literal["sampled", "files"] = "sampled"
     """Few-shot: drawn here by `sample_seed`, nested across `shots`, or a fixed draw read from `fewshot_dir`."""
     metric: str | None = None
-    """Only for a task of your own: ``f1`` (entities) or ``accuracy``. None: f1 where labels are BIO, else accuracy."""
+    """Only for a task of your own: ``f1`` or ``accuracy``. None: f1 if labels mark entities, else accuracy."""
     columns: tuple[str, ...] = ()
     """Only for a task of your own: the names or 0-based numbers of the columns read (word, tag / text, text, label)."""
     separator: Literal["tab", "space", "comma"] | None = None
@@ -239,6 +239,10 @@ class FinalScores:
     """``majority/<language>/<metric>``: the same for train's most frequent label everywhere (or no entity at all)."""
     num_examples: Mapping[str, int]
     """Sentences or pairs scored, by language."""
+    num_labels: Mapping[str, int] = field(default_factory=dict)
+    """Words or pairs scored, by language."""
+    unseen_labels: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """By language the labels that train lacks, each with its words or pairs; languages without any are left out."""
 
 
 TIE_BREAKER = "alignment_kl"

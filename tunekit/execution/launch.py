@@ -28,7 +28,7 @@ MAX_DIFFERENCES = 10
 
 logger = logging.getLogger(__name__)
 
-_PACKAGES = ("torch", "transformers", "ray", "optuna", "datasets", "seqeval")
+_PACKAGES = ("torch", "transformers", "ray", "optuna", "datasets")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,8 @@ reported       trial_id, report (epoch, value, metrics, duration_s), decision (s
 interrupted    trial_id, reason; the trial goes on from its last checkpoint
 finished       trial_id, outcome
 reopened       trial_id, reason; a failed trial is taken up again, and this is why it had failed
-tested         trial_id, scores, baselines, num_examples; written once per trial, when its point is finalised
+tested         trial_id, scores, baselines, num_examples; written once per trial, when its point is finalised; also
+               num_labels and unseen_labels, which earlier journals lack
 =============  ====================================================================================================
 """
 

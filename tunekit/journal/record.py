@@ -130,6 +130,8 @@ class SweepRecord:
         trial.test_scores = dict(event["scores"])
         trial.baselines = dict(event["baselines"])
         trial.num_test_examples = dict(event["num_examples"])
+        trial.num_test_labels = dict(event.get("num_labels") or {})
+        trial.unseen_test_labels = {name: dict(found) for name, found in (event.get("unseen_labels") or {}).items()}
 
 
 _OF_SWEEPS = ("launched", "amended", "resumed")

@@ -41,6 +41,10 @@ class TrialRecord:
     """``majority/<language>/<metric>``: always predicting train's most frequent label."""
     num_test_examples: dict[str, int] = field(default_factory=dict)
     """Test sentences or pairs by language."""
+    num_test_labels: dict[str, int] = field(default_factory=dict)
+    """Test words or pairs by language; empty in journals that did not say."""
+    unseen_test_labels: dict[str, dict[str, int]] = field(default_factory=dict)
+    """By language the test labels that train lacks, each with its words or pairs."""
 
     @property
     def value(self) -> float | None:

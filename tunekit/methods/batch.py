@@ -13,9 +13,8 @@ from torch import Tensor
 
 from tunekit.backbone import Inputs
 from tunekit.backbone.inputs import padded
-from tunekit.errors import DataError, nearest
 
-__all__ = ["Batch", "Feature", "LabelIds", "collated", "pad_rows"]
+__all__ = ["UNSEEN", "Batch", "Feature", "LabelIds", "collated", "pad_rows"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +30,7 @@ class Feature:
     token_type_ids: tuple[int, ...] | None
     """Segments, for backbones that tell them apart; else None."""
     label_ids: tuple[int, ...]
-    """The label of a pair, or one label for each word that this row owns."""
+    """The label of a pair, or one label for each word that this row owns; `UNSEEN` for one that train lacks."""
     reads: tuple[tuple[int, ...], ...]
     """For each label the positions in `input_ids` that the head reads; several are averaged."""
     words: tuple[int, ...]
@@ -115,15 +114,15 @@ def pad_rows(features: Sequence[Feature], pad_id: int) -> Inputs:
     return dataclasses.replace(rows, token_type_ids=padded(types, 0).input_ids)
 
 
-class LabelIds(dict[str, int]):
-    """The position of each label in the inventory.
+UNSEEN = -100
+"""The number of a gold label that train lacks: torch's losses leave it out, and no prediction is ever equal to it."""
 
-    Raises:
-        DataError: a label is asked for that is not there.
-    """
+
+class LabelIds(dict[str, int]):
+    """The position of each label in the inventory; `UNSEEN` for others, which only dev and test may have."""
 
     def __init__(self, labels: Sequence[str]) -> None:
         super().__init__((label, index) for index, label in enumerate(labels))
 
     def __missing__(self, label: str) -> int:
-        raise DataError(f"label {label!r} is not one of the task's; {nearest(label, self)}")
+        return UNSEEN

@@ -13,6 +13,8 @@ ALIKE = 1.1
 """Budgets that differ by less than this factor are called equal; wall time always differs a little."""
 
 SPLITS = ("train", "dev", "test")
+MOST_LABELS = 5
+"""Labels that are named; the rest is counted."""
 SAMPLE_KEYS = ("max_test_examples", "sample_seed")
 """What decides which test examples are scored."""
 
@@ -20,8 +22,8 @@ SAMPLE_KEYS = ("max_test_examples", "sample_seed")
 def caveats(result: SweepResult) -> list[str]:
     """One Markdown sentence or two for each reservation, the gravest first; none if there is nothing to say."""
     about_a_table: tuple[Callable[[Comparison], Iterable[str]], ...] = (
-        _missing_seeds, _unequal_budgets, _different_tests, _below_majority, _different_data, _cut_pairs,
-        _different_machines, _samples,
+        _missing_seeds, _unequal_budgets, _different_tests, _unseen_labels, _below_majority, _different_data,
+        _cut_pairs, _different_machines, _samples,
     )  # fmt: skip
     found = [*_selection(result), *_unfinished(result), *_extended(result), *_without_result(result)]
     tasks: dict[str, list[str]] = {}
@@ -123,6 +125,32 @@ def _by_value(values: Mapping[str, object]) -> str:
     for name, value in values.items():
         groups.setdefault(value, []).append(name)
     return "; ".join(f"{', '.join(arms)}: {value}" for value, arms in groups.items())
+
+
+def _unseen_labels(comparison: Comparison) -> Iterator[str]:
+    """Words (or pairs) of test whose label train lacks; said once for arms in which they are the same."""
+    found: dict[str, list[str]] = {}
+    for arm in comparison.arms:
+        text = _unseen_of(arm)
+        if text:
+            found.setdefault(text, []).append(arm.name)
+    for text, arms in found.items():
+        where = "" if len(arms) == len(comparison.arms) else f"{names(arms)}: "
+        yield f"{where}**Test has labels that train lacks**: {text}. Nothing could learn them, so they count as errors."
+
+
+def _unseen_of(arm: ArmResult) -> str:
+    trial = next((trial for final in arm.tested for trial in final.trials if trial.unseen_test_labels), None)
+    if trial is None:
+        return ""
+    unit = "pairs" if trial.num_test_labels == trial.num_test_examples else "words"
+    parts = []
+    for language, labels in trial.unseen_test_labels.items():
+        often = sorted(labels, key=lambda label: (-labels[label], label))
+        shown = [*map(code, often[:MOST_LABELS])] + [f"{len(often) - MOST_LABELS} more"] * (len(often) > MOST_LABELS)
+        whole = trial.num_test_labels.get(language, 0)
+        parts.append(f"{language} {count(sum(labels.values()))} of {count(whole)} {unit} ({names(shown)})")
+    return "; ".join(parts)
 
 
 def _below_majority(comparison: Comparison) -> Iterator[str]:

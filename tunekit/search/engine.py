@@ -309,6 +309,8 @@ class Search:
                 scores=found.scores,
                 baselines=found.majority,
                 num_examples=found.num_examples,
+                num_labels=found.num_labels,
+                unseen_labels=found.unseen_labels,
             )
 
     def interrupted(self, trial: TrialRecord, reason: str) -> None:

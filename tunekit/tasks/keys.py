@@ -20,6 +20,10 @@ def check_keys(config: TaskConfig) -> None:
             raise ConfigError(f"task: {key} has no effect with shots, which sets the size of train and dev; drop one")
     if config.draw == "files" and config.shots is None:
         raise ConfigError("task: draw is 'files', so shots must say which draw, such as 16")
+    if config.scheme is not None and config.kind == "pair":
+        raise ConfigError(f"task: scheme is {config.scheme!r}, which has no effect on kind pair; it is for words")
+    if config.scheme == "none" and config.metric == "f1":
+        raise ConfigError("task: metric is 'f1', which counts entities, but scheme is 'none'; drop one of them")
     targets = (config.source_language, *config.target_languages)
     twice = [name for name, count in Counter(targets).items() if count > 1]
     if twice:

@@ -3,34 +3,74 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from itertools import chain
+from typing import cast
 
-ENTITY_PREFIXES = ("B-", "I-", "E-", "S-")
-"""Of BIO and of BIOES."""
+from tunekit.errors import DataError
+from tunekit.tasks.examples import Example, PairExample, labels_of
+from tunekit.tasks.recognition import Reading, recognise
+from tunekit.tasks.schemes import Tags, Unreadable
+
+Predictions = Sequence[str] | Sequence[Sequence[str]]
+"""One label for each pair, or for each sentence a list of exactly one label per word."""
 
 
-def looks_bio(labels: Iterable[str]) -> bool:
-    """Whether labels are entity tags: nothing but ``O`` and types behind a prefix such as ``B-``.
+def scored(examples: Sequence[Example], predictions: Predictions, reading: Reading) -> dict[str, float]:
+    """The scores of predictions, as `Task.score` gives them.
 
-    >>> looks_bio(["O", "B-LOC", "I-LOC"]), looks_bio(["NOUN", "X"])
-    (True, False)
+    Args:
+        examples: at least one, all of one kind.
+        predictions: one for each pair or word.
+        reading: how the labels are read and scored.
+
+    Raises:
+        ValueError: there are no examples, or not exactly one prediction for each pair or word.
     """
-    names = set(labels) - {"O"}
-    return bool(names) and all(name.startswith(ENTITY_PREFIXES) and len(name) > 2 for name in names)
+    if not examples or len(examples) != len(predictions):
+        raise ValueError(f"{len(predictions)} predictions for {len(examples)} examples; each example needs one")
+    if isinstance(examples[0], PairExample):
+        return label_scores([cast(PairExample, e).label for e in examples], cast("Sequence[str]", predictions))
+    gold = [labels_of(example) for example in examples]
+    for index, (right, given) in enumerate(zip(gold, predictions, strict=True)):
+        if isinstance(given, str) or len(right) != len(given):
+            raise ValueError(f"example {index} has {len(right)} words but {len(given)} predictions")
+    if reading.metric == "f1":
+        return entity_scores(gold, predictions, reading.tags)
+    return label_scores(list(chain.from_iterable(gold)), list(chain.from_iterable(predictions)))
 
 
-def entity_scores(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> dict[str, float]:
+def entity_scores(
+    gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]], tags: Tags | None = None
+) -> dict[str, float]:
     """Micro precision, recall and F1 over whole entities: span and type must both be right.
 
-    seqeval's default mode, which counts as conlleval does and as XTREME is scored: an entity may begin with ``I-``
-    (PAN-X has such entities). All three are 0 where no entity was predicted or none was there.
-    """
-    from seqeval.metrics.sequence_labeling import precision_recall_fscore_support
+    Counted as conlleval and seqeval's default mode do, and as XTREME is scored: an entity may begin with ``I-`` (PAN-X
+    has such entities). All three are 0 where no entity was predicted or none was there.
 
-    precision, recall, f1, _ = precision_recall_fscore_support(
-        [list(row) for row in gold], [list(row) for row in predicted], average="micro", zero_division=0
-    )
-    return {"f1": float(f1), "precision": float(precision), "recall": float(recall)}
+    Args:
+        gold: a row of labels for each sentence.
+        predicted: as many labels for each.
+        tags: reads the labels; None takes what they all look like, types without a mark (``PER``) included.
+
+    Raises:
+        DataError: labels that cannot be read as entities.
+        ValueError: rows of different lengths.
+    """
+    if tags is None:
+        tags = _tags_of(gold, predicted)
+    right = num_gold = num_predicted = 0
+    for true, given in zip(gold, predicted, strict=True):
+        if len(true) != len(given):
+            raise ValueError(f"{len(given)} predicted labels for {len(true)} words")
+        here, there = set(tags.spans(true)), set(tags.spans(given))
+        right += len(here & there)
+        num_gold += len(here)
+        num_predicted += len(there)
+    precision = right / num_predicted if num_predicted else 0.0
+    recall = right / num_gold if num_gold else 0.0
+    f1 = 2 * precision * recall / (precision + recall) if right else 0.0
+    return {"f1": f1, "precision": precision, "recall": recall}
 
 
 def label_scores(gold: Sequence[str], predicted: Sequence[str]) -> dict[str, float]:
@@ -39,3 +79,15 @@ def label_scores(gold: Sequence[str], predicted: Sequence[str]) -> dict[str, flo
     in_gold, in_predicted = Counter(gold), Counter(predicted)
     f1s = [2 * right[name] / (in_gold[name] + in_predicted[name]) for name in in_gold | in_predicted]
     return {"accuracy": sum(right.values()) / len(gold), "macro_f1": sum(f1s) / len(f1s)}
+
+
+def _tags_of(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> Tags:
+    counts = Counter(chain(chain.from_iterable(gold), chain.from_iterable(predicted)))
+    if not set(counts) - {"O"}:
+        return Tags("B-PER")
+    try:
+        found = recognise(counts, metric="f1").tags
+    except Unreadable as error:
+        raise DataError(f"label {error.labels[0]!r} {error.text}" if error.labels else error.text) from None
+    assert found is not None  # f1 is always of tags
+    return found

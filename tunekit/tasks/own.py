@@ -10,7 +10,8 @@
 A header row with the usual names is found, and so are comments; ``separator``, ``comment`` and ``header`` say it where
 a file is ambiguous. ``separator: comma`` reads any suffix as .csv, ``separator: tab`` a .csv with tabs.
 
-The label inventory is what train in the source language shows, sorted.
+The label inventory is what train in the source language shows, sorted. Unless `metric` or `scheme` says it, the labels
+themselves tell how they are scored (`tunekit.tasks.recognition`).
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from tunekit.errors import DataError
 from tunekit.tasks.examples import Example, PairExample, TokenExample, labels_of
-from tunekit.tasks.metrics import ENTITY_PREFIXES
+from tunekit.tasks.schemes import Tags
 
 T = TypeVar("T")
 
@@ -26,13 +26,15 @@ def by_size(examples: Sequence[T], size: int, *, seed: int, split: str) -> tuple
     return tuple(examples[index] for index in sorted(chosen))
 
 
-def by_shots(examples: Sequence[Example], shots: int, *, seed: int, split: str, where: str) -> tuple[Example, ...]:
+def by_shots(
+    examples: Sequence[Example], shots: int, *, seed: int, split: str, where: str, tags: Tags | None = None
+) -> tuple[Example, ...]:
     """Few-shot draw with `shots` examples for each class.
 
     Pairs: exactly `shots` examples of each label. Sentences: for each class the first `shots` sentences (in the seeded
     order) that contain it, and the union of these, since a sentence holds many classes at once; a class is an entity
-    type (B-LOC and I-LOC are one, O is none) where labels are BIO, else a label. A class that fewer sentences contain
-    gives all it has.
+    type (B-LOC and I-LOC are one, O is none) where `tags` reads the labels, else a label. A class that fewer sentences
+    contain gives all it has.
 
     Raises:
         DataError: a label of pairs has fewer than `shots` examples.
@@ -40,7 +42,7 @@ def by_shots(examples: Sequence[Example], shots: int, *, seed: int, split: str, 
     taken: Counter[str] = Counter()
     chosen = []
     for index in _seeded_order(len(examples), seed, split):
-        wanting = {name for name in _classes(examples[index]) if taken[name] < shots}
+        wanting = {name for name in _classes(examples[index], tags) if taken[name] < shots}
         if wanting:
             chosen.append(index)
             taken.update(wanting)
@@ -58,8 +60,8 @@ def _seeded_order(size: int, seed: int, split: str) -> list[int]:
     return sorted(range(size), key=keys.__getitem__)
 
 
-def _classes(example: Example) -> set[str]:
-    names = set(labels_of(example))
-    if isinstance(example, TokenExample):
-        return {name[2:] if name.startswith(ENTITY_PREFIXES) else name for name in names if name != "O"}
-    return names
+def _classes(example: Example, tags: Tags | None) -> set[str]:
+    labels = set(labels_of(example))
+    if tags is None or not isinstance(example, TokenExample):
+        return labels
+    return {tag[1] for tag in map(tags.read_or_none, labels) if tag is not None}

@@ -3,34 +3,29 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from itertools import chain
-from typing import cast
 
 from tunekit.errors import ConfigError, DataChanged, DataError, nearest
-from tunekit.tasks import metrics, sampling
+from tunekit.tasks import sampling
 from tunekit.tasks.examples import (
     SPLITS,
     Example,
     Kind,
     Languages,
-    PairExample,
     Reader,
     Split,
-    TokenExample,
     labels_of,
 )
 from tunekit.tasks.fingerprints import of_examples
+from tunekit.tasks.inventory import Inventory, Key
 from tunekit.tasks.keys import check_keys
+from tunekit.tasks.label_faults import split_off_nulls
+from tunekit.tasks.metrics import Predictions, scored
 from tunekit.tasks.parallel_pairs import PARALLEL, NoParallelText, ParallelPair, ParallelTexts
 from tunekit.tasks.readers.sources import Given, Source
+from tunekit.tasks.schemes import OUTSIDE
 from tunekit.trial import TaskConfig
-
-Predictions = Sequence[str] | Sequence[Sequence[str]]
-"""One label for each pair, or for each sentence a list of exactly one label per word."""
-Key = tuple[Split, str]
-"""A split and a language."""
-NEVER_IN_TRAIN = "never occurs in train, so it cannot be learnt"
 
 
 class Task:
@@ -41,7 +36,7 @@ class Task:
         kind: ``token`` (one label for each word) or ``pair`` (one label for a pair of texts).
         read: gives every example of a split in a language; called at most once for each.
         labels: the inventory in its fixed order; None takes it, sorted, from the whole train split.
-        metric: ``f1`` (entities) or ``accuracy``; None takes f1 where the labels are BIO, else accuracy.
+        metric: ``f1`` (entities) or ``accuracy``; None takes f1 where train's labels mark entities, else accuracy.
         languages: which languages have a split; None leaves that to `read`.
 
     Raises:
@@ -62,12 +57,11 @@ class Task:
         self.config = config
         self.kind: Kind = kind
         self._source: Source = Given(config.name, read, languages)
-        self._labels = None if labels is None else tuple(labels)
-        self._is_inventory_known = labels is not None
-        self._metric = metric
+        self._inventory = Inventory(config, kind, labels, metric)
+        self._is_metric_given = metric is not None
         self._examples: dict[Key, tuple[Example, ...]] = {}
         self._train: Key = ("train", config.source_language)
-        self._seen: dict[Key, frozenset[str]] = {}
+        self._num_dropped: dict[Key, int] = {}
         self._fingerprints: dict[Key, str] = {}
         self.parallel_text: ParallelTexts = NoParallelText()
         """What `parallel` reads; `tasks.load` puts the places of this machine in."""
@@ -89,34 +83,72 @@ class Task:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The inventory, in a fixed order. Reads train where it is not known beforehand."""
-        if self._labels is None:
-            self.examples(*self._train)
-            self._labels = tuple(sorted(self._seen[self._train]))
-        return self._labels
+        """The inventory, in a fixed order: all that can be predicted. Reads train where it is not known beforehand."""
+        return self._known().labels
 
     @property
     def metric(self) -> str:
-        """The main metric, a key of what `score` returns."""
-        if self._metric is None:
-            self._metric = "f1" if self.kind == "token" and metrics.looks_bio(self.labels) else "accuracy"
-        return self._metric
+        """The main metric, a key of what `score` returns. It follows from what is declared, else from train's labels.
+
+        Raises:
+            DataError: the labels are nearly entity tags, or may be tags or classes, and nothing says which.
+        """
+        return self._known().reading.metric
+
+    @property
+    def metric_reason(self) -> str:
+        """Why `metric` is the metric: the end of a sentence for people."""
+        if self.config.kind is None and self._is_metric_given:
+            return f"it is that of {self.config.name}"
+        return self._known().reading.reason
+
+    @property
+    def scheme(self) -> str:
+        """How labels mark entities: iob1, iob2, bioes, bilou, bmes or io; ``none`` where they mark none.
+
+        Reads every split that the config reads, so that a rare mark in one of them is not overlooked.
+
+        Raises:
+            DataError: the splits together follow more than one scheme.
+        """
+        if self._known().reading.tags is None or self.config.scheme is not None:
+            return self.config.scheme or "none"
+        found = [key for key in self._named(target_dev=False) if key[1] in (self._source.languages(key[0]) or ())]
+        for key in found:
+            self.examples(*key)
+        return self._inventory.scheme(found)
+
+    def label_counts(self, split: Split, language: str) -> Counter[str]:
+        """How many words (or pairs) of the examples that are used have each label."""
+        return _label_counts(self.examples(split, language))
+
+    def unseen_labels(self, split: Split, language: str) -> Counter[str]:
+        """Labels of the examples that are used which the whole train split lacks, with their counts."""
+        self.examples(*self._train)
+        counts = self.label_counts(split, language)
+        return Counter({name: number for name, number in counts.items() if self._inventory.lacks(name)})
+
+    def num_dropped(self, split: Split, language: str) -> int:
+        """How many examples of the whole split were left out because a label is missing (``null_labels: drop``)."""
+        self.examples(split, language)
+        return self._num_dropped[split, language]
 
     def examples(self, split: Split, language: str) -> tuple[Example, ...]:
         """The examples of a split in a language, sampled as the config says; read once, then kept.
 
         Raises:
             ConfigError: nothing is there in this language.
-            DataError: this split is missing, empty, torn, or holds a label that is not in the inventory.
+            DataError: this split is missing, empty or torn, or its labels cannot be right. A label that train lacks is
+                no error outside of train.
             DataChanged: the file was replaced after its fingerprint was given.
         """
         key = (split, language)
         if key not in self._examples:
             self._require_language(split, language)
-            found = self._whole(key)
-            self._seen[key] = frozenset(chain.from_iterable(map(labels_of, found)))
-            if self._is_inventory_known or key != self._train:
-                self._check_labels(key, found)
+            found, places = self._labelled(key)
+            if key != self._train and not self._inventory.is_fixed:
+                self.examples(*self._train)
+            self._inventory.note(key, found, lambda index, word: self._source.locate(*key, places[index], word))
             self._examples[key] = self._sample(split, language, found)
         return self._examples[key]
 
@@ -143,27 +175,13 @@ class Task:
         Raises:
             ValueError: there are no examples, or not exactly one prediction for each pair or word.
         """
-        if not examples or len(examples) != len(predictions):
-            raise ValueError(f"{len(predictions)} predictions for {len(examples)} examples; each example needs one")
-        if self.kind == "pair":
-            return metrics.label_scores(
-                [cast(PairExample, e).label for e in examples], cast("Sequence[str]", predictions)
-            )
-        gold = [cast(TokenExample, e).labels for e in examples]
-        for index, (right, given) in enumerate(zip(gold, predictions, strict=True)):
-            if isinstance(given, str) or len(right) != len(given):
-                raise ValueError(f"example {index} has {len(right)} words but {len(given)} predictions")
-        if self.metric == "f1":
-            return metrics.entity_scores(gold, predictions)
-        return metrics.label_scores(
-            [name for row in gold for name in row], [name for row in predictions for name in row]
-        )
+        return scored(examples, predictions, self._known().reading)
 
     def majority(self, split: Split, language: str) -> dict[str, float]:
         """The score of knowing nothing: train's most frequent label everywhere, or no entity at all."""
         examples = self.examples(split, language)
         if self.metric == "f1":
-            return self.score(examples, [["O"] * len(labels_of(e)) for e in examples])
+            return self.score(examples, [[OUTSIDE] * len(labels_of(e)) for e in examples])
         counts = _label_counts(self.examples(*self._train))
         most = max(self.labels, key=lambda name: counts[name])  # of equals the first in the inventory's order
         if self.kind == "pair":
@@ -212,16 +230,20 @@ class Task:
 
         Raises:
             ConfigError: an unknown language.
-            DataError: the first split that is missing, empty or torn, or that holds a label which train never shows.
+            DataError: the first split that is missing, empty or torn, or whose labels cannot be right.
         """
         for language in (self.config.source_language, *self.config.target_languages):
             self._require_language("test", language)
         named = self._named(target_dev)
         for key in named:
             self.examples(*key)
-        for key in named:
-            if not self._seen[key] <= self._seen[self._train]:
-                self._require_labels(key, self._source.read(*key), self._seen[self._train], NEVER_IN_TRAIN)
+        _ = self.scheme
+
+    def _known(self) -> Inventory:
+        """The labels, once train has been read where they are not known beforehand."""
+        if not self._inventory.is_fixed:
+            self.examples(*self._train)
+        return self._inventory
 
     def _named(self, target_dev: bool) -> list[Key]:
         """Every split that the config reads, in each of its languages."""
@@ -238,6 +260,21 @@ class Task:
             return self._fingerprints[key]
         self._fingerprints.setdefault(key, now)
         return now
+
+    def _labelled(self, key: Key) -> tuple[Sequence[Example], Sequence[int]]:
+        """The examples that have all their labels, and their places; all examples, unless ``null_labels: drop``.
+
+        Raises:
+            DataError: none is left.
+        """
+        found = self._whole(key)
+        if self.config.null_labels == "refuse":
+            self._num_dropped[key] = 0
+            return found, range(len(found))
+        places, self._num_dropped[key] = split_off_nulls(found)
+        if not places:
+            raise DataError(f"{self._source.place(*key)}: not one example has its label; null_labels: drop leaves none")
+        return [found[index] for index in places], places
 
     def _whole(self, key: Key) -> Sequence[Example]:
         """All examples; their fingerprint is noted, or must be the one that was noted before."""
@@ -260,7 +297,8 @@ class Task:
             if config.draw == "files":
                 return tuple(found)
             where = f"{config.name} {split} of {language!r}"
-            return sampling.by_shots(found, config.shots, seed=config.sample_seed, split=split, where=where)
+            tags = self._inventory.reading.tags
+            return sampling.by_shots(found, config.shots, seed=config.sample_seed, split=split, where=where, tags=tags)
         size = getattr(config, f"max_{split}_examples")
         return tuple(found) if size is None else sampling.by_size(found, size, seed=config.sample_seed, split=split)
 
@@ -273,25 +311,6 @@ class Task:
             raise ConfigError(f"{self.config.name}: unknown language {language!r}; {nearest(language, anywhere)}")
         have = ", ".join(sorted(known)) or "none"
         raise DataError(f"{self.config.name}: no {split} data in {language!r}; languages that have it: {have}")
-
-    def _check_labels(self, key: tuple[Split, str], found: Sequence[Example]) -> None:
-        reason = f"is not a label of {self.config.name}" if self._is_inventory_known else NEVER_IN_TRAIN
-        self._require_labels(key, found, self.labels, reason)
-        if self.metric == "f1" and self._seen[key] <= {"O"}:
-            # What a test split without its gold labels looks like; every score on it would be 0.
-            raise DataError(f"{self.config.name}: {key[0]} of {key[1]!r} holds no entity at all; has it gold labels?")
-
-    def _require_labels(
-        self, key: tuple[Split, str], found: Sequence[Example], valid: Collection[str], reason: str
-    ) -> None:
-        wrong = self._seen[key].difference(valid)
-        if not wrong:
-            return
-        index, word, label = next(
-            (i, w, name) for i, e in enumerate(found) for w, name in enumerate(labels_of(e)) if name in wrong
-        )
-        place = self._source.locate(*key, index, word)
-        raise DataError(f"{place}: label {label!r} {reason}; {nearest(label, valid)}")
 
 
 def _label_counts(examples: Sequence[Example]) -> Counter[str]:

@@ -201,7 +201,16 @@ class TrialRun:
             majority |= {f"majority/{language}/{k}": v for k, v in learner.loaded.majority("test", language).items()}
             num_examples[language] = len(predicted)
             numbers[language] = predictions.numbered(learner.task.labels, predicted)
-        found = FinalScores(epoch=epoch, scores=scores, majority=majority, num_examples=num_examples)
+        counts = {language: learner.task.label_counts("test", language) for language in num_examples}
+        unseen = {language: dict(learner.task.unseen_labels("test", language)) for language in num_examples}
+        found = FinalScores(
+            epoch=epoch,
+            scores=scores,
+            majority=majority,
+            num_examples=num_examples,
+            num_labels={language: found.total() for language, found in counts.items()},
+            unseen_labels={language: found for language, found in unseen.items() if found},
+        )
         prints = {key: value for key, value in self.facts.fingerprints.items() if key.startswith("test/")}
         kept = TestPredictions(
             trial_id=self.config.trial_id,

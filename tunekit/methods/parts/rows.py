@@ -72,11 +72,7 @@ class RowEncoder:
         return ("rows", self._kind, tuple(self._label_ids), self._max_length, *reading)
 
     def encode_all(self, examples: Sequence[Example]) -> list[tuple[Feature, ...]]:
-        """The rows of each example.
-
-        Raises:
-            DataError: a label that is not in the inventory.
-        """
+        """The rows of each example."""
         if self._kind == "pair":
             return self._pairs(cast("Sequence[PairExample]", examples))
         sentences = cast("Sequence[TokenExample]", examples)
