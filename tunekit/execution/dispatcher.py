@@ -233,4 +233,5 @@ class Dispatcher:
         del self._running[slot][trial.trial_id]
         self._search.release(trial)
         if trial.state in ("PRUNED", "FAILED"):
-            self._obsolete.append(self._folder.trial(trial.trial_id).last)
+            files = self._folder.trial(trial.trial_id)
+            self._obsolete += [files.last, files.previous]
