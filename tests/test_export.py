@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from tiny_models import TAGS, examples_of, folder_of, task_of
 
 from tunekit import methods

@@ -36,8 +36,9 @@ class TrialRun:
     """One trial in one folder, epoch by epoch.
 
     Making it restores what an earlier attempt in `folder` left: a finished trial has its outcome, an interrupted one
-    goes on after its last whole epoch. A torn file is ignored with a warning, and what it held is made again. Several trials may take turns
-    in one process, as long as none of them trains the backbone: a later one that does ends the earlier ones.
+    goes on after its last whole epoch. A torn file is ignored with a warning, and what it held is made again. Several
+    trials may take turns in one process, as long as none of them trains the backbone: a later one that does ends the
+    earlier ones.
 
     Args:
         config: the trial.
