@@ -6,8 +6,10 @@ same doors as a user's own package does.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
+import signal
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -84,6 +86,37 @@ class FailsWithoutFlag(Finetune):
         if not Path(os.environ["TUNEKIT_TEST_FLAG"]).exists():
             raise RuntimeError("there is no flag")
         return super().loss(batch)
+
+
+class Ends(Finetune):
+    """Ends the process that trains it, in the way that ``$TUNEKIT_TEST_END`` names."""
+
+    def loss(self, batch: Batch) -> torch.Tensor:
+        match os.environ["TUNEKIT_TEST_END"]:
+            case "exit":
+                os._exit(7)
+            case "segfault":
+                os.kill(os.getpid(), signal.SIGSEGV)
+            case "SystemExit":
+                raise SystemExit(3)
+            case "quiet SystemExit":
+                raise SystemExit
+            case "GeneratorExit":
+                raise GeneratorExit
+            case "CancelledError":
+                raise asyncio.CancelledError
+            case "surrogate":
+                raise ValueError("no such file: caf\udce9 \ud800")
+            case "no message":
+                raise _Unspeakable
+            case "long message":
+                raise ValueError("x" * 1_000_000)
+        return super().loss(batch)
+
+
+class _Unspeakable(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
 
 
 class Slow(Finetune):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -9,12 +10,22 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from simulation import facts
+from sweep_driver import tiny_sweep
 
+from tunekit.errors import StorageError
+from tunekit.execution import Execution, run_sweep
+from tunekit.execution.dispatcher import Dispatcher
+from tunekit.execution.protocol import SlotMessage
 from tunekit.journal import FILE_NAME, SweepRecord, read_events, replay
+from tunekit.reports import write as tables
+from tunekit.sweep import Source, Sweep, parse_sweep
+from tunekit.training import TrialRun
+from tunekit.training.messages import Started
 
 HERE = Path(__file__).parent
 
@@ -115,6 +126,107 @@ def test_a_diverging_trial_fails_with_its_reason_and_the_sweep_goes_on(backbone:
     reasons = {trial.outcome.reason for trial in record.arm("finetune").trials if trial.outcome}
     assert all(reason and "nan" in reason.lower() for reason in reasons)
     assert any(trial.test_scores for trial in record.arm("ptuning_v2").trials)
+
+
+@pytest.mark.parametrize("end", ["SystemExit", "quiet SystemExit", "GeneratorExit", "CancelledError"])
+def test_a_trial_that_ends_its_process_is_tried_again_by_name_and_then_fails(
+    end: str, backbone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TUNEKIT_TEST_END", end)
+    said: list[str] = []
+    sweep = tiny_sweep(backbone, num_trials=1, epochs=1, method="fakes:Ends", retries=2)
+    finish = run_sweep(sweep, tmp_path / "run", Execution(in_process=True), notify=said.append)
+    record = replay(tmp_path / "run")
+    (trial,) = record.arm("finetune").trials
+    assert finish.num_failed == 1 and trial.state == "FAILED" and trial.num_interruptions == 2
+    assert trial.reason is not None and end.split()[-1] in trial.reason and trial.reason.endswith("3 times")
+    assert [f"({number} of 2)" in text and trial.trial_id in text for number, text in enumerate(said, 1)] == [True] * 2
+    assert {other.state for other in record.arm("ptuning_v2").trials} == {"COMPLETE"}
+
+
+@pytest.mark.parametrize("end", ["exit", "segfault"])
+def test_a_trial_that_crashes_the_driver_does_not_block_the_sweep(
+    end: str, backbone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TUNEKIT_TEST_END", end)
+    options = ("--trials", "1", "--epochs", "1", "--method", "fakes:Ends", "--retries", "1")
+    codes = [_start(tmp_path / "run", backbone, *options).wait(timeout=240) for _ in range(2)]
+    assert 0 not in codes
+    record = _finish(tmp_path / "run", backbone, *options)
+    (trial,) = record.arm("finetune").trials
+    assert trial.state == "FAILED" and trial.reason is not None
+    assert "ended without a word 2 times in epoch 1: a crash, too little memory, or kill -9" in trial.reason
+    assert {other.state for other in record.arm("ptuning_v2").trials} == {"COMPLETE"}
+    monkeypatch.setenv("TUNEKIT_TEST_END", "none")
+    run_sweep(_sweep_of(record), tmp_path / "run", Execution(in_process=True), retry_failed=True)
+    assert replay(tmp_path / "run").trials[trial.trial_id].state == "COMPLETE"
+
+
+def _sweep_of(record: SweepRecord) -> Sweep:
+    return parse_sweep(record.definition, Source("journal"))
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), StorageError("disk full"), RuntimeError("a bug")])
+def test_a_driver_stopped_again_and_again_fails_no_trial(
+    error: BaseException, backbone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep = tiny_sweep(backbone, num_trials=1, epochs=1, retries=1)
+    exchange = Dispatcher.exchange
+
+    def stopped(self: Dispatcher, messages: Sequence[SlotMessage]) -> object:
+        replies = exchange(self, messages)
+        if any(isinstance(message.content, Started) for message in messages):
+            raise error
+        return replies
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Dispatcher, "exchange", stopped)
+        for _ in range(4):
+            with pytest.raises(type(error)):
+                run_sweep(sweep, tmp_path / "run", Execution(in_process=True))
+    finish = run_sweep(sweep, tmp_path / "run", Execution(in_process=True))
+    trials = replay(tmp_path / "run").trials.values()
+    assert finish.num_failed == 0 and {trial.state for trial in trials} == {"COMPLETE"}
+    assert max(trial.num_interruptions for trial in trials) == 4
+
+
+def test_a_trial_whose_test_crashes_the_driver_is_a_problem_until_it_is_asked_for_again(
+    backbone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep = tiny_sweep(backbone, num_trials=1, epochs=1, retries=1)
+
+    def crash(self: TrialRun) -> None:
+        raise Crashed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TrialRun, "test", crash)
+        for _ in range(2 * 4):  # of each arm its trial of the search, and the one on another seed
+            with contextlib.suppress(Crashed):
+                finish = run_sweep(sweep, tmp_path / "run", Execution(in_process=True))
+        finish = run_sweep(sweep, tmp_path / "run", Execution(in_process=True))
+    assert finish.num_failed == 0 and len(finish.problems) == 4
+    assert all("ended without a word 2 times in its test" in problem for problem in finish.problems)
+    assert run_sweep(sweep, tmp_path / "run", Execution(in_process=True), retry_failed=True).problems == ()
+    assert all(trial.test_scores for trial in replay(tmp_path / "run").trials.values())
+
+
+class Crashed(BaseException):
+    """Stands for a crash of the process: nothing after it runs."""
+
+
+@pytest.mark.parametrize("end", ["surrogate", "no message", "long message"])
+def test_a_failure_whose_message_is_no_plain_text_fails_its_trial_alone(
+    end: str, backbone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TUNEKIT_TEST_END", end)
+    sweep = tiny_sweep(backbone, num_trials=1, epochs=1, method="fakes:Ends")
+    finish = run_sweep(sweep, tmp_path / "run", Execution(in_process=True))
+    (trial,) = replay(tmp_path / "run").arm("finetune").trials
+    assert finish.num_failed == 1 and trial.reason is not None and len(trial.reason) < 5000
+    trial.reason.encode()
+    words = {"surrogate": r"caf\udce9 \ud800", "no message": "_Unspeakable", "long message": "more characters"}
+    assert words[end] in trial.reason
+    assert tables(replay(tmp_path / "run"), tmp_path / "report")
 
 
 @pytest.mark.ray

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from tiny_models import TAGS, examples_of, folder_of, task_of
 
 from tunekit import methods
@@ -153,16 +152,19 @@ def test_what_plain_peft_would_do_otherwise_is_refused(
 def test_weights_that_are_gone_are_told_with_the_way_to_get_them_back(tmp_path: Path) -> None:
     trial = trained("lora", "bert", tmp_path)
     (trial.folder / "best.pt").unlink()
-    with pytest.raises(ConfigError, match=r"best.pt is gone: .*tunekit best NAME --arm ARM > best.yaml, tunekit trial"):
+    with pytest.raises(
+        ConfigError, match=r"best.pt is gone or torn: .*tunekit best NAME --arm ARM > best.yaml, tunekit trial"
+    ):
         export(trial, tmp_path / "out")
 
 
 def test_a_checkpoint_of_other_parameters_is_refused(tmp_path: Path) -> None:
     trial = trained("lora", "bert", tmp_path)
     path = trial.folder / "best.pt"
-    stored = torch.load(path)
-    stored["parameters"].pop("head.linear.bias")
-    torch.save(stored, path)
+    stored = checkpoints.load(path)
+    assert stored is not None and stored.parameters is not None
+    stored.parameters.pop("head.linear.bias")
+    checkpoints.save(path, stored)
     with pytest.raises(ConfigError, match="does not hold the parameters of this configuration"):
         export(trial, tmp_path / "out")
 

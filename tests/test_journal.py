@@ -186,8 +186,9 @@ def test_a_torn_line_is_dropped_and_the_next_event_stands_alone(folder: Path, li
         with Journal(folder) as journal:
             assert journal.num_events == len(before)
             assert path.read_bytes() == b"".join(before)
-            journal.append("resumed", host="h", pid=2, versions={})
-        assert [event["event"] for event in read_events(path)][-1] == "resumed"
+            kind, content = ("resumed", {"host": "h", "pid": 2, "versions": {}}) if before else ("launched", launched())
+            journal.append(kind, **content)
+        assert [event["event"] for event in read_events(path)][-1] == kind
 
 
 def test_a_reader_beside_a_driver_at_work_sees_whole_events_only(folder: Path) -> None:
@@ -241,6 +242,148 @@ def test_an_event_that_does_not_fit_is_refused_by_its_number(
     folder: Path, event: dict[str, Any], message: str, line: int
 ) -> None:
     _refused(folder, line, _signed(event, line + 1), message)
+
+
+OUT_OF_ORDER: dict[str, tuple[str, dict[str, Any]]] = {
+    "an epoch of a finished trial": ("reported", {"trial_id": "t1", "report": report(3), "decision": GO_ON}),
+    "an epoch of a failed trial": ("reported", {"trial_id": "t2", "report": report(1), "decision": GO_ON}),
+    "an epoch told twice": ("reported", {"trial_id": "t3", "report": report(2), "decision": GO_ON}),
+    "an epoch that goes back": ("reported", {"trial_id": "t3", "report": report(1), "decision": GO_ON}),
+    "an epoch before the first": ("reported", {"trial_id": "t3", "report": report(0), "decision": GO_ON}),
+    "a second outcome": ("finished", {"trial_id": "t1", "outcome": Outcome(state="FAILED", value=None)}),
+    "a start of a tested trial": ("started", {"trial_id": "t1", "attempt": 3, "worker": "w", "facts": None}),
+    "a start of a failed trial": ("started", {"trial_id": "t2", "attempt": 1, "worker": "w", "facts": None}),
+    "a complete trial reopened": ("reopened", {"trial_id": "t1", "reason": ""}),
+    "a running trial reopened": ("reopened", {"trial_id": "t3", "reason": ""}),
+    "a second test": ("tested", {"trial_id": "t1", "scores": {}, "baselines": {}, "num_examples": {}}),
+    "a test of a failed trial": ("tested", {"trial_id": "t2", "scores": {}, "baselines": {}, "num_examples": {}}),
+    "a test of a running trial": ("tested", {"trial_id": "t3", "scores": {}, "baselines": {}, "num_examples": {}}),
+    "a trial created twice": ("created", created("t3", number=2)),
+}
+
+
+@pytest.mark.parametrize("name", OUT_OF_ORDER)
+def test_what_no_driver_does_in_this_order_is_neither_written_nor_read(folder: Path, name: str) -> None:
+    kind, content = OUT_OF_ORDER[name]
+    with Journal(folder) as journal:
+        journal.append("created", **created("t3", number=2))
+        journal.append("reported", trial_id="t3", report=report(2), decision=GO_ON)
+    path, record = folder / FILE_NAME, replay(folder)
+    before = path.read_bytes()
+    with Journal(folder) as journal, pytest.raises(ValueError, match=r"t[123]"):
+        journal.append(kind, **content)
+    assert path.read_bytes() == before and replay(folder) == record
+    path.write_bytes(before + events.encoded(events.made(kind, content), NUM_EVENTS + 3))
+    with pytest.raises(
+        JournalError, match=rf"{FILE_NAME}:{NUM_EVENTS + 3}: event '{kind}' does not fit: trial t[123] "
+    ):
+        replay(folder)
+
+
+def test_what_stands_before_the_launch_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / FILE_NAME
+    path.write_bytes(events.encoded(events.made("created", created()), 1))
+    with pytest.raises(JournalError, match="it stands before the sweep was launched"):
+        replay(tmp_path)
+
+
+def test_a_clock_that_goes_back_changes_nothing_but_the_times(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "now", lambda: "1970-01-01T00:00:00.000Z")
+    with Journal(folder) as journal:
+        journal.append("created", **created("t3", number=2))
+    record = replay(folder)
+    assert record.last_event_at.startswith("1970") and list(record.trials) == ["t1", "t2", "t3"]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_journal_cut_changed_or_shuffled_at_random_is_refused_or_tells_a_beginning(folder: Path, seed: int) -> None:
+    path, draw = folder / FILE_NAME, random.Random(seed)
+    content = path.read_bytes()
+    lines, whole = content.splitlines(keepends=True), list(read_events(path))
+    for _ in range(150):
+        changed = bytearray(content)
+        kind = draw.choice(["byte", "cut", "delete", "repeat", "swap", "insert"])
+        start, end = sorted(draw.sample(range(len(lines)), 2))
+        if kind == "byte":
+            changed[draw.randrange(len(changed))] ^= draw.randint(1, 255)
+        elif kind == "cut":
+            del changed[draw.randrange(len(changed)) :]
+        elif kind == "insert":
+            place = draw.randrange(len(changed))
+            changed[place:place] = draw.randbytes(draw.randint(1, 40))
+        else:
+            part = {"delete": [], "repeat": lines[start:end] * 2, "swap": lines[start:end][::-1]}[kind]
+            changed = bytearray(b"".join([*lines[:start], *part, *lines[end:]]))
+        path.write_bytes(changed)
+        try:
+            found = list(read_events(path))
+        except JournalError as error:
+            assert f"{FILE_NAME}:" in str(error)
+        else:
+            assert found == whole[: len(found)], kind
+
+
+# -- trials that end the process ---------------------------------------------------------------------------------------
+
+IN_PROCESS = {"host": "h", "pid": 1, "versions": {}, "execution": {"in_process": True}}
+ON_RAY = {**IN_PROCESS, "execution": {"in_process": False}}
+
+
+def _deaths(folder: Path, *told: str, execution: dict[str, Any] = IN_PROCESS) -> int:
+    """How often trial t1 ended the process, after these events (``died`` is the next launch)."""
+    contents: dict[str, dict[str, Any]] = {
+        "started": {"trial_id": "t1", "attempt": 1, "worker": "w", "facts": FACTS},
+        "interrupted": {"trial_id": "t1", "reason": "Ctrl-C"},
+        "finished": {"trial_id": "t1", "outcome": Outcome(state="COMPLETE", value=0.5)},
+        "tested": {"trial_id": "t1", "scores": {}, "baselines": {}, "num_examples": {}},
+        "failed": {"trial_id": "t1", "outcome": Outcome(state="FAILED", value=None, reason="r")},
+        "reopened": {"trial_id": "t1", "reason": "r"},
+    }
+    with Journal(folder) as journal:
+        journal.append("launched", **launched(execution=execution["execution"]))
+        journal.append("created", **created())
+        for word in told:
+            if word == "died":
+                journal.append("resumed", **execution)
+            elif word == "reported":
+                number = len(journal.record.trials["t1"].reports) + 1
+                journal.append("reported", trial_id="t1", report=report(number), decision=GO_ON)
+            else:
+                journal.append("finished" if word == "failed" else word, **contents[word])
+        return journal.record.trials["t1"].num_deaths
+
+
+ONCE = ("started", "died")
+
+
+@pytest.mark.parametrize(
+    ("told", "num_deaths"),
+    [
+        ((), 0),
+        (("died", "died"), 0),
+        (ONCE, 1),
+        (ONCE * 3, 3),
+        ((*ONCE, *ONCE, "died"), 2),
+        (("started", "reported", "died"), 1),
+        (("started", "reported", "died") * 4, 1),
+        ((*ONCE, *ONCE, "started", "reported"), 0),
+        (("started", "interrupted", "died") * 4, 0),
+        (("started", "interrupted", "died", *ONCE), 1),
+        ((*ONCE, *ONCE, "started", "failed", "reopened"), 0),
+        (("started", "reported", "finished", "died"), 0),
+        (("started", "reported", "finished", "started", "died"), 1),
+        (("started", "reported", "finished", "started", "died", "started", "tested", "died"), 0),
+    ],
+)
+def test_only_attempts_that_end_with_the_process_and_without_a_word_count(
+    tmp_path: Path, told: tuple[str, ...], num_deaths: int
+) -> None:
+    assert _deaths(tmp_path, *told) == num_deaths
+    assert replay(tmp_path).trials["t1"].num_deaths == num_deaths
+
+
+def test_on_ray_a_driver_that_dies_says_nothing_about_its_trials(tmp_path: Path) -> None:
+    assert _deaths(tmp_path, *ONCE * 5, execution=ON_RAY) == 0
 
 
 def _refused(folder: Path, line: int, damage: bytes, message: str) -> None:

@@ -295,6 +295,6 @@ def test_every_file_of_a_sweep_has_one_who_writes_it() -> None:
     one = folder.trial("ID")
     written = _text("docs/architecture.md").partition("\n## Who writes what\n")[2]
     files = [folder.journal, folder.lock, folder.sweep_file, folder.driver_log, folder.optuna]
-    files += [one.last, one.best, one.outcome, one.test, one.predictions]
+    files += [one.last, one.previous, one.best, one.outcome, one.test, one.predictions]
     assert not [file.name for file in files if file.name not in written]
     assert f"`{folder.report.name}/`" in written and "`export/`" in written

@@ -7,12 +7,13 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import IO
 
 import pytest
 
 from tunekit import storage
 from tunekit.errors import ConfigError, StorageError
-from tunekit.storage import AppendFile, Lock, digests, holder_of
+from tunekit.storage import AppendFile, Lock, digests, holder_of, sealed
 
 
 def test_a_write_that_fails_leaves_the_old_content_and_nothing_else(tmp_path: Path) -> None:
@@ -34,6 +35,83 @@ def test_a_torn_json_file_is_passed_over_with_a_warning(tmp_path: Path, caplog: 
     assert storage.read_json(path) is None
     assert "is torn and is ignored" in caplog.text
     assert storage.read_json(tmp_path / "none.json") is None
+
+
+def _sealed(path: Path, content: bytes) -> Path:
+    def write(file: IO[bytes]) -> None:
+        file.write(content[:7])
+        file.write(content[7:])
+
+    return storage.write_sealed(path, write)
+
+
+def _content(path: Path) -> bytes | None:
+    return storage.read_sealed(path, lambda file: file.read()[: -sealed.SEAL_BYTES])
+
+
+@pytest.mark.parametrize("size", [0, 1, 100, 3 * sealed.BLOCK_BYTES // 2])
+def test_a_sealed_file_gives_back_what_was_written(tmp_path: Path, size: int) -> None:
+    content = bytes(index % 251 for index in range(size))
+    assert _content(_sealed(tmp_path / "file", content)) == content
+    assert _content(tmp_path / "none") is None
+
+
+def test_a_sealed_file_that_was_cut_grew_or_changed_in_one_bit_is_never_read(tmp_path: Path) -> None:
+    path = _sealed(tmp_path / "file", b"all that a trial needs to go on")
+    whole = path.read_bytes()
+    changed = [whole[:size] for size in range(len(whole))] + [whole + b"\0", b"\0" + whole, whole[1:], whole * 2]
+    for place in range(len(whole)):
+        for bit in range(8):
+            one = bytearray(whole)
+            one[place] ^= 1 << bit
+            changed.append(bytes(one))
+    for content in changed:
+        path.write_bytes(content)
+        with pytest.raises(storage.TornFile, match="is torn: "):
+            storage.read_sealed(path, lambda file: pytest.fail("it was read"))
+    path.write_bytes(whole)
+    assert _content(path) is not None
+
+
+def test_a_sealed_file_that_the_disk_does_not_give_is_a_storage_error_and_not_torn(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(StorageError, match=r"cannot read .*folder"):
+        _content(tmp_path / "folder")
+
+
+STORED = {"name": "größe", "number": 0.1 + 0.2, "inner": {"b": [1, None], "a": "\udcff"}}
+
+
+def test_sealed_json_gives_back_what_was_written(tmp_path: Path) -> None:
+    assert storage.read_sealed_json(storage.write_sealed_json(tmp_path / "a.json", STORED)) == STORED
+    assert storage.read_sealed_json(tmp_path / "none.json") is None
+
+
+def test_sealed_json_that_changed_anywhere_is_passed_over_with_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = storage.write_sealed_json(tmp_path / "a.json", STORED)
+    whole = path.read_bytes()
+    for place in range(len(whole)):
+        for bits in (1, 2, 32, 128):
+            one = bytearray(whole)
+            one[place] ^= bits
+            path.write_bytes(one)
+            assert storage.read_sealed_json(path) in (None, STORED), one  # between two values a blank is a blank
+    for other in (b"", b"[]", b"null", b"{}", b"[" * 100_000, b'{"checksum": 7}', whole[:-9], b"\xff"):
+        caplog.clear()
+        path.write_bytes(other)
+        assert storage.read_sealed_json(path) is None
+        assert "is torn and is ignored" in caplog.text
+
+
+@pytest.mark.parametrize("content", [b"[]", b"7", b"[" * 100_000, b"\xff", b'{"a"'])
+def test_json_of_another_kind_is_passed_over_with_a_warning(
+    tmp_path: Path, content: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "a.json").write_bytes(content)
+    assert storage.read_json(tmp_path / "a.json") is None
+    assert "is ignored" in caplog.text
 
 
 def test_a_link_is_a_second_name_and_survives_the_first(tmp_path: Path) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import random
 import resource
 import signal
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +20,7 @@ import torch
 from fakes import save_backbone
 from tiny_trials import OPTIONS, TOKENS, TRAINING, curve, train, trial
 
+from tunekit import storage
 from tunekit.backbone import load as load_backbone
 from tunekit.errors import ConfigError, DataChanged, StorageError, TrialFailed
 from tunekit.training import CheckpointMissing, TrialRun, WorkerCache, checkpoints, run_trial
@@ -125,7 +129,7 @@ class Killed(BaseException):
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize("number", range(1, 8))
+@pytest.mark.parametrize("number", range(1, 10))
 def test_a_kill_around_any_write_leaves_a_trial_that_ends_the_same(
     number: int,
     when: str,
@@ -211,7 +215,7 @@ def test_a_torn_checkpoint_is_ignored_with_a_warning_and_training_starts_again(
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    train(TrialRun(trial(), folder=tmp_path, locations=locations, cache=shared_cache, tokens_per_step=TOKENS), epochs=2)
+    train(TrialRun(trial(), folder=tmp_path, locations=locations, cache=shared_cache, tokens_per_step=TOKENS), epochs=1)
     last = tmp_path / "last.pt"
     last.write_bytes(last.read_bytes()[:kept])
     run = TrialRun(trial(), folder=tmp_path, locations=locations, cache=shared_cache, tokens_per_step=TOKENS)
@@ -219,6 +223,76 @@ def test_a_torn_checkpoint_is_ignored_with_a_warning_and_training_starts_again(
     assert "torn" in caplog.text and str(last) in caplog.text
     train(run)
     assert_same_files(undisturbed["ptuning_v2"][0], tmp_path)
+
+
+def _checkpoint_cases() -> Any:
+    """`benchmarks/torn_checkpoints.py`, which tries more of the same on a larger trial."""
+    path = Path(__file__).resolve().parents[1] / "benchmarks" / "torn_checkpoints.py"
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_files_cut_or_changed_at_random_places_leave_a_trial_that_ends_the_same(
+    locations: Locations, tmp_path: Path
+) -> None:
+    torn = _checkpoint_cases()
+    bench = torn.Bench(trial(), locations, tmp_path)
+    cases = list(torn.checkpoint_cases(seed=1, n=20))
+    assert {name for case in cases for name in case.files} >= {"last.pt", "best.pt", "outcome.json", "test.json"}
+    assert {str(case): faults for case in cases if (faults := bench.faults(case))} == {}
+
+
+@pytest.mark.parametrize("damage", ["cut near its end", "one bit", "grown", "of another kind", "empty"])
+def test_where_the_last_checkpoint_is_torn_the_one_before_is_used(
+    damage: str,
+    undisturbed: dict[str, tuple[Path, list[EpochReport], dict[str, torch.Tensor]]],
+    locations: Locations,
+    shared_cache: WorkerCache,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    train(TrialRun(trial(), folder=tmp_path, locations=locations, cache=shared_cache, tokens_per_step=TOKENS), epochs=2)
+    last = tmp_path / "last.pt"
+    whole = last.read_bytes()
+    flipped = bytearray(whole)
+    flipped[len(whole) // 2] ^= 4
+    contents = {"cut near its end": whole[:-700], "one bit": flipped, "grown": whole + b"x", "empty": b""}
+    last.write_bytes(contents.get(damage, b"PK\x03\x04 no checkpoint" * 1000))
+    run = TrialRun(trial(), folder=tmp_path, locations=locations, cache=shared_cache, tokens_per_step=TOKENS)
+    assert len(run.history) == 1 and f"{last} is torn" in caplog.text
+    train(run)
+    assert curve(run.history) == undisturbed["ptuning_v2"][1]
+    assert_same_files(undisturbed["ptuning_v2"][0], tmp_path)
+
+
+def test_a_torn_checkpoint_never_takes_the_place_of_a_whole_one(
+    locations: Locations, shared_cache: WorkerCache, tmp_path: Path
+) -> None:
+    train(TrialRun(trial(), folder=tmp_path, locations=locations, cache=shared_cache, tokens_per_step=TOKENS), epochs=2)
+    (tmp_path / "last.pt").write_bytes(b"torn")
+    for _ in range(2):
+        TrialRun(trial(), folder=tmp_path, locations=locations, cache=shared_cache, tokens_per_step=TOKENS)
+        stored = checkpoints.load(tmp_path / "last.pt")
+        assert stored is not None and stored.epoch == 1
+
+
+def test_a_finished_trial_leaves_no_checkpoint_to_go_on(
+    locations: Locations, shared_cache: WorkerCache, tmp_path: Path
+) -> None:
+    run_trial(trial(), folder=tmp_path, locations=locations, cache=shared_cache, tokens_per_step=TOKENS)
+    assert sorted(os.listdir(tmp_path)) == ["best.pt", "outcome.json"]
+
+
+def test_a_checkpoint_of_a_tunekit_that_keeps_other_things_is_ignored_with_a_warning(
+    locations: Locations, shared_cache: WorkerCache, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    storage.write_sealed(tmp_path / "last.pt", lambda file: torch.save({"history": [], "flavour": 1}, file))
+    run = TrialRun(trial(), folder=tmp_path, locations=locations, cache=shared_cache, tokens_per_step=TOKENS)
+    assert run.history == () and "cannot be used and is ignored" in caplog.text
 
 
 def test_a_folder_of_another_trial_is_refused(locations: Locations, shared_cache: WorkerCache, tmp_path: Path) -> None:
@@ -387,7 +461,7 @@ def test_a_full_disk_is_a_storage_error_and_leaves_the_old_checkpoint(
     )
     with _small_files(1000), pytest.raises(StorageError, match=r"cannot write .*last.pt"):
         run.step()
-    assert sorted(os.listdir(tmp_path)) == ["best.pt", "last.pt"]
+    assert sorted(os.listdir(tmp_path)) == ["best.pt", "previous.pt"]
     again = TrialRun(trial(), folder=tmp_path, locations=locations, cache=shared_cache, tokens_per_step=TOKENS)
     assert len(again.history) == 1
 

@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 from tiny_trials import TOKENS, TRAINING, curve, trial
 
+from tunekit.cli.single_trial import run_alone
 from tunekit.errors import ConfigError, StorageError, TrialFailed
 from tunekit.schema import canonical_json
+from tunekit.storage import TrialFolder
 from tunekit.training import TrialRun, WorkerCache, perform, run_trial
 from tunekit.training.messages import Finished, Reported, Started, TrialMessage, Untested, message_from_json
 from tunekit.trial import Locations, TrialConfig
@@ -119,6 +121,21 @@ def test_an_error_that_nobody_expected_fails_the_trial_and_is_logged(
     last = told(trial(), where)[-1]
     assert isinstance(last, Finished) and last.outcome.reason == "IndexError: list index out of range"
     assert "Traceback" in caplog.text
+
+
+@pytest.mark.parametrize("error", [SystemExit(0), SystemExit(), GeneratorExit()])
+def test_a_trial_by_itself_that_ends_its_process_is_unfinished_and_says_so(
+    error: BaseException,
+    where: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    def end(self: TrialRun) -> None:
+        raise error
+
+    monkeypatch.setattr(TrialRun, "step", end)
+    assert run_alone(trial(), where["locations"], TrialFolder(where["folder"]), test=False) == 1
+    assert f"trial {trial().trial_id} ended its process with {type(error).__name__}" in capfd.readouterr().err
 
 
 def test_an_error_while_opening_fails_the_trial_too(where: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -122,6 +122,17 @@ def parameters(values: Mapping[str, object], *, join: str = " ", between: str = 
     return between.join(f"{name}{join}{parameter(value)}" for name, value in values.items())
 
 
+def printable(text: str, *, limit: int = 4000) -> str:
+    """A message from outside as text that any file and terminal takes, and no longer than a page or two.
+
+    >>> printable("caf\\udce9 is gone"), printable("abcdef", limit=3)
+    ('caf\\\\udce9 is gone', 'abc ... and 3 more characters')
+    """
+    found = text.encode("utf-8", "backslashreplace").decode()
+    left = len(found) - limit
+    return f"{found[:limit]} ... and {count(left)} more characters" if left > 0 else found
+
+
 def one_line(text: str, *, limit: int = 200) -> str:
     """`text` without line breaks, cut at `limit` characters; bytes of a file name that are no UTF-8 are spelled out.
 

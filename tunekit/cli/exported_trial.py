@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tunekit.errors import ConfigError
 from tunekit.schema import build
-from tunekit.storage import SweepFolder, TrialFolder, read_json, sweep_folder
+from tunekit.storage import SweepFolder, TrialFolder, read_json, read_sealed_json, sweep_folder
 from tunekit.trial import Locations, TrialConfig
 
 if TYPE_CHECKING:
@@ -50,10 +50,10 @@ def _best_trial(folder: SweepFolder, arm: str | None) -> FinishedTrial:
 def _finished_trial(folder: TrialFolder) -> FinishedTrial:
     from tunekit.export import FinishedTrial
 
-    stored = read_json(folder.outcome)
+    stored = read_sealed_json(folder.outcome)
     config = stored.get("config") if stored is not None else None
     if not isinstance(config, dict):
-        raise ConfigError(f"{folder.outcome} does not hold a trial's outcome; run the trial again")
+        raise ConfigError(f"{folder.outcome} does not hold a trial's whole outcome; run the trial again")
     found = build(TrialConfig, config, str(folder.outcome))
     return FinishedTrial(config=found, locations=_locations(folder, found.trial_id), folder=folder.path)
 

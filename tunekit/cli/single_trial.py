@@ -56,6 +56,9 @@ def run_alone(config: TrialConfig, locations: Locations, folder: TrialFolder, *,
         except KeyboardInterrupt:
             complain("interrupted\nThe same command goes on from the last epoch.")
             return UNFINISHED
+        except (SystemExit, GeneratorExit) as error:  # of the trial's own code; nothing of ours ends like this
+            complain(f"trial {config.trial_id} ended its process with {type(error).__name__}: {error}")
+            return UNFINISHED
 
 
 def _run(config: TrialConfig, locations: Locations, folder: TrialFolder, *, test: bool, console: Console) -> int:

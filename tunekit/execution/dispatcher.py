@@ -6,6 +6,7 @@ flush of the journal.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
@@ -20,7 +21,10 @@ from tunekit.storage import SweepFolder
 from tunekit.sweep import Arm
 from tunekit.training.messages import Finished, Reported, Started, Tested, TrialMessage, Untested
 from tunekit.training.warm_keys import backbone_key, task_key
-from tunekit.trial import Outcome, TrialConfig
+from tunekit.trial import EpochReport, Outcome, TrialConfig
+from tunekit.wording import plural
+
+logger = logging.getLogger(__name__)
 
 GO_ON, STOP, WAIT, LEAVE = (Reply(kind=kind) for kind in ("go_on", "stop", "wait", "leave"))
 
@@ -33,17 +37,24 @@ class Dispatcher:
         folder: the sweep's.
         idle_s: a slot that has had nothing to do for so long is told to leave; None keeps it until the sweep is done.
         clock: seconds that only grow.
+        notify: called with a sentence that the user should read now.
 
     Attributes:
         problems: what could not be tested, for the end of the run.
     """
 
     def __init__(
-        self, search: Search, folder: Path, *, idle_s: float | None = None, clock: Callable[[], float] = time.monotonic
+        self,
+        search: Search,
+        folder: Path,
+        *,
+        idle_s: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        notify: Callable[[str], None] = logger.warning,
     ) -> None:
         self.problems: list[str] = []
         self._search, self._folder = search, SweepFolder(folder)
-        self._idle_s, self._clock = idle_s, clock
+        self._idle_s, self._clock, self._notify = idle_s, clock, notify
         self._running: dict[str, dict[str, Assignment]] = {}
         self._waiting: dict[str, SlotMessage] = {}
         self._idle_since: dict[str, float] = {}
@@ -184,6 +195,7 @@ class Dispatcher:
             case Started():
                 search.started(trial, worker, message.facts)
             case Reported():
+                _compare(trial, message.report)
                 decision = search.report(trial, message.report)
                 if decision.stop:
                     search.stop(trial, decision)
@@ -207,14 +219,36 @@ class Dispatcher:
         self._idle_since.pop(slot, None)
         self._warm.pop(slot, None)
         for assignment in list(self._running.get(slot, {}).values()):
-            trial = assignment.trial
-            self._deaths[trial.trial_id] += 1
-            if self._deaths[trial.trial_id] <= self._search.sweep.resources.retries:
-                self._search.interrupted(trial, reason)
-            else:
-                self._fail(trial, f"its worker died {self._deaths[trial.trial_id]} times")
+            self._died(assignment.trial, reason)
             self._close(slot, assignment)
         self._running.pop(slot, None)
+
+    def _died(self, trial: TrialRecord, reason: str) -> None:
+        self._deaths[trial.trial_id] += 1
+        number, retries = self._deaths[trial.trial_id], self._search.sweep.resources.retries
+        if number <= retries:
+            self._notify(f"trial {trial.trial_id} of {trial.arm}: {reason}; it is tried again ({number} of {retries})")
+            self._search.interrupted(trial, reason)
+        else:
+            self._fail(trial, f"{reason} {plural(number, 'time')}")
+
+    def set_aside(self) -> None:
+        """Give up trials that have ended this process again and again, so that the others can go on.
+
+        How a process of its own ended is told by Ray, and `lost` counts it. A trial that takes the driver with it
+        leaves nothing but a start without an end in the journal.
+        """
+        retries = self._search.sweep.resources.retries
+        for trial in list(self._search.record.trials.values()):
+            if trial.num_deaths > retries:
+                epoch = f"in epoch {max(trial.reports, default=0) + 1}" if trial.state == "RUNNING" else "in its test"
+                times = plural(trial.num_deaths, "time")
+                self._fail(
+                    trial,
+                    f"the process that ran it ended without a word {times} {epoch}: a crash, too little memory, or "
+                    "kill -9",
+                )
+        self.flush()
 
     def _fail(self, trial: TrialRecord, reason: str) -> None:
         if trial.state == "RUNNING":
@@ -225,7 +259,7 @@ class Dispatcher:
 
     def _give_up(self, trial: TrialRecord, reason: str) -> None:
         self.problems.append(f"trial {trial.trial_id} of {trial.arm} could not be tested: {reason}")
-        self._search.give_up(trial)
+        self._search.give_up(trial, reason)
 
     def _close(self, slot: str, assignment: Assignment) -> None:
         """Give the trial back to the search, whatever became of it."""
@@ -233,4 +267,19 @@ class Dispatcher:
         del self._running[slot][trial.trial_id]
         self._search.release(trial)
         if trial.state in ("PRUNED", "FAILED"):
-            self._obsolete.append(self._folder.trial(trial.trial_id).last)
+            files = self._folder.trial(trial.trial_id)
+            self._obsolete += [files.last, files.previous]
+
+
+def _compare(trial: TrialRecord, report: EpochReport) -> None:
+    """Say so if an epoch that was trained again came out otherwise; the journal keeps what it has."""
+    known = trial.reports.get(report.epoch)
+    if known is not None and known.value != report.value:
+        logger.warning(
+            "trial %s of %s: epoch %d was trained again and gave %r, not %r; a GPU may add in another order",
+            trial.trial_id,
+            trial.arm,
+            report.epoch,
+            report.value,
+            known.value,
+        )

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 import math
+import traceback
+from asyncio import CancelledError
+from collections.abc import Callable
 from pathlib import Path
 
 from tunekit.execution.dispatcher import Dispatcher
 from tunekit.execution.protocol import Reply, SlotMessage, worker_name
 from tunekit.search import Search
 from tunekit.training import WorkerCache
+
+SLOT = "here"
+"""The only one."""
+ENDS = (SystemExit, GeneratorExit, CancelledError)
+"""What ends a process although it is no error; Ctrl-C is for the whole sweep."""
+
+logger = logging.getLogger(__name__)
 
 
 class _Here:
@@ -25,13 +36,22 @@ class _Here:
         return reply
 
 
-def run_in_process(search: Search, folder: Path, *, cache: WorkerCache | None = None) -> list[str]:
+def run_in_process(
+    search: Search,
+    folder: Path,
+    *,
+    cache: WorkerCache | None = None,
+    notify: Callable[[str], None] = logger.warning,
+    try_again: bool = False,
+) -> list[str]:
     """Run the sweep to its end.
 
     Args:
         search: replayed and ready.
         folder: the sweep's.
         cache: what trials share; a new one if not given.
+        notify: called with a sentence that the user should read now.
+        try_again: also take up a trial that has ended the process again and again.
 
     Returns:
         Problems that are not trials' failures (a trial that could not be tested), for the user.
@@ -42,10 +62,18 @@ def run_in_process(search: Search, folder: Path, *, cache: WorkerCache | None = 
     import torch
 
     from tunekit.execution.slot import serve
+    from tunekit.training.trial_loop import in_words
 
     torch.set_num_threads(math.ceil(search.sweep.resources.cpu))
-    dispatcher = Dispatcher(search, folder)
-
-    for _ in serve("here", cache or WorkerCache(), _Here(dispatcher), worker=worker_name()):
-        pass
-    return dispatcher.problems
+    dispatcher, cache = Dispatcher(search, folder, notify=notify), cache or WorkerCache()
+    if not try_again:
+        dispatcher.set_aside()
+    while True:
+        try:
+            for _ in serve(SLOT, cache, _Here(dispatcher), worker=worker_name()):
+                pass
+            return dispatcher.problems
+        except ENDS as error:  # where a trial has a process of its own, this ends it, and the driver goes on
+            logger.error("a trial ended its process\n%s", "".join(traceback.format_exception(error)))
+            dispatcher.lost(SLOT, f"{in_words(error)}: it ended its process")
+            dispatcher.flush()

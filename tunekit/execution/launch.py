@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -15,13 +16,14 @@ from pathlib import Path
 import yaml
 
 from tunekit import tasks
-from tunekit.errors import ConfigError
+from tunekit.errors import ConfigError, TunekitError
 from tunekit.journal import SCHEMA, Event, Journal, replay
 from tunekit.schema import canonical_json, to_json
 from tunekit.search import Search
 from tunekit.storage import SweepFolder, remove, write_text
 from tunekit.sweep import Source, Sweep, parse_sweep, resolved
 from tunekit.version import __version__
+from tunekit.wording import printable
 
 MAX_DIFFERENCES = 10
 """Differences that are shown of a sweep that is not the one that was launched."""
@@ -105,28 +107,48 @@ def run_sweep(
         from tunekit.execution.ray_nodes import require_reachable
 
         require_reachable(execution.address)
-    with Journal(folder) as journal:
-        sweep = with_metrics(sweep)
-        _announce(sweep, journal, execution)
-        if retry_failed:
-            _reopen(journal)
-        journal.flush()
-        search = Search(sweep, journal, on_event=lambda event: watch(search, event) if watch else None)
-        if watch:
-            watch(search, None)
-        problems: list[str] = []
-        if not search.is_done:
-            problems = _run(search, folder, execution, notify)
-        search.flush()
-        failed = sum(trial.state == "FAILED" for trial in search.record.trials.values())
+    has_begun = False
+    try:
+        with Journal(folder) as journal:
+            sweep = with_metrics(sweep)
+            _announce(sweep, journal, execution)
+            if retry_failed:
+                _reopen(journal)
+            journal.flush()
+            has_begun = True
+            search = Search(sweep, journal, on_event=lambda event: watch(search, event) if watch else None)
+            if watch:
+                watch(search, None)
+            problems: list[str] = []
+            if not search.is_done:
+                problems = _run(search, folder, execution, notify, try_again=retry_failed)
+            search.flush()
+            failed = sum(trial.state == "FAILED" for trial in search.record.trials.values())
+    except (Exception, KeyboardInterrupt) as error:
+        if has_begun and execution.in_process:
+            _say_that_it_was_no_trial(folder, error)
+        raise
     return Finish(num_failed=failed, problems=tuple(problems))
 
 
-def _run(search: Search, folder: Path, execution: Execution, notify: Callable[[str], None]) -> list[str]:
+def _say_that_it_was_no_trial(folder: Path, error: BaseException) -> None:
+    """Note that the trial at work was interrupted from outside, else its end would count as its own crash.
+
+    The journal is read anew: what this process knows of it may be half of an event, where Ctrl-C cut in.
+    """
+    with contextlib.suppress(TunekitError), Journal(folder) as journal:
+        for trial in list(journal.record.taken.values()):
+            reason = printable(f"the driver ended with {type(error).__name__}: {error}", limit=300)
+            journal.append("interrupted", trial_id=trial.trial_id, reason=reason)
+
+
+def _run(
+    search: Search, folder: Path, execution: Execution, notify: Callable[[str], None], *, try_again: bool
+) -> list[str]:
     if execution.in_process:
         from tunekit.execution.in_process import run_in_process
 
-        return run_in_process(search, folder)
+        return run_in_process(search, folder, notify=notify, try_again=try_again)
     from tunekit.execution.ray_slots import run_on_ray
 
     return run_on_ray(search, folder, address=execution.address, num_workers=execution.workers, notify=notify)

@@ -13,6 +13,7 @@ from tunekit.errors import TunekitError
 from tunekit.execution.protocol import Ask, Fatal, Job, Reply, SlotMessage
 from tunekit.training import WorkerCache, perform
 from tunekit.training.messages import Reported, TrialMessage
+from tunekit.wording import printable
 
 WAIT_S = 0.1
 """Before a slot that was told to wait asks again."""
@@ -70,4 +71,4 @@ def _messages(job: Job, cache: WorkerCache) -> Generator[Fatal | TrialMessage]:
             tokens_per_step=job.tokens_per_step,
         )
     except TunekitError as error:  # every other trial would meet the same: bad input or storage
-        yield Fatal(reason=str(error))
+        yield Fatal(reason=printable(str(error)))

@@ -97,8 +97,9 @@ def _parameters(trial: FinishedTrial) -> tuple[int, dict[str, Tensor]]:
     stored = checkpoints.load(path)
     if stored is None or stored.parameters is None:
         raise ConfigError(
-            f"{path} is gone: only the points that finalising needs keep their weights. Train it again: tunekit best "
-            "NAME --arm ARM > best.yaml, tunekit trial best.yaml, then tunekit export with that trial's folder"
+            f"{path} is gone or torn: only the points that finalising needs keep their weights. Train it again: "
+            "tunekit best NAME --arm ARM > best.yaml, tunekit trial best.yaml, then tunekit export with that trial's "
+            "folder"
         )
     require_owner(path, stored.trial_id, trial.config.trial_id)
     return stored.epoch, stored.parameters

@@ -8,7 +8,7 @@ launched       schema, sweep (resolved: arms, spaces, seeds, metrics, ...), defi
 amended        sweep, definition; the sweep was extended, or its paths, resources or budget changed
 resumed        versions, execution, host, pid; a driver took the sweep up again
 created        trial_id, arm, number, point_id, seed, params, config, phase, sampler (what the searcher remembers)
-started        trial_id, attempt, worker, facts (what the trial reads and how large it is)
+started        trial_id, attempt, worker, facts (what the trial reads and how large it is); also before its test
 reported       trial_id, report (epoch, value, metrics, duration_s), decision (stop, rung, cutoff, num_compared)
 interrupted    trial_id, reason; the trial goes on from its last checkpoint
 finished       trial_id, outcome

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from tunekit.journal import schema_1
 from tunekit.journal.events import Event
 from tunekit.journal.points import ArmRecord
 from tunekit.journal.trial_record import TrialRecord
@@ -34,6 +35,8 @@ class SweepRecord:
     """By trial_id, in the order of creation."""
     arms: dict[str, ArmRecord] = field(default_factory=dict)
     """By name; one that has no trial yet may be missing, see :meth:`arm`."""
+    taken: dict[str, TrialRecord] = field(default_factory=dict)
+    """By trial_id: those that a worker took up, and how that ended is not known yet."""
     replicates: dict[str, dict[int, TrialRecord]] = field(default_factory=dict)
     """Trials by point_id and seed, those of other arms with the same configuration included."""
 
@@ -61,6 +64,8 @@ class SweepRecord:
         Raises:
             KeyError, TypeError, ValueError: the event does not fit.
         """
+        if not self.schema and event["event"] != "launched":
+            raise ValueError("it stands before the sweep was launched")
         self.last_event_at = event["time"]
         if event["event"] in _OF_SWEEPS:
             self._advance(event)
@@ -79,10 +84,18 @@ class SweepRecord:
             if self.schema:
                 raise ValueError("the sweep was launched before")
             self.launched_at, self.schema = event["time"], int(event["schema"])
+        if event["event"] == "resumed":
+            self._count_deaths()
         if event["event"] != "amended":
             self.versions = dict(event["versions"])
             self.execution = dict(event.get("execution") or {})
             self.num_launches += 1
+
+    def _count_deaths(self) -> None:
+        """Trials that ran in the driver's own process when it died; how a worker on Ray ended would have been told."""
+        for trial in self.taken.values() if self.execution.get("in_process") else ():
+            trial.num_deaths += 1
+        self.taken.clear()
 
     def _create(self, event: Event) -> None:
         trial = TrialRecord(**{key: event[key] for key in _CREATED}, created_at=event["time"])
@@ -96,12 +109,16 @@ class SweepRecord:
         arm.add(trial, event["sampler"], self.seeds)
 
     def _start(self, trial: TrialRecord, event: Event) -> None:
-        trial.num_attempts += 1
+        self._require_order(trial.test_scores is None and trial.state in ("RUNNING", "COMPLETE"), trial)
+        trial.num_attempts += trial.state == "RUNNING"
+        self.taken[trial.trial_id] = trial
         if event["facts"] is not None:
             trial.facts = build(TrialFacts, event["facts"], "journal")
 
     def _report(self, trial: TrialRecord, event: Event) -> None:
         report = EpochReport(**event["report"])
+        self._require_order(trial.state == "RUNNING" and report.epoch > max(trial.reports, default=0), trial)
+        trial.num_deaths = 0
         self.arm(trial.arm).report(trial, report)
         if event["decision"] is not None:
             trial.decisions[report.epoch] = event["decision"]
@@ -112,26 +129,42 @@ class SweepRecord:
 
     def _interrupt(self, trial: TrialRecord, event: Event) -> None:
         trial.num_interruptions += 1
+        self.taken.pop(trial.trial_id, None)
 
     def _finish(self, trial: TrialRecord, event: Event) -> None:
+        self._require_order(trial.state == "RUNNING", trial)
         trial.outcome = Outcome(**event["outcome"])
+        trial.num_deaths = 0
+        if trial.phase == "search" or trial.outcome.state != "COMPLETE":  # else its worker goes on to test it
+            self.taken.pop(trial.trial_id, None)
         if event.get("facts") is not None:  # in journals of schema 1, what others say when they start
             trial.facts = build(TrialFacts, event["facts"], "journal")
         self.arm(trial.arm).change(trial, trial.outcome.state, self.seeds)
 
     def _reopen(self, trial: TrialRecord, event: Event) -> None:
+        self._require_order(trial.state == "FAILED", trial)
         trial.earlier_failures.append(event["reason"])
         trial.outcome = None
         self.arm(trial.arm).change(trial, "RUNNING", self.seeds)
 
     def _test(self, trial: TrialRecord, event: Event) -> None:
-        if trial.test_scores is None:
-            self.arm(trial.arm).num_tested += 1
+        self._require_order(trial.state == "COMPLETE" and trial.test_scores is None, trial)
+        self.taken.pop(trial.trial_id, None)
+        trial.num_deaths = 0
+        self.arm(trial.arm).num_tested += 1
         trial.test_scores = dict(event["scores"])
         trial.baselines = dict(event["baselines"])
         trial.num_test_examples = dict(event["num_examples"])
         trial.num_test_labels = dict(event.get("num_labels") or {})
         trial.unseen_test_labels = {name: dict(found) for name, found in (event.get("unseen_labels") or {}).items()}
+
+    def _require_order(self, holds: bool, trial: TrialRecord) -> None:
+        """Refuse what no driver does to a trial as it stands; journals of schema 1 were not held to it."""
+        if not holds and self.schema > schema_1.SCHEMA:
+            tested = ", tested" if trial.test_scores is not None else ""
+            raise ValueError(
+                f"trial {trial.trial_id} is {trial.state}{tested}, its last epoch {max(trial.reports, default=0)}"
+            )
 
 
 _OF_SWEEPS = ("launched", "amended", "resumed")

@@ -29,7 +29,10 @@ class TrialRecord:
     reports: dict[int, EpochReport] = field(default_factory=dict)
     decisions: dict[int, Values] = field(default_factory=dict)
     num_attempts: int = 0
+    """At training it; a COMPLETE trial is started once more to be tested."""
     num_interruptions: int = 0
+    num_deaths: int = 0
+    """Attempts since its last report that ended with the driver's own process, and nobody could say why."""
     facts: TrialFacts | None = None
     """What it said when it last started."""
     outcome: Outcome | None = None

@@ -236,7 +236,7 @@ class Search:
     # -- taking back ---------------------------------------------------------------------------------------------
 
     def started(self, trial: TrialRecord, worker: str, facts: TrialFacts) -> None:
-        """A worker took the trial up.
+        """A worker took the trial up, to train it or only to test it.
 
         Args:
             trial: which.
@@ -247,12 +247,13 @@ class Search:
             DataChanged: it reads other bytes than the sweep began with.
         """
         self._fingerprints.require_same(self.sweep.arm(trial.arm), facts)
-        if trial.state == "RUNNING":
-            self._write("started", trial_id=trial.trial_id, attempt=trial.num_attempts + 1, worker=worker, facts=facts)
+        if trial.state in ("RUNNING", "COMPLETE") and trial.test_scores is None:
+            attempt = trial.num_attempts + (trial.state == "RUNNING")
+            self._write("started", trial_id=trial.trial_id, attempt=attempt, worker=worker, facts=facts)
 
     def report(self, trial: TrialRecord, report: EpochReport) -> Decision:
         """Take one epoch's report and decide; a report that the journal already holds gets the decision it got."""
-        if report.epoch not in trial.decisions:
+        if report.epoch not in trial.decisions and trial.state == "RUNNING":
             curve = {**{epoch: known.value for epoch, known in trial.reports.items()}, report.epoch: report.value}
             decision = self._decide(trial, report.epoch, curve)
             self._write("reported", trial_id=trial.trial_id, report=report, decision=decision)
@@ -261,7 +262,7 @@ class Search:
             point = self.record.arm(trial.arm).points[trial.number]
             if trial is point.first and trial.state == "RUNNING":
                 self._studies[trial.arm].report(trial.number, report)
-        return Decision(**trial.decisions[report.epoch])
+        return Decision(**trial.decisions.get(report.epoch, {"stop": False}))
 
     def _decide(self, trial: TrialRecord, epoch: int, curve: Mapping[int, float]) -> Decision:
         if trial.phase == "finalise" or trial.state != "RUNNING":
@@ -317,8 +318,10 @@ class Search:
         """The trial's worker died. Once the trial is released, it is handed out again and goes on."""
         self._write("interrupted", trial_id=trial.trial_id, reason=reason)
 
-    def give_up(self, trial: TrialRecord) -> None:
+    def give_up(self, trial: TrialRecord, reason: str) -> None:
         """The trial cannot be tested now; not asked for again by this process, but by the next one."""
+        if trial.trial_id in self.record.taken:
+            self.interrupted(trial, f"could not be tested: {reason}")
         self._finalising.give_up(trial.trial_id)
 
     def release(self, trial: TrialRecord) -> None:

@@ -16,6 +16,7 @@ from tunekit.storage.local import (
     read_with,
     remove,
     remove_folder,
+    rename,
     storage_errors,
     write_bytes,
     write_json,
@@ -23,11 +24,13 @@ from tunekit.storage.local import (
     write_with,
 )
 from tunekit.storage.locks import AppendFile, Lock, holder_of, whole_lines
+from tunekit.storage.sealed import TornFile, read_sealed, read_sealed_json, write_sealed, write_sealed_json
 
 __all__ = [
     "AppendFile",
     "Lock",
     "SweepFolder",
+    "TornFile",
     "TrialFolder",
     "cache_folder",
     "copy_or_link",
@@ -38,16 +41,21 @@ __all__ = [
     "open_log",
     "partial_files",
     "read_json",
+    "read_sealed",
+    "read_sealed_json",
     "read_text",
     "read_with",
     "remove",
     "remove_folder",
+    "rename",
     "storage_errors",
     "sweep_folder",
     "sweep_folders",
     "whole_lines",
     "write_bytes",
     "write_json",
+    "write_sealed",
+    "write_sealed_json",
     "write_text",
     "write_with",
 ]

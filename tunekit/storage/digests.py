@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 
 from tunekit.errors import StorageError
-from tunekit.storage.local import read_json, write_json
+from tunekit.storage.sealed import read_sealed_json, write_sealed_json
 
 KEPT_BYTES = 1_000_000
 """Digests of larger files are kept on this machine too; smaller ones are computed anew in no time."""
@@ -64,7 +64,7 @@ def _kept(path: Path, stamp: list[int]) -> tuple[list[int], str] | None:
     if stamp[0] < KEPT_BYTES:
         return None
     with contextlib.suppress(StorageError):
-        stored = read_json(_entry(path))
+        stored = read_sealed_json(_entry(path))
         if stored is not None and stored.get("stamp") == stamp:
             return stamp, str(stored["sha256"])
     return None
@@ -73,4 +73,4 @@ def _kept(path: Path, stamp: list[int]) -> tuple[list[int], str] | None:
 def _keep(path: Path, stamp: list[int], digest: str) -> None:
     if stamp[0] >= KEPT_BYTES:
         with contextlib.suppress(StorageError):  # a cache that cannot be written costs time and nothing else
-            write_json(_entry(path), {"path": str(path), "stamp": stamp, "sha256": digest})
+            write_sealed_json(_entry(path), {"path": str(path), "stamp": stamp, "sha256": digest})

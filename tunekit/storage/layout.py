@@ -32,6 +32,11 @@ class TrialFolder:
         return self.path / "last.pt"
 
     @property
+    def previous(self) -> Path:
+        """What `last` was before: used if `last` is torn or not there yet, and deleted with it."""
+        return self.path / "previous.pt"
+
+    @property
     def best(self) -> Path:
         """Trained parameters at the best epoch on dev."""
         return self.path / "best.pt"

@@ -144,10 +144,13 @@ def read_json(path: Path) -> dict[str, object] | None:
     try:
         with storage_errors(f"read {path}"):
             content = json.loads(path.read_bytes())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         logger.warning("%s is torn and is ignored (%s)", path, error)
         return None
-    return content if isinstance(content, dict) else None
+    if not isinstance(content, dict):
+        logger.warning("%s holds no keys and values and is ignored", path)
+        return None
+    return content
 
 
 def remove(*paths: Path) -> None:
@@ -159,6 +162,16 @@ def remove(*paths: Path) -> None:
     for path in paths:
         with storage_errors(f"delete {path}"):
             path.unlink(missing_ok=True)
+
+
+def rename(source: Path, target: Path) -> None:
+    """Give a file another name, atomically; a file of that name goes.
+
+    Raises:
+        StorageError: that cannot be done.
+    """
+    with storage_errors(f"rename {source} to {target.name}"):
+        os.replace(source, target)
 
 
 def remove_folder(folder: Path) -> None:

@@ -1,7 +1,8 @@
 """Where a trial stands after an epoch, as a file of tensors.
 
-``last.pt`` holds all that is needed to go on, ``best.pt`` the trained parameters of the best epoch on dev. Written so
-that a kill at any moment leaves the old file or the new one.
+``last.pt`` holds all that is needed to go on, ``previous.pt`` what it was an epoch before, ``best.pt`` the trained
+parameters of the best epoch on dev. Written so that a kill at any moment leaves the old file or the new one, and with a
+checksum, since torch looks at none when it reads.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from torch import Tensor
 
 from tunekit.errors import ConfigError, TunekitError
 from tunekit.schema import build, to_json
-from tunekit.storage import read_with, write_with
+from tunekit.storage import TornFile, TrialFolder, read_sealed, remove, rename, write_sealed
 from tunekit.training.random_state import RandomState
 from tunekit.trial import EpochReport
 
@@ -71,7 +72,37 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
         except RuntimeError as error:  # what torch makes of a write that the file refused
             raise OSError("the file could not be written whole; the disk is full or gone") from error
 
-    write_with(path, write)
+    write_sealed(path, write)
+
+
+def save_last(files: TrialFolder, checkpoint: Checkpoint) -> None:
+    """Write ``last.pt``; what it was before becomes ``previous.pt``, so that a whole one is there at any moment.
+
+    Raises:
+        StorageError: the file cannot be written; the one before is kept.
+    """
+    if files.last.exists():
+        rename(files.last, files.previous)
+    save(files.last, checkpoint)
+
+
+def load_last(files: TrialFolder) -> Checkpoint | None:
+    """The newest checkpoint that is whole, which is ``last.pt`` from now on; None if there is none.
+
+    A torn one is deleted: it must never take the place of a whole one.
+
+    Raises:
+        StorageError: a file is there and cannot be read, renamed or deleted.
+    """
+    for path in (files.last, files.previous):
+        stored = load(path)
+        if stored is None:
+            remove(path)
+            continue
+        if path == files.previous:
+            rename(path, files.last)
+        return stored
+    return None
 
 
 def load(path: Path) -> Checkpoint | None:
@@ -81,11 +112,14 @@ def load(path: Path) -> Checkpoint | None:
         StorageError: the file is there and cannot be read.
     """
     try:
-        content = read_with(path, partial(torch.load, map_location="cpu", weights_only=True))
+        content = read_sealed(path, partial(torch.load, map_location="cpu", weights_only=True))
         if content is None:
             return None
         history = tuple(build(EpochReport, report, str(path)) for report in content["history"])
         return Checkpoint(**{**content, "history": history})
+    except TornFile as torn:
+        logger.warning("%s; it is ignored", torn)
     except (RuntimeError, EOFError, ValueError, KeyError, TypeError, pickle.UnpicklingError, ConfigError) as error:
-        logger.warning("%s is torn and is ignored (%s)", path, str(error).partition("\n")[0])
-        return None
+        # Its bytes are those that were written, but by a tunekit that keeps other things in it.
+        logger.warning("%s cannot be used and is ignored (%s)", path, str(error).partition("\n")[0])
+    return None

@@ -17,6 +17,7 @@ from tunekit.training.checkpoints import CheckpointMissing
 from tunekit.training.messages import Finished, Reported, Started, Tested, TrialMessage, Untested
 from tunekit.training.trial_run import TrialRun, forget
 from tunekit.trial import TOKENS_PER_STEP, EpochReport, FinalScores, Locations, Outcome, TrialConfig
+from tunekit.wording import printable
 
 logger = logging.getLogger(__name__)
 
@@ -118,9 +119,18 @@ def _failed(run: TrialRun | None, error: Exception) -> Outcome:
 def _reason(error: Exception, what: str) -> str:
     """What a failure says; one that nobody expected is logged with its traceback."""
     if isinstance(error, TunekitError):
-        return str(error)
+        return printable(str(error))
     logger.error("%s\n%s", what, "".join(traceback.format_exception(error)))
-    return f"{type(error).__name__}: {error}"
+    return in_words(error)
+
+
+def in_words(error: BaseException) -> str:
+    """Kind and message of an exception that a trial's code has raised, as text that every file can hold."""
+    try:
+        message = str(error)
+    except Exception as worse:  # code of one's own may go wrong here too
+        message = f"(its message cannot be read: {type(worse).__name__})"
+    return printable(f"{type(error).__name__}: {message}")
 
 
 def _test(run: TrialRun, place: _Place) -> TrialMessage:

@@ -17,7 +17,7 @@ from typing import Literal
 
 from tunekit import storage
 from tunekit.errors import ConfigError, TrialFailed, require
-from tunekit.schema import build
+from tunekit.schema import build, coerce
 from tunekit.storage import TrialFolder
 from tunekit.training import checkpoints, predictions
 from tunekit.training.caches import WorkerCache
@@ -39,8 +39,9 @@ class TrialRun:
     """One trial in one folder, epoch by epoch.
 
     Making it restores what an earlier attempt in `folder` left: a finished trial has its outcome, an interrupted one
-    goes on after its last whole epoch, and a torn checkpoint is ignored with a warning. Several trials may take turns
-    in one process, as long as none of them trains the backbone: a later one that does ends the earlier ones.
+    goes on after its last whole epoch. A torn file is ignored with a warning, and what it held is made again. Several
+    trials may take turns in one process, as long as none of them trains the backbone: a later one that does ends the
+    earlier ones.
 
     Args:
         config: the trial.
@@ -160,9 +161,9 @@ class TrialRun:
                 "outcome": outcome,
                 "history": self._history,
             }
-            storage.write_json(self._files.outcome, content)
+            storage.write_sealed_json(self._files.outcome, content)
             self._outcome = outcome
-        storage.remove(self._files.last)
+        storage.remove(self._files.last, self._files.previous)
         return self._outcome
 
     def test(self) -> FinalScores:
@@ -176,7 +177,7 @@ class TrialRun:
             StorageError: `folder` cannot be written.
         """
         path = self._files.test
-        stored = storage.read_json(path)
+        stored = storage.read_sealed_json(path)
         if stored is not None:
             require_owner(path, stored.get("trial_id"), self.config.trial_id)
             return build(FinalScores, _block(stored, "test"), str(path))
@@ -187,7 +188,7 @@ class TrialRun:
         found, predicted = self._score_test(learner, epoch)
         self._require_same(learner, self.facts.fingerprints, "what is read has changed since the trial began")
         predictions.save(self._files.predictions, predicted)
-        storage.write_json(path, {"trial_id": self.config.trial_id, "test": found})
+        storage.write_sealed_json(path, {"trial_id": self.config.trial_id, "test": found})
         return found
 
     def _score_test(self, learner: Learner, epoch: int) -> tuple[FinalScores, TestPredictions]:
@@ -254,7 +255,7 @@ class TrialRun:
             parameters=learner.parameters() if is_best or not is_final else None,
             state=None if is_final else learner.state(),
         )
-        checkpoints.save(self._files.last, found)
+        checkpoints.save_last(self._files, found)
         if is_best and is_final:  # both would hold the same: write it once
             storage.copy_or_link(self._files.last, self._files.best)
         elif is_best:
@@ -265,18 +266,16 @@ class TrialRun:
 
     def _restore_outcome(self) -> None:
         path = self._files.outcome
-        stored = storage.read_json(path)
+        stored = storage.read_sealed_json(path)
         if stored is None:
             return
         require_owner(path, stored.get("trial_id"), self.config.trial_id)
         self._facts = build(TrialFacts, _block(stored, "facts"), str(path))
         self._outcome = build(Outcome, _block(stored, "outcome"), str(path))
-        history = stored.get("history")
-        assert isinstance(history, list)
-        self._history = tuple(build(EpochReport, report, str(path)) for report in history)
+        self._history = coerce(tuple[EpochReport, ...], stored.get("history"), f"{path}: history")
 
     def _restore_last(self, learner: Learner) -> None:
-        stored = checkpoints.load(self._files.last)
+        stored = checkpoints.load_last(self._files)
         if stored is None:
             return
         self._require_own(self._files.last, stored, learner)
@@ -344,7 +343,7 @@ def forget(folder: Path) -> None:
         StorageError: something cannot be deleted.
     """
     files = TrialFolder(folder)
-    storage.remove(files.outcome, files.last, files.best, files.test, files.predictions)
+    storage.remove(files.outcome, files.last, files.previous, files.best, files.test, files.predictions)
 
 
 def _prepare(folder: Path) -> None:

@@ -1,0 +1,140 @@
+"""Whole files that show whether they are still what was written: each carries the SHA-256 of its content.
+
+A file that is written atomically is never half there, but a disk that failed, a copy that was cut short or a flipped
+bit can still change it. Such a file is told from one that was never written, so that its owner can make it again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any, TypeVar, cast
+
+from tunekit.errors import TunekitError
+from tunekit.schema import JsonObject, canonical_json, to_json
+from tunekit.storage.local import read_with, write_json, write_with
+
+T = TypeVar("T")
+
+MARK = b"\ntunekit sha256 "
+"""Stands after the content, before the checksum."""
+SEAL_BYTES = len(MARK) + 64 + 1
+"""Mark, 64 hex digits and a line feed."""
+BLOCK_BYTES = 1 << 20
+KEY = "checksum"
+"""The checksum's key in a JSON file."""
+
+logger = logging.getLogger(__name__)
+
+
+class TornFile(TunekitError):
+    """A file is not what was written: it was cut, or bytes of it have changed."""
+
+
+class _Summed:
+    """A file that is written from its start to its end, and the checksum of what was written."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.sum = hashlib.sha256()
+
+    def write(self, content: Any) -> int:
+        """Write bytes, or what lies in memory as bytes."""
+        self.sum.update(content)
+        return self._file.write(content)
+
+    def flush(self) -> None:
+        self._file.flush()
+
+
+def write_sealed(path: Path, write: Callable[[IO[bytes]], None]) -> Path:
+    """Write a file atomically, with a checksum after its content. Gives `path`.
+
+    Args:
+        path: of the file; its folder is made.
+        write: gets the open file, which it may only write on, never wind back. It may raise OSError.
+
+    Raises:
+        StorageError: the file cannot be written; what was there before is left as it was.
+    """
+
+    def fill(file: IO[bytes]) -> None:
+        summed = _Summed(file)
+        write(cast(IO[bytes], summed))
+        file.write(MARK + summed.sum.hexdigest().encode() + b"\n")
+
+    return write_with(path, fill)
+
+
+def read_sealed(path: Path, read: Callable[[IO[bytes]], T]) -> T | None:
+    """What `read` makes of a file of `write_sealed`; None if there is no such file.
+
+    Args:
+        path: of the file.
+        read: gets the open file at its start, once all of it was found to be whole. The checksum stands at the end.
+
+    Raises:
+        TornFile: its bytes are not those that were written; `read` was not called.
+        StorageError: the file is there and cannot be read.
+    """
+
+    def check_and_read(file: IO[bytes]) -> T:
+        _require_whole(file, path)
+        file.seek(0)
+        return read(file)
+
+    return read_with(path, check_and_read)
+
+
+def _require_whole(file: IO[bytes], path: Path) -> None:
+    size = file.seek(0, 2) - SEAL_BYTES
+    if size < 0:
+        raise TornFile(f"{path} is torn: it has {size + SEAL_BYTES} bytes")
+    file.seek(size)
+    seal = file.read()
+    file.seek(0)
+    found, left = hashlib.sha256(), size
+    while left > 0 and (block := file.read(min(BLOCK_BYTES, left))):
+        found.update(block)
+        left -= len(block)
+    if not seal.startswith(MARK):
+        raise TornFile(f"{path} is torn: no checksum stands at its end")
+    if seal[len(MARK) :] != found.hexdigest().encode() + b"\n":
+        raise TornFile(f"{path} is torn: its bytes are not those of its checksum")
+
+
+def write_sealed_json(path: Path, value: object) -> Path:
+    """Write `value`, keys and values without `KEY`, as indented JSON with a checksum, atomically. Gives `path`.
+
+    Raises:
+        StorageError: the file cannot be written.
+    """
+    content = to_json(value)
+    return write_json(path, {**content, KEY: _sum(content)})
+
+
+def read_sealed_json(path: Path) -> JsonObject | None:
+    """What `write_sealed_json` wrote; None if there is no such file or it is torn (with a warning).
+
+    Raises:
+        StorageError: the file is there and cannot be read.
+    """
+    stored = read_with(path, lambda file: file.read())
+    if stored is None:
+        return None
+    try:
+        content = json.loads(stored)
+        if isinstance(content, dict) and content.pop(KEY, None) == _sum(content):
+            return content
+        problem = "its content is not that of its checksum"
+    except (ValueError, RecursionError) as error:
+        problem = str(error)
+    logger.warning("%s is torn and is ignored (%s)", path, problem)
+    return None
+
+
+def _sum(content: object) -> str:
+    return hashlib.sha256(canonical_json(content).encode("utf-8", "surrogatepass")).hexdigest()
