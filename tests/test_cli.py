@@ -34,7 +34,7 @@ from tunekit.storage import SweepFolder, holder_of
 from tunekit.version import __version__
 
 SURFACE = {
-    "check": "FILE --set",
+    "check": "FILE --set --data",
     "sweep": "FILE --name --set --trials --dry-run --root=runs --workers --address --in-process",
     "resume": "NAME --trials --retry-failed --root=runs --workers --address --in-process",
     "trial": "CONFIG.yaml --out --test",
