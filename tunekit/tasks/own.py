@@ -18,8 +18,9 @@ from pathlib import Path
 from tunekit.errors import ConfigError, DataError, nearest
 from tunekit.registry import TASKS
 from tunekit.tasks.examples import Kind
-from tunekit.tasks.readers.files import ROLES, Parsed, conll, conllu, csv_pairs, csv_tokens, tsv_pairs
+from tunekit.tasks.readers.files import ROLES, conll, conllu, csv_pairs, csv_tokens, tsv_pairs
 from tunekit.tasks.readers.jsonl import jsonl
+from tunekit.tasks.readers.parsed import Parsed
 from tunekit.tasks.readers.sources import Files, by_mapping, by_pattern
 from tunekit.tasks.task import Task
 from tunekit.trial import Locations, TaskConfig

@@ -7,15 +7,16 @@ sentences) or from google/xtreme on the Hugging Face hub.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
 from tunekit.errors import ConfigError
 from tunekit.tasks.examples import Example, TokenExample
 from tunekit.tasks.keys import refuse_own_keys
-from tunekit.tasks.readers.files import Parsed, conll
+from tunekit.tasks.readers.files import conll
 from tunekit.tasks.readers.hub import Hub, Rows, sentences
+from tunekit.tasks.readers.parsed import Parsed
 from tunekit.tasks.readers.sources import Files, Source, in_folder
 from tunekit.tasks.task import Task
 from tunekit.trial import Locations, TaskConfig
@@ -51,11 +52,12 @@ def without_language(examples: list[Example], language: str) -> list[Example]:
 
 def _panx_file(path: Path, language: str) -> Parsed:
     parsed = conll(path, width=2)
-    return Parsed(without_language(parsed.examples, language), parsed.lines)
+    return replace(parsed, examples=without_language(parsed.examples, language))
 
 
-def _panx_rows(rows: Rows, language: str, place: str) -> list[Example]:
-    return without_language(sentences("tokens", "ner_tags")(rows, language, place), language)
+def _panx_rows(rows: Rows, language: str, place: str) -> Parsed:
+    parsed = sentences("tokens", "ner_tags")(rows, language, place)
+    return replace(parsed, examples=without_language(parsed.examples, language))
 
 
 def _udpos_file(path: Path, language: str) -> Parsed:

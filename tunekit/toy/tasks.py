@@ -15,6 +15,7 @@ from tunekit.errors import ConfigError, nearest
 from tunekit.tasks.corpora import CorpusRows, require_text
 from tunekit.tasks.examples import Example, PairExample, Split, TokenExample
 from tunekit.tasks.keys import refuse_own_keys
+from tunekit.tasks.readers.parsed import ReadingNotes
 from tunekit.tasks.task import Task
 from tunekit.toy import world as toy_world
 from tunekit.trial import Locations, TaskConfig
@@ -88,6 +89,9 @@ class _Generated:
 
     def fingerprint(self, split: Split, language: str) -> None:
         """None: the examples are digested."""
+
+    def reading(self, split: Split, language: str) -> ReadingNotes:
+        return ReadingNotes(self.place(split, language))
 
 
 def _generated(config: TaskConfig, locations: Locations, source: _Generated) -> _Generated:

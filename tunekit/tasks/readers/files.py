@@ -11,14 +11,15 @@ import csv
 import io
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import chain
 from operator import methodcaller
 from pathlib import Path
 from sys import intern
 
 from tunekit.errors import ConfigError, DataError, nearest
-from tunekit.tasks.examples import Example, Kind, PairExample, TokenExample
+from tunekit.tasks.examples import Kind, PairExample, TokenExample
+from tunekit.tasks.readers.parsed import Parsed
 
 CONLLU_FIELDS = ("ID", "FORM", "LEMMA", "UPOS", "XPOS", "FEATS", "HEAD", "DEPREL", "DEPS", "MISC")
 ROLES: dict[Kind, dict[str, tuple[str, ...]]] = {
@@ -33,14 +34,6 @@ ROLES: dict[Kind, dict[str, tuple[str, ...]]] = {
     },
 }
 """What a row of each kind needs, and the column names it is found under when `columns` says nothing."""
-
-
-@dataclass
-class Parsed:
-    """What a file holds; ``lines[i][w]`` is the 1-based line of word `w` of example `i`."""
-
-    examples: list[Example] = field(default_factory=list)
-    lines: list[Sequence[int]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from typing import Protocol, cast
 
 from tunekit.errors import DataError, nearest
 from tunekit.tasks.examples import Example, PairExample, Split, TokenExample
+from tunekit.tasks.readers.parsed import Parsed, ReadingNotes
 from tunekit.tasks.readers.sources import DataAbsent
 
 HUB_SPLITS: dict[Split, str] = {"train": "train", "dev": "validation", "test": "test"}
@@ -32,8 +33,8 @@ class Rows(Protocol):
         """The values of a column."""
 
 
-Convert = Callable[[Rows, str, str], list[Example]]
-"""``(rows, language, place) -> examples``; `place` names the data set in messages."""
+Convert = Callable[[Rows, str, str], Parsed]
+"""``(rows, language, place) -> Parsed`` without lines; `place` names the data set in messages."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class Hub:
     convert: Convert
     missing: Mapping[Split, Sequence[str]] = field(default_factory=dict)
     """Languages without a split."""
+    _notes: dict[tuple[Split, str], ReadingNotes] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def read(self, split: Split, language: str) -> Sequence[Example]:
         """Every example of a split, downloaded once and cached by `datasets`.
@@ -54,7 +56,10 @@ class Hub:
             DataAbsent: the hub cannot be reached.
             DataError: the data set is not what it was.
         """
-        return self.convert(self.rows(split, language), language, self.place(split, language))
+        place = self.place(split, language)
+        parsed = self.convert(self.rows(split, language), language, place)
+        self._notes[split, language] = parsed.reading(place)
+        return parsed.examples
 
     def rows(self, split: Split, language: str) -> Rows:
         """A split as `datasets` gives it.
@@ -86,6 +91,12 @@ class Hub:
     def fingerprint(self, split: Split, language: str) -> None:
         """None: the examples are digested, since the hub's own revision says nothing of what `datasets` has cached."""
 
+    def reading(self, split: Split, language: str) -> ReadingNotes:
+        """What was left out of the data set; only the notes are kept."""
+        if (split, language) not in self._notes:
+            self.read(split, language)
+        return self._notes[split, language]
+
     def place(self, split: Split, language: str) -> str:
         """The data set, its configuration and split, for messages."""
         return f"{self.repository} ({self.configurations[language]}, {HUB_SPLITS[split]})"
@@ -94,13 +105,11 @@ class Hub:
 def pairs(text_a: str, text_b: str, label: str = "label") -> Convert:
     """Rows of two texts and a label, by the names of their columns."""
 
-    def convert(rows: Rows, language: str, place: str) -> list[Example]:
+    def convert(rows: Rows, language: str, place: str) -> Parsed:
         names = label_names(rows, label, place)
         texts = zip(text_column(rows, text_a, place), text_column(rows, text_b, place), strict=True)
-        return [
-            PairExample(a, b, label_name(names, value, place))
-            for (a, b), value in zip(texts, column(rows, label, place), strict=True)
-        ]
+        values = zip(texts, column(rows, label, place), strict=True)
+        return Parsed([PairExample(a, b, label_name(names, value, place)) for (a, b), value in values])
 
     return convert
 
@@ -108,15 +117,17 @@ def pairs(text_a: str, text_b: str, label: str = "label") -> Convert:
 def sentences(words: str, labels: str) -> Convert:
     """Rows of words and as many labels, by the names of their columns; rows without words are left out."""
 
-    def convert(rows: Rows, language: str, place: str) -> list[Example]:
+    def convert(rows: Rows, language: str, place: str) -> Parsed:
         names = label_names(rows, labels, place)
         found = cast("Sequence[Sequence[str]]", column(rows, words, place))
         numbers = cast("Sequence[Sequence[object]]", column(rows, labels, place))
-        return [
-            TokenExample(tuple(row), tuple(label_name(names, value, place) for value in values))
-            for row, values in zip(found, numbers, strict=True)
-            if row
-        ]
+        parsed = Parsed()
+        for row, values in zip(found, numbers, strict=True):
+            if row:
+                parsed.examples.append(TokenExample(tuple(row), tuple(label_name(names, v, place) for v in values)))
+            else:
+                parsed.left_out["sentences without words"] += 1
+        return parsed
 
     return convert
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from tunekit.errors import DataError, nearest
 from tunekit.tasks.examples import Example, Kind, PairExample, TokenExample
-from tunekit.tasks.readers.files import ROLES, Parsed, rows_of
+from tunekit.tasks.readers.files import ROLES, rows_of
+from tunekit.tasks.readers.parsed import Parsed
 
 
 def jsonl(path: Path, kind: Kind, columns: Sequence[str] = ()) -> Parsed:

@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import cast
 
-from tunekit.tasks.examples import Example, PairExample, Split
+from tunekit.tasks.examples import PairExample, Split
 from tunekit.tasks.readers.hub import Hub, Rows, column, label_name, label_names, text_column
+from tunekit.tasks.readers.parsed import Parsed
 
 LANGUAGES = ("de", "en", "es", "fr", "ja", "ko", "zh")
 UNTRANSLATED = ("", "NS")
 """What stands in PAWS-X for a text that was never translated; such pairs are left out, as in the local files."""
 
 
-def translated_pairs(rows: Rows, language: str, place: str) -> list[Example]:
-    """The pairs, without those that have no label (-1) or no translation."""
-    return [example for _, example in _translated(rows, place)]
+def translated_pairs(rows: Rows, language: str, place: str) -> Parsed:
+    """The pairs, without those that have no label (-1) or no translation, which are counted."""
+    parsed = Parsed([example for _, example in _translated(rows, place)])
+    parsed.left_out["pairs without label or translation"] = len(column(rows, "label", place)) - len(parsed.examples)
+    return parsed
 
 
 HUB = Hub("google-research-datasets/paws-x", {name: name for name in LANGUAGES}, translated_pairs)

@@ -12,7 +12,7 @@ from typing import Protocol, cast
 from tunekit.errors import ConfigError, DataError, nearest
 from tunekit.tasks.examples import SPLITS, Example, Languages, Reader, Split
 from tunekit.tasks.fingerprints import of_file
-from tunekit.tasks.readers.files import Parsed
+from tunekit.tasks.readers.parsed import Parsed, ReadingNotes
 
 Paths = Mapping[Split, Mapping[str, Path]]
 
@@ -39,6 +39,9 @@ class Source(Protocol):
     def fingerprint(self, split: Split, language: str) -> str | None:
         """The fingerprint of a split in a language, or None where only its examples, once read, have one."""
 
+    def reading(self, split: Split, language: str) -> ReadingNotes:
+        """What was left out and decided; reads the split if it was not read before."""
+
 
 @dataclass(frozen=True)
 class Files:
@@ -49,6 +52,7 @@ class Files:
     """``(path, language) -> Parsed``."""
     formats: Mapping[str, str] = field(default_factory=dict)
     """Format by suffix, where the suffix decides how a file is read."""
+    _notes: dict[Path, ReadingNotes] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def read(self, split: Split, language: str) -> Sequence[Example]:
         """Every example of the file, in its order.
@@ -57,10 +61,11 @@ class Files:
             DataError: the file is missing, holds nothing, or has a broken line.
         """
         path = self.paths[split][language]
-        examples = self.parse(path, language).examples
-        if not examples:
+        parsed = self.parse(path, language)
+        self._notes[path] = parsed.reading(str(path))
+        if not parsed.examples:
             raise DataError(f"{path}: the file holds no examples")
-        return examples
+        return parsed.examples
 
     def languages(self, split: Split) -> Sequence[str]:
         """Languages that have a file for the split."""
@@ -83,6 +88,13 @@ class Files:
         """``path:line``. Reads the file again: lines are wanted only when something is wrong."""
         path = self.paths[split][language]
         return f"{path}:{self.parse(path, language).lines[index][word]}"
+
+    def reading(self, split: Split, language: str) -> ReadingNotes:
+        """What was left out of the file and decided about it; only the notes are kept."""
+        path = self.paths[split][language]
+        if path not in self._notes:
+            self.read(split, language)
+        return self._notes[path]
 
 
 @dataclass(frozen=True)
@@ -111,6 +123,10 @@ class Drawn:
     def locate(self, split: Split, language: str, index: int, word: int) -> str:
         """As the source of the split says."""
         return self._of(split).locate(split, language, index, word)
+
+    def reading(self, split: Split, language: str) -> ReadingNotes:
+        """As the source of the split says."""
+        return self._of(split).reading(split, language)
 
     def _of(self, split: Split) -> Source:
         return self.whole if split == "test" else self.draw
@@ -143,6 +159,10 @@ class Given:
     def locate(self, split: Split, language: str, index: int, word: int) -> str:
         """The number of the example and that of the word."""
         return f"{self.place(split, language)}, example {index}, word {word}"
+
+    def reading(self, split: Split, language: str) -> ReadingNotes:
+        """Nothing is left out of what a function gives."""
+        return ReadingNotes(self.place(split, language))
 
     def fingerprint(self, split: Split, language: str) -> str | None:
         """None: the examples are digested, unless `mark` is given."""
