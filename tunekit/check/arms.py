@@ -17,6 +17,7 @@ from tunekit.check.cost import Work
 from tunekit.check.findings import ArmCheck, DataCheck, Rate, Span, SweepCheck
 from tunekit.check.notes import notes_of_arm, notes_of_arms, notes_of_data
 from tunekit.check.reading import Read, readings
+from tunekit.check.spelling import Limit
 from tunekit.check.text import Text, measure, tokenizer_of
 from tunekit.errors import ConfigError
 from tunekit.registry import BACKBONES
@@ -77,6 +78,8 @@ class _Corner:
     count: ParameterCount
     work: Work
     truncated_share: float
+    text_room: int | None
+    """`Method.text_room`; None too where there is no tokenizer."""
 
 
 class _Inspector:
@@ -102,7 +105,9 @@ class _Inspector:
         _require_served(arm, backbone, task)
         corners = [self._corner(arm, task, params) for params in corner_params(arm)]
         if _places(arm) not in self._absences:
-            self.read.append(Read(arm, task, backbone, frozenset(c.training.max_length for c in corners)))
+            self.read.append(
+                Read(arm, task, backbone, frozenset(Limit(c.training.max_length, c.text_room) for c in corners))
+            )
         rate = self._rate(backbone)
         points = self._num_points(arm)
         per_point = 1 if arm.searches_seed else len(self._sweep.seeds)
@@ -189,7 +194,8 @@ class _Inspector:
             at = ", ".join(f"{name}={value}" for name, value in params.items())
             raise type(error)(f"{error} (at {at})" if at else str(error)) from error
         made = cost.work(method, config.training, train=train, dev=dev, test=test)
-        return _Corner(config.training, count, made, train.truncated_share)
+        room = None if method.backbone.tokenizer is None else method.text_room
+        return _Corner(config.training, count, made, train.truncated_share, room)
 
     def _text(self, task: Task, method: Method, split: Split) -> Text:
         """A split in all the languages in which it is scored."""

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tunekit.check.layout import MAX_WORDS, Columns, Tagged, more, shortened, visible
-from tunekit.check.reading import PartReading, Reading, Spellings
+from tunekit.check.reading import PartReading, Reading, RowLimit, Spellings
 from tunekit.check.spelling import Spelling
 from tunekit.tasks import Example, PairExample
 from tunekit.wording import NOTHING, count, listed, percent, plural
@@ -149,12 +149,12 @@ def _left_out(reading: Reading) -> str:
 
 
 def _size_table(reading: Reading, spellings: Spellings, groups: Sequence[Parts]) -> RenderableType:
-    limits = list(spellings.limits)
+    limits = spellings.limits
     shown = limits if len(limits) <= 2 else [limits[0], limits[-1]]
     is_counted = next(iter(spellings.parts.values())).unit == "tokens"
     header = ["", f"{reading.unit}s", "words", "median", "99 %", "longest"]
     if is_counted:
-        header += [*(f"over {limit}" for limit in shown), "unknown"]
+        header += [*(f"over {row.tokens}" for row in shown), "unknown"]
     header.append("in train")
     rows = []
     for group in groups:
@@ -162,7 +162,7 @@ def _size_table(reading: Reading, spellings: Spellings, groups: Sequence[Parts])
         row = [_name(group), count(sum(p.num_examples for p in group)), count(sum(p.num_words for p in group))]
         row += [_ends(getattr(each, name) for each in found) for name in ("median", "p99", "longest")]
         if is_counted:
-            row += [_percent(max(each.beyond[limit] for each in found)) for limit in shown]
+            row += [_percent(max(each.beyond[limit.limit] for each in found)) for limit in shown]
             row.append(_percent(_unknown_share(found)))
         rows.append([*row, _in_train(group)])
     return Group(Columns(header, rows), Text(_basis(reading, spellings), style="dim"))
@@ -179,13 +179,18 @@ def _basis(reading: Reading, spellings: Spellings) -> str:
     largest = max(each.num_measured for each in measured)
     sample = f", from {largest} {reading.unit}s of a split and its longest" if is_sample else ""
     said = f"lengths in tokens of {spellings.backbone}, special ones included{sample}"
-    beyond = "words read in further windows" if reading.kind == "token" else "tokens that are cut"
+    over = "; ".join(_over(row, reading, is_alone=len(spellings.limits) == 1) for row in spellings.limits)
     unknown = "words" if reading.kind == "token" else "pieces of text"
-    by_arm = ""
-    if len(spellings.limits) > 1:
-        by_arm = f" ({'; '.join(f'{limit}: {listed(arms)}' for limit, arms in spellings.limits.items())})"
-    limits = listed(spellings.limits)
-    return f"{said}; over {limits}, the max_length{by_arm}: {beyond}; unknown: {unknown} that it cannot spell"
+    return f"{said}; {over}; unknown: {unknown} that it cannot spell"
+
+
+def _over(row: RowLimit, reading: Reading, *, is_alone: bool) -> str:
+    """What the column of a limit counts."""
+    what = "words that are read in further windows" if reading.kind == "token" else "tokens that are cut"
+    arms = "" if is_alone else f" in {listed(row.arms)}"
+    taken = row.limit.max_length - row.tokens
+    template = f" (max_length {row.limit.max_length}, of which a template takes {taken})" if taken else ""
+    return f"over {row.tokens}: {what}{arms}{template}"
 
 
 def _ends(values: Iterator[int]) -> str:

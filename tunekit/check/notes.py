@@ -137,13 +137,12 @@ def _beyond(reading: Reading, spellings: Spellings) -> str:
     """Only of words: pairs that are cut have a note that knows the method."""
     if reading.kind != "token" or not spellings.limits:
         return ""
-    limit = min(spellings.limits)
+    least = spellings.limits[0]
     parts = [
-        f"{split} {language} {percent(each.beyond[limit])} %"
+        f"{split} {language} {percent(each.beyond[least.limit])} %"
         for (split, language), each in spellings.parts.items()
-        if each.beyond.get(limit, 0.0) > BEYOND_SHARE
+        if each.beyond.get(least.limit, 0.0) > BEYOND_SHARE
     ]
-    said = (
-        f"many words stand beyond max_length ({limit} tokens of {spellings.backbone}) and are read in further windows"
-    )
+    row = f"a row of {listed(least.arms)} holds ({least.tokens} tokens)"
+    said = f"many words stand beyond what {row}, and are read in further windows"
     return f"{said}: {listed(parts)}" if parts else ""

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tunekit.check.spelling import Speller, Spelling, words_of
+from tunekit.check.spelling import Limit, Speller, Spelling, words_of
 from tunekit.schema import canonical_json
 from tunekit.sweep import Arm
 from tunekit.tasks import Example, PairExample, Split, Task
@@ -67,12 +67,22 @@ class PartReading:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RowLimit:
+    """What a row of some arms holds."""
+
+    limit: Limit
+    tokens: int
+    """The longest text, special tokens included."""
+    arms: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Spellings:
     """How one backbone's tokenizer writes the task."""
 
     backbone: str
-    limits: Mapping[int, tuple[str, ...]]
-    """Arms by their `max_length`, the shortest first."""
+    limits: tuple[RowLimit, ...]
+    """The shortest first."""
     parts: Mapping[Part, Spelling]
 
 
@@ -110,7 +120,7 @@ class Read:
     arm: Arm
     task: Task
     backbone: Backbone
-    max_lengths: frozenset[int]
+    limits: frozenset[Limit]
     """At the corners of its space."""
 
 
@@ -187,14 +197,15 @@ def _spellings(arms: Sequence[Read], task: Task, parts: Sequence[Part]) -> Itera
     for each in arms:
         backbones.setdefault(id(each.backbone), []).append(each)
     for users in backbones.values():
-        limits: dict[int, list[str]] = {}
+        limits: dict[Limit, list[str]] = {}
         for each in users:
-            for length in each.max_lengths:
-                limits.setdefault(length, []).append(each.arm.name)
-        speller = Speller(users[0].backbone.tokenizer, task.kind, sorted(limits))
+            for limit in each.limits:
+                limits.setdefault(limit, []).append(each.arm.name)
+        speller = Speller(users[0].backbone.tokenizer, task.kind, tuple(limits))
+        rows = [RowLimit(limit=at, tokens=speller.tokens_of(at), arms=tuple(arms)) for at, arms in limits.items()]
         yield Spellings(
             backbone=users[0].backbone.name,
-            limits={length: tuple(limits[length]) for length in sorted(limits)},
+            limits=tuple(sorted(rows, key=lambda row: row.tokens)),
             parts={part: speller.measure(task.examples(*part)) for part in parts},
         )
 

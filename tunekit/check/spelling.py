@@ -21,6 +21,16 @@ NUM_SHOWN = 5
 """Words that show what a tokenizer cannot spell."""
 
 
+@dataclass(frozen=True)
+class Limit:
+    """What a row of an arm holds."""
+
+    max_length: int
+    """Tokens, special ones included."""
+    text_room: int | None = None
+    """Tokens of text, where a template takes a part; None: all but the special ones."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Spelling:
     """A split in one language as a tokenizer writes it."""
@@ -40,8 +50,8 @@ class Spelling:
     """Those of them that the tokenizer has no tokens for."""
     unknown: tuple[str, ...] = ()
     """The most frequent of these."""
-    beyond: Mapping[int, float] = field(default_factory=dict)
-    """By `max_length`, the share of the words (of pairs: of the tokens) that one row has no room for."""
+    beyond: Mapping[Limit, float] = field(default_factory=dict)
+    """By what a row holds, the share of the words (of pairs: of the tokens) that one row has no room for."""
 
     @property
     def unknown_share(self) -> float:
@@ -55,10 +65,10 @@ class Speller:
     Args:
         tokenizer: a fast one; None measures words.
         kind: ``token`` or ``pair``.
-        limits: tokens of a row, special ones included, at which text ends.
+        limits: what rows hold.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase | None, kind: str, limits: Sequence[int]) -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerBase | None, kind: str, limits: Sequence[Limit]) -> None:
         self._limits = limits
         self._known: dict[str, tuple[int, bool]] = {}
         self._has_tokenizer = tokenizer is not None
@@ -91,8 +101,14 @@ class Speller:
             num_spelled=sum(map(len, sizes)),
             num_unknown=unknown.total(),
             unknown=tuple(word for word, _ in unknown.most_common(NUM_SHOWN)),
-            beyond={limit: _beyond(sizes, limit - self._num_special) for limit in self._limits},
+            beyond={limit: _beyond(sizes, self.tokens_of(limit) - self._num_special) for limit in self._limits},
         )
+
+    def tokens_of(self, limit: Limit) -> int:
+        """The longest text, special tokens included, that a row holds."""
+        if limit.text_room is None or not self._has_tokenizer:
+            return limit.max_length
+        return limit.text_room + self._num_special
 
     def _unknown(self, examples: Sequence[Example]) -> Counter[str]:
         """What has no tokens: words of sentences, pieces of other texts, which may be written without spaces."""

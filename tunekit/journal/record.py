@@ -26,10 +26,10 @@ class SweepRecord:
     """Of the journal's lines; 0 before the first one."""
     execution: JsonObject = field(default_factory=dict)
     """Where it was last run, and how wide."""
-    versions: dict[str, str] = field(default_factory=dict)
+    launches: list[dict[str, str]] = field(default_factory=list)
+    """Versions of the driver's software, at each launch."""
     launched_at: str = ""
     last_event_at: str = ""
-    num_launches: int = 0
     trials: dict[str, TrialRecord] = field(default_factory=dict)
     """By trial_id, in the order of creation."""
     arms: dict[str, ArmRecord] = field(default_factory=dict)
@@ -50,6 +50,16 @@ class SweepRecord:
     def seeds(self) -> tuple[int, ...]:
         """The seeds of the search."""
         return tuple(self.resolved.get("seeds", (10,)))
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """Of the driver's software, at the last launch."""
+        return self.launches[-1] if self.launches else {}
+
+    @property
+    def num_launches(self) -> int:
+        """How often a driver took the sweep up."""
+        return len(self.launches)
 
     def arm(self, name: str) -> ArmRecord:
         """The trials of one arm, and what they add up to."""
@@ -80,9 +90,8 @@ class SweepRecord:
                 raise ValueError("the sweep was launched before")
             self.launched_at, self.schema = event["time"], int(event["schema"])
         if event["event"] != "amended":
-            self.versions = dict(event["versions"])
+            self.launches.append(dict(event["versions"]))
             self.execution = dict(event.get("execution") or {})
-            self.num_launches += 1
 
     def _create(self, event: Event) -> None:
         trial = TrialRecord(**{key: event[key] for key in _CREATED}, created_at=event["time"])
@@ -98,7 +107,11 @@ class SweepRecord:
     def _start(self, trial: TrialRecord, event: Event) -> None:
         trial.num_attempts += 1
         if event["facts"] is not None:
-            trial.facts = build(TrialFacts, event["facts"], "journal")
+            found = build(TrialFacts, event["facts"], "journal")
+            before = trial.facts
+            if before is not None and trial.reports and _where(before) != _where(found):
+                trial.earlier_facts.append(before)
+            trial.facts = found
 
     def _report(self, trial: TrialRecord, event: Event) -> None:
         report = EpochReport(**event["report"])
@@ -130,6 +143,11 @@ class SweepRecord:
         trial.test_scores = dict(event["scores"])
         trial.baselines = dict(event["baselines"])
         trial.num_test_examples = dict(event["num_examples"])
+
+
+def _where(facts: TrialFacts) -> object:
+    """What an attempt ran on."""
+    return facts.device, facts.versions
 
 
 _OF_SWEEPS = ("launched", "amended", "resumed")

@@ -32,6 +32,8 @@ class TrialRecord:
     num_interruptions: int = 0
     facts: TrialFacts | None = None
     """What it said when it last started."""
+    earlier_facts: list[TrialFacts] = field(default_factory=list)
+    """What earlier attempts had said that reported epochs too, where they ran on another device or other software."""
     outcome: Outcome | None = None
     earlier_failures: list[str] = field(default_factory=list)
     """Why it had FAILED before it was taken up again."""
