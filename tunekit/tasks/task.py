@@ -102,6 +102,38 @@ class Task:
             self._metric = "f1" if self.kind == "token" and metrics.looks_bio(self.labels) else "accuracy"
         return self._metric
 
+    @property
+    def metric_reason(self) -> str:
+        """Why `metric` is the metric: the end of a sentence for people, such as ``the labels are iob2 tags``."""
+        if self.kind == "pair":
+            return "pairs have one label each"
+        if self.config.metric is not None:
+            return "the sweep file says so"
+        return "the labels are entity tags" if self.scheme != "none" else "the labels are no entity tags"
+
+    @property
+    def scheme(self) -> str:
+        """How labels mark entities: iob1, iob2, bioes, bilou, bmes or io; ``none`` where they mark none."""
+        if self.config.scheme is not None:
+            return self.config.scheme
+        return "iob2" if self.kind == "token" and metrics.looks_bio(self.labels) else "none"
+
+    def label_counts(self, split: Split, language: str) -> Counter[str]:
+        """How many words (or pairs) of the examples that are used have each label."""
+        return _label_counts(self.examples(split, language))
+
+    def unseen_labels(self, split: Split, language: str) -> Counter[str]:
+        """Labels of the examples that are used which the whole train split lacks, with their counts."""
+        counts = self.label_counts(split, language)
+        self.examples(*self._train)
+        seen = self._seen[self._train]
+        return Counter({name: number for name, number in counts.items() if name not in seen})
+
+    def num_dropped(self, split: Split, language: str) -> int:
+        """How many examples of the whole split were left out because a label is missing (``null_labels: drop``)."""
+        self.examples(split, language)
+        return 0
+
     def examples(self, split: Split, language: str) -> tuple[Example, ...]:
         """The examples of a split in a language, sampled as the config says; read once, then kept.
 
