@@ -418,7 +418,15 @@ def test_a_method_of_ones_own_that_changed_between_trials_is_named(tmp_path: Pat
     )
 
 
-def test_devices_and_number_formats_that_differ_are_named(tmp_path: Path) -> None:
+def test_number_formats_that_differ_are_named(tmp_path: Path) -> None:
+    sweep = JournalBuilder(tmp_path, definition(arms=TWO_ARMS))
+    sweep.complete("finetune", {**A, "dtype": "bf16"}, 0.9)
+    assert "number formats" not in _report(sweep)
+    sweep.complete("other", A, 0.9)
+    assert "Trials computed in different number formats: finetune: bf16; other: fp32." in _report(sweep)
+
+
+def test_devices_that_differ_are_named(tmp_path: Path) -> None:
     markdown = _two_arms(tmp_path, {"device": "NVIDIA H100"})
     assert "different devices, so their times and last digits differ: finetune: cpu (x86_64); other: NVIDIA H100." in (
         markdown

@@ -10,11 +10,11 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from tunekit.check.layout import MAX_WORDS, Columns, Tagged, more, shortened, visible
+from tunekit.check.layout import MAX_WORDS, Columns, Tagged, more, part_of, shortened, visible
 from tunekit.check.reading import PartReading, Reading, RowLimit, Spellings
 from tunekit.check.spelling import Spelling
 from tunekit.tasks import Example, PairExample
-from tunekit.wording import NOTHING, count, listed, percent, plural
+from tunekit.wording import NOTHING, count, listed, plural
 
 MAX_ROWS = 6
 """Splits and languages that stand each in a row of their own; of more, the targets' tests are put together."""
@@ -51,7 +51,7 @@ def _rows(reading: Reading, *, in_full: bool, is_only: bool) -> Iterator[tuple[s
         yield "scored", _scored(reading)
     groups = [[part] for part in reading.parts] if in_full else _grouped(reading)
     yield "labels", _label_table(reading, groups, in_full=in_full)
-    for name, found in (("read as", _said(reading, "chosen")), ("left out", _left_out(reading))):
+    for name, found in (("read as", _decided(reading)), ("left out", _left_out(reading))):
         if found:
             yield name, found
     for spellings in reading.spellings:
@@ -129,23 +129,29 @@ def _label_table(reading: Reading, groups: Sequence[Parts], *, in_full: bool) ->
     return Columns(header, rows)
 
 
-def _said(reading: Reading, what: str) -> str:
-    """What the parts say of themselves, each saying once; with the parts' names where they differ."""
+def _decided(reading: Reading) -> str:
+    """What the readers decided, each saying once; with the splits and languages where they do not share it."""
     found: dict[str, list[str]] = {}
     for part in reading.parts:
-        if getattr(part, what):
-            found.setdefault(getattr(part, what), []).append(part.name)
-    if len(found) == 1:
-        return visible(next(iter(found)))
-    return "\n".join(f"{listed(names)}: {visible(text)}" for text, names in found.items())
+        for note in part.notes:
+            found.setdefault(visible(note), []).append(part.name)
+    shared = len(reading.parts)
+    return "\n".join(note if len(parts) == shared else f"{_listed(parts)}: {note}" for note, parts in found.items())
 
 
 def _left_out(reading: Reading) -> str:
-    lines = []
+    found: dict[str, list[str]] = {}
     for part in reading.parts:
-        if part.left_out:
-            lines.append(f"{part.name}: {listed(f'{count(n)} {what}' for what, n in part.left_out.items())}")
-    return "\n".join(lines)
+        said = listed(f"{count(number)} {visible(what)}" for what, number in part.left_out.items() if number)
+        if said:
+            found.setdefault(said, []).append(part.name)
+    return "\n".join(f"{_listed(parts)}: {said}" for said, parts in found.items())
+
+
+def _listed(parts: Sequence[str]) -> str:
+    """Names of splits and languages; many are counted."""
+    shown = [shortened(name, NAME_CELLS) for name in parts[:MAX_ROWS]]
+    return listed(shown) if len(parts) <= MAX_ROWS else f"{listed(shown)} and {len(parts) - MAX_ROWS} more"
 
 
 def _size_table(reading: Reading, spellings: Spellings, groups: Sequence[Parts]) -> RenderableType:
@@ -162,8 +168,8 @@ def _size_table(reading: Reading, spellings: Spellings, groups: Sequence[Parts])
         row = [_name(group), count(sum(p.num_examples for p in group)), count(sum(p.num_words for p in group))]
         row += [_ends(getattr(each, name) for each in found) for name in ("median", "p99", "longest")]
         if is_counted:
-            row += [_percent(max(each.beyond[limit.limit] for each in found)) for limit in shown]
-            row.append(_percent(_unknown_share(found)))
+            row += [part_of(max(each.beyond[limit.limit] for each in found)) for limit in shown]
+            row.append(part_of(_unknown_share(found)))
         rows.append([*row, _in_train(group)])
     return Group(Columns(header, rows), Text(_basis(reading, spellings), style="dim"))
 
@@ -203,22 +209,11 @@ def _unknown_share(found: Sequence[Spelling]) -> float:
     return sum(each.num_unknown for each in found) / max(1, sum(each.num_spelled for each in found))
 
 
-def _percent(fraction: float) -> str:
-    """A share in few signs; what is more than nothing never looks like nothing.
-
-    >>> _percent(0.0), _percent(0.0001), _percent(0.057)
-    ('0 %', '<0.1 %', '5.7 %')
-    """
-    if fraction == 0:
-        return "0 %"
-    return "<0.1 %" if fraction < 0.0005 else f"{percent(fraction)} %"
-
-
 def _in_train(group: Parts) -> str:
     if group[0].split == "train":
         return NOTHING
     found = sum(part.num_in_train for part in group)
-    return f"{count(found)} ({_percent(found / sum(part.num_examples for part in group))})" if found else "0"
+    return f"{count(found)} ({part_of(found / sum(part.num_examples for part in group))})" if found else "0"
 
 
 def _unknown(reading: Reading, spellings: Spellings, *, in_full: bool) -> str:
@@ -227,7 +222,7 @@ def _unknown(reading: Reading, spellings: Spellings, *, in_full: bool) -> str:
     found = [(each.unknown_share, name, each) for name, each in spellings.parts.items() if each.num_unknown]
     found.sort(key=lambda item: -item[0])
     lines = [
-        f"{split} {language}: {plural(each.num_unknown, noun)} of {count(each.num_spelled)} ({_percent(part)}): "
+        f"{split} {language}: {plural(each.num_unknown, noun)} of {count(each.num_spelled)} ({part_of(part)}): "
         f"{' '.join(map(shortened, each.unknown))}"
         for part, (split, language), each in (found if in_full else found[:NUM_LANGUAGES])
     ]
@@ -241,5 +236,5 @@ def _repeats(reading: Reading) -> str:
     train = reading.parts[0]
     if not train.num_in_train:
         return ""
-    part = _percent(train.num_in_train / train.num_examples)
+    part = part_of(train.num_in_train / train.num_examples)
     return f"{count(train.num_in_train)} of {plural(train.num_examples, reading.unit)} of train repeat another ({part})"

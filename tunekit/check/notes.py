@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from tunekit.check.findings import ArmCheck
-from tunekit.check.layout import shortened
+from tunekit.check.layout import part_of, shortened
 from tunekit.check.reading import (
     BEYOND_SHARE,
     FEW_LABELS,
@@ -19,7 +19,7 @@ from tunekit.check.reading import (
 )
 from tunekit.sweep import Arm, Sweep
 from tunekit.sweep.parameters import method_class
-from tunekit.wording import count, listed, percent, plural
+from tunekit.wording import count, listed, plural
 
 
 def notes_of_arm(sweep: Sweep, arm: Arm, points: int, *, epochs: int, cut_share: float) -> Iterator[str]:
@@ -120,17 +120,18 @@ def _repeated(reading: Reading) -> str:
 
 
 def _of(number: int, part: PartReading) -> str:
-    return f"{count(number)} of {count(part.num_examples)} ({percent(number / part.num_examples)} %)"
+    return f"{count(number)} of {count(part.num_examples)} ({part_of(number / part.num_examples)})"
 
 
 def _unknown(reading: Reading, spellings: Spellings) -> str:
     what = "words" if reading.kind == "token" else "pieces of text"
-    parts = [
-        f"{split} {language} {percent(each.unknown_share)} % (such as {listed(map(shortened, each.unknown[:2]))})"
-        for (split, language), each in spellings.parts.items()
-        if each.unknown_share > UNKNOWN_SHARE
-    ]
-    return f"{spellings.backbone}'s tokenizer cannot spell many {what}: {'; '.join(parts)}" if parts else ""
+    parts = {name: each for name, each in spellings.parts.items() if each.unknown_share > UNKNOWN_SHARE}
+    if not parts:
+        return ""
+    shares = listed(f"{split} {language} {part_of(each.unknown_share)}" for (split, language), each in parts.items())
+    worst = max(parts.values(), key=lambda each: each.unknown_share)
+    shown = " ".join(map(shortened, worst.unknown))
+    return f"{spellings.backbone}'s tokenizer cannot spell many {what}: {shares}, such as {shown}"
 
 
 def _beyond(reading: Reading, spellings: Spellings) -> str:
@@ -139,7 +140,7 @@ def _beyond(reading: Reading, spellings: Spellings) -> str:
         return ""
     least = spellings.limits[0]
     parts = [
-        f"{split} {language} {percent(each.beyond[least.limit])} %"
+        f"{split} {language} {part_of(each.beyond[least.limit])}"
         for (split, language), each in spellings.parts.items()
         if each.beyond.get(least.limit, 0.0) > BEYOND_SHARE
     ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -12,7 +11,6 @@ from tunekit.check.spelling import Limit, Speller, Spelling, words_of
 from tunekit.schema import canonical_json
 from tunekit.sweep import Arm
 from tunekit.tasks import Example, PairExample, Split, Task
-from tunekit.tasks.examples import labels_of
 
 if TYPE_CHECKING:
     from tunekit.backbone import Backbone
@@ -52,8 +50,8 @@ class PartReading:
     """Examples whose text stands in train too; in train itself those that repeat an earlier one."""
     left_out: Mapping[str, int] = field(default_factory=dict)
     """What the reader did not take for an example, counted by what it is."""
-    chosen: str = ""
-    """How the file was understood: columns, separator and the like."""
+    notes: tuple[str, ...] = ()
+    """What the reader decided: columns, separator and the like."""
 
     @property
     def name(self) -> str:
@@ -159,8 +157,8 @@ def _reading(arms: Sequence[Read], languages: Mapping[Split, bool]) -> Reading:
         reader=shown.arm.name,
         labels=task.labels,
         metric=task.metric,
-        scheme="none",
-        why="",
+        scheme=task.scheme,
+        why=task.metric_reason,
         parts=tuple(_parts(task, parts)),
         spellings=tuple(_spellings(arms, task, parts)),
     )
@@ -175,15 +173,19 @@ def _parts(task: Task, parts: Sequence[Part]) -> Iterator[PartReading]:
             in_train = len(train) - len(seen)
         else:
             in_train = sum(_text_key(example) in seen for example in examples)
+        notes = task.notes(split, language)
+        dropped = task.num_dropped(split, language)
         yield PartReading(
             split=split,
             language=language,
             num_examples=len(examples),
             num_words=sum(len(words_of(example)) for example in examples),
             first=examples[0],
-            labels=label_counts(task, split, language),
-            unseen=unseen(task, split, language),
+            labels=task.label_counts(split, language),
+            unseen=task.unseen_labels(split, language),
             num_in_train=in_train,
+            left_out={**notes.left_out, **({"examples without a label": dropped} if dropped else {})},
+            notes=notes.notes,
         )
 
 
@@ -208,12 +210,3 @@ def _spellings(arms: Sequence[Read], task: Task, parts: Sequence[Part]) -> Itera
             limits=tuple(sorted(rows, key=lambda row: row.tokens)),
             parts={part: speller.measure(task.examples(*part)) for part in parts},
         )
-
-
-def label_counts(task: Task, split: Split, language: str) -> Counter[str]:
-    return Counter(name for e in task.examples(split, language) for name in labels_of(e))
-
-
-def unseen(task: Task, split: Split, language: str) -> dict[str, int]:
-    known = label_counts(task, "train", task.config.source_language)
-    return {k: v for k, v in label_counts(task, split, language).items() if k not in known}
