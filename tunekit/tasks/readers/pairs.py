@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tunekit.tasks.examples import PairExample
 from tunekit.tasks.readers import layout as layouts
-from tunekit.tasks.readers.layout import UNSAID, Layout, Said
+from tunekit.tasks.readers.layout import UNSAID, Layout, Said, header_of
 from tunekit.tasks.readers.parsed import Parsed
 from tunekit.tasks.readers.rows import NAMES, Row, broken, clean_label, refuse_quoting, separated
 
@@ -16,6 +16,9 @@ SAY_COMMENT = "; if it is a comment, say how comments begin, such as comment: '#
 
 def tsv_pairs(path: Path, columns: Sequence[str] = (), *, width: int | None = None, said: Said = UNSAID) -> Parsed:
     """Pairs of texts, one on each line, with columns separated by tabs; quotation marks are part of the text.
+
+    A file with a header row in which quotation marks are doubled, as a table's writer does, is refused unless
+    `said` has its separator: the text could be meant with them or without. (PAWS-X has doubled ones and no header.)
 
     Args:
         path: the file.
@@ -28,7 +31,8 @@ def tsv_pairs(path: Path, columns: Sequence[str] = (), *, width: int | None = No
         DataError: a row that cannot be understood.
     """
     separator, rows = separated(path, "tab")
-    if width is None:
+    has_header = said.header or any(header_of(row.cells, "pair", columns) for row in rows[:1])
+    if has_header and width is None and said.separator is None:
         refuse_quoting(path, rows)
     return _parse(path, rows, columns, width, said=said, between=NAMES[separator])
 
@@ -83,7 +87,7 @@ def _layout(
     place = f"{path}:{first.number}"
     if header is False:
         layouts.refuse_names(columns)
-    is_usual = layouts.header_of(first.cells, "pair", columns)
+    is_usual = header_of(first.cells, "pair", columns)
     if header is None:
         header = is_usual or (not columns and width is None and layouts.is_unnamed_index(data))
     if header and (columns or is_usual or layouts.is_unnamed_index(data)):

@@ -11,6 +11,8 @@ import io
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -91,16 +93,12 @@ def separated(path: Path, separator: Separator | None, *, is_quoted: bool = Fals
         separator = separator or "comma"
         return separator, list(_csv_rows(path, "," if separator == "comma" else "\t"))
     lines = rows_of(path)
-    if separator is None:
-        separator = _most_rows(lines)
-        if separator == "space":
-            cut = re.compile("[ \t]+")
-            return separator, [
-                Row(n, x, cut.split(x.strip(" \t")) if _has_text(x) else []) for n, x in _numbered(lines)
-            ]
+    is_found, separator = separator is None, separator or _most_rows(lines)
     if separator == "tab":
-        return separator, [Row(n, x, x.split("\t") if _has_text(x) else []) for n, x in _numbered(lines)]
-    return separator, [Row(n, x, [c for c in x.split(" ") if c] if _has_text(x) else []) for n, x in _numbered(lines)]
+        return separator, _rows(lines, [line.split("\t") if line and not line.isspace() else [] for line in lines])
+    if is_found and any("\t" in line for line in lines):
+        return separator, _rows(lines, [_split_blanks(line.replace("\t", " ")) for line in lines])
+    return separator, _rows(lines, [_split_blanks(line) for line in lines])
 
 
 def clean_label(text: str) -> str:
@@ -144,22 +142,23 @@ def refuse_quoting(path: Path, rows: Iterable[Row]) -> None:
     if first:
         raise DataError(
             f"{path}:{first.number}: quotation marks are doubled in {short(first.text)}, as writers of CSV (pandas, "
-            "datasets) do, but between tabs they are text; write with quoting=csv.QUOTE_NONE, or name the file .csv "
-            "and say separator: tab"
+            "datasets) do, but between tabs they are text; if they are, say separator: tab; if not, name the file .csv "
+            "and say separator: tab, or write it with quoting=csv.QUOTE_NONE"
         )
 
 
-def _numbered(lines: list[str]) -> Iterator[tuple[int, str]]:
-    return enumerate(lines, 1)
+def _rows(lines: list[str], cells: list[list[str]]) -> list[Row]:
+    return list(map(partial(tuple.__new__, Row), zip(count(1), lines, cells, strict=False)))
 
 
-def _has_text(line: str) -> bool:
-    return bool(line) and not line.isspace()
+def _split_blanks(line: str) -> list[str]:
+    # Only ASCII blanks: a no-break space is part of a word.
+    return [] if line.isspace() else [cell for cell in line.split(" ") if cell]
 
 
 def _most_rows(lines: list[str]) -> Separator:
     """Tabs if at least half of the rows (but comments and marks) are cut by one, else blanks."""
-    wanted = [line for line in lines if line and line[0] != "#" and not line.startswith("-DOCSTART-")]
+    wanted = [line for line in lines if line and line[0] != "#" and not line.startswith("-DOCSTART-")] or lines
     tabbed = sum("\t" in line and "\t" in line.strip() for line in wanted)
     others = sum(not line.isspace() for line in wanted) - tabbed
     return "tab" if tabbed and tabbed >= others else "space"

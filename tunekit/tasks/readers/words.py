@@ -42,7 +42,7 @@ def conll(path: Path, columns: Sequence[str] = (), *, width: int | None = None, 
         DataError: a row that cannot be understood, or that could be a word as well as a comment.
     """
     separator, rows = separated(path, said.separator)
-    if separator == "tab" and width is None:
+    if separator == "tab" and width is None and said.separator is None:
         refuse_quoting(path, rows)
     return _Table(path, rows, separator, columns, said).parse(width)
 
@@ -67,7 +67,8 @@ class _Table:
 
     def parse(self, width: int | None) -> Parsed:
         self._drop_marks()
-        data = [row for row in self.rows if row.cells and not self._may_be_comment(row)]
+        mark = "#" if self.said.comment is None else "\n"  # no line begins with the latter
+        data = [row for row in self.rows if row.cells and row.text[:1] != mark]
         data = data or [row for row in self.rows if row.cells]
         if not data:
             return self.parsed
@@ -89,26 +90,25 @@ class _Table:
 
     def _drop_marks(self) -> None:
         """Turn marks of documents into blank rows, and take out what is said to be a comment."""
-        kept = []
+        kept, comment = [], self.said.comment
         for row in self.rows:
-            if row.cells and self.said.comment and row.text.startswith(self.said.comment):
+            if comment and row.cells and row.text.startswith(comment):
                 self.parsed.left_out["comment lines"] += 1
                 continue
-            if row.text.startswith("-") and is_document_mark(row):
+            if row.text[:1] == "-" and is_document_mark(row):
                 self.parsed.left_out["document marks"] += 1
                 row = Row(row.number, "", [])
             kept.append(row)
         self.rows = kept
 
     def _drop_comments(self, layout: Layout, data: Sequence[Row]) -> None:
-        if not any(row.cells and self._may_be_comment(row) for row in self.rows):
+        if self.said.comment is not None or not any(row.text[:1] == "#" for row in self.rows):
             return
-        label_at = layout.indices[1]
-        fitting = (layout.fit(row.cells) for row in data if not self._may_be_comment(row))
-        labels = {clean_label(cells[label_at]) for cells in fitting if cells}
+        fitting = (layout.fit(row.cells) for row in data if row.text[:1] != "#")
+        labels = set(map(clean_label, {cells[layout.indices[1]] for cells in fitting if cells}))
         kept, is_start = [], True
         for row in self.rows:
-            is_candidate = row.cells and self._may_be_comment(row)
+            is_candidate = row.text[:1] == "#" and row.cells
             if is_candidate and self._is_comment(row, layout, labels, is_start=is_start):
                 self.parsed.left_out["comment lines"] += 1
                 continue
@@ -223,6 +223,7 @@ class _Table:
         words: list[str] = []
         labels: list[str] = []
         lines: list[int] = []
+        known: dict[str, str] = {}  # few labels, many words: one object for each label
         counter, current = layout.sentence if layout.sentence is not None else layout.index, ""
         for row in (*self.rows, Row(0, "", [])):
             cells = row.cells
@@ -244,7 +245,8 @@ class _Table:
                     words, labels, lines = [], [], []
                 current = number
             words.append(cells[word_at])
-            labels.append(intern(clean_label(cells[label_at])))  # few labels, many words: one object for each label
+            label = cells[label_at]
+            labels.append(known.get(label) or known.setdefault(label, intern(clean_label(label))))
             lines.append(row.number)
             if len(lines) == 1:
                 _refuse_list(self._place(row), words[0], labels[0])
