@@ -308,7 +308,7 @@ FILES_OUTSIDE_STORAGE: Mapping[str, tuple[set[str], str]] = {
     "tunekit.execution.ray_slots": ({"read_text"}, "the file in which Ray says why a worker died"),
     "tunekit.export": ({"save_file", "save_pretrained"}, "libraries that write a folder in peft's format themselves"),
     "tunekit.sweep.source": ({"read_text"}, "the sweep file that a person wrote"),
-    "tunekit.tasks.readers.files": ({"read_bytes"}, "a person's data"),
+    "tunekit.tasks.readers.rows": ({"read_bytes"}, "a person's data"),
     "tunekit.toy.backbones": ({"mkdir", "rename", "read_bytes"}, "a backbone in the cache, put there as a whole"),
     "tunekit.toy.pretraining": (
         {"mkdir", "save_file", "save_pretrained"},

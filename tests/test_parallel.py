@@ -33,8 +33,8 @@ def draws(folder: Path, **rows: Sequence[tuple[str, str, str]]) -> Locations:
     return Locations(fewshot_dir=str(folder))
 
 
-def test_two_consecutive_lines_make_a_pair_and_a_last_odd_one_is_left_out(tmp_path: Path) -> None:
-    found = ParallelText(CONFIG, lines(tmp_path, en=["a", "b", "c", "d", "e"], de=["A", "B", "C", "D", "E"]))
+def test_two_consecutive_lines_make_a_pair(tmp_path: Path) -> None:
+    found = ParallelText(CONFIG, lines(tmp_path, en=["a", "b", "c", "d"], de=["A", "B", "C", "D"]))
     assert found.pairs("files", "de") == (
         ParallelPair(("a", "b"), ("A", "B")),
         ParallelPair(("c", "d"), ("C", "D")),
@@ -51,10 +51,42 @@ def test_a_line_of_two_columns_is_a_pair(tmp_path: Path) -> None:
         ParallelText(CONFIG, Locations(parallel_dir=str(tmp_path))).pairs("files", "de")
 
 
-def test_text_with_unequal_numbers_of_lines_is_refused_and_not_cut(tmp_path: Path) -> None:
-    found = ParallelText(CONFIG, lines(tmp_path, en=["a", "b", "c", "d"], de=["A", "B"]))
-    with pytest.raises(DataError, match=r"de\.txt: 1 pairs, but .*en\.txt has 2"):
+@pytest.mark.parametrize(("ours", "theirs"), [(4, 2), (6, 7), (7, 6), (5, 4), (2, 3)])
+def test_text_with_unequal_numbers_of_lines_is_refused_with_both_counts(tmp_path: Path, ours: int, theirs: int) -> None:
+    found = ParallelText(CONFIG, lines(tmp_path, en=["a"] * ours, de=["b"] * theirs))
+    with pytest.raises(DataError, match=rf"de\.txt has {theirs} lines, but .*en\.txt has {ours} lines; parallel text"):
         found.pairs("files", "de")
+
+
+def test_an_odd_number_of_lines_is_refused_even_if_both_texts_have_it(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"en\.txt has 5 lines; two lines make a pair, so one is too many"):
+        ParallelText(CONFIG, lines(tmp_path, en=["a"] * 5, de=["b"] * 5)).pairs("files", "de")
+
+
+def test_empty_lines_at_the_end_are_no_text_and_do_not_hide_a_missing_translation(tmp_path: Path) -> None:
+    found = ParallelText(CONFIG, lines(tmp_path, en=["a", "b", "c", "d"], de=["A", "B", "C", "D", "", " "]))
+    assert len(found.pairs("files", "de")) == 2
+    with pytest.raises(DataError, match=r"fr\.txt has 3 lines, but .*en\.txt has 4 lines"):
+        ParallelText(CONFIG, lines(tmp_path, en=["a", "b", "c", "d"], fr=["A", "B", "C", ""])).pairs("files", "fr")
+
+
+def test_two_columns_in_one_language_and_two_lines_in_another_are_the_same_pairs(tmp_path: Path) -> None:
+    (tmp_path / "de.tsv").write_text("A\tB\nC\tD\n")
+    found = ParallelText(CONFIG, lines(tmp_path, en=["a", "b", "c", "d"], fr=["x", "y"]))
+    assert found.pairs("files", "de")[1] == ParallelPair(("c", "d"), ("C", "D"))
+    (tmp_path / "de.tsv").write_text("A\tB\nC\tD\nE\tF\n")
+    with pytest.raises(DataError, match=r"de\.tsv has 3 lines, but .*en\.txt has 4 lines"):
+        ParallelText(CONFIG, Locations(parallel_dir=str(tmp_path))).pairs("files", "de")
+    (tmp_path / "de.txt").write_text("A\nB\n")
+    with pytest.raises(DataError, match=r"both de\.tsv and de\.txt in .*; keep the one to read"):
+        ParallelText(CONFIG, Locations(parallel_dir=str(tmp_path))).pairs("files", "de")
+
+
+def test_a_text_with_line_ends_of_two_kinds_is_refused(tmp_path: Path) -> None:
+    places = lines(tmp_path, en=["a", "b"], de=["A"])
+    (tmp_path / "de.txt").write_bytes(b"A\rB\nC\n")
+    with pytest.raises(DataError, match=r"de\.txt:1: a carriage return"):
+        ParallelText(CONFIG, places).pairs("files", "de")
 
 
 def test_an_empty_line_inside_is_refused(tmp_path: Path) -> None:
@@ -162,8 +194,16 @@ def test_local_paws_x_files_must_be_aligned(tmp_path: Path) -> None:
         (tmp_path / "pawsx" / f"train-{language}.tsv").write_text(text)
     found = ParallelText(CONFIG, Locations(data_dir=str(tmp_path)))
     assert found.pairs("pawsx", "de")[0] == ParallelPair(("a", "b"), ("A", "B"))
-    with pytest.raises(DataError, match=r"train-fr\.tsv: 1 pairs, but .*train-en\.tsv has 2"):
+    with pytest.raises(DataError, match=r"train-fr\.tsv has 1 line, but .*train-en\.tsv has 2 lines"):
         found.pairs("pawsx", "fr")
+
+
+def test_local_paws_x_rows_that_one_language_lacks_are_left_out_in_both(tmp_path: Path) -> None:
+    (tmp_path / "pawsx").mkdir()
+    for language, text in {"en": "a\tb\t0\nc\td\t1\ne\tf\t0\n", "de": "A\tB\t0\nNS\tD\t1\nE\tF\t0\n"}.items():
+        (tmp_path / "pawsx" / f"train-{language}.tsv").write_text(text)
+    found = ParallelText(CONFIG, Locations(data_dir=str(tmp_path))).pairs("pawsx", "de")
+    assert found == (ParallelPair(("a", "b"), ("A", "B")), ParallelPair(("e", "f"), ("E", "F")))
 
 
 def test_parallel_text_of_the_toy_world_holds_no_pair_of_any_split() -> None:

@@ -154,14 +154,16 @@ def test_an_entity_that_begins_with_an_inside_tag_is_accepted(tmp_path: Path) ->
     assert task.metric == "f1"
 
 
-plain = st.text(st.characters(codec="utf-8", exclude_characters="\t\n\r\ufeff"), min_size=1, max_size=6).filter(
-    lambda text: text != "-DOCSTART-" and text.strip()
+plain = st.text(st.characters(codec="utf-8", exclude_characters='\t\n\r\ufeff"'), min_size=1, max_size=6).filter(
+    lambda text: text.strip() and (not text.startswith("#") or " " not in text)
 )
+
+label_text = st.text(st.characters(categories=("L", "N", "P")), min_size=1, max_size=4).filter(lambda x: "=" not in x)
 
 
 @settings(max_examples=60)
 @given(
-    rows=st.lists(st.lists(st.tuples(plain, plain), min_size=1, max_size=4), min_size=1, max_size=4),
+    rows=st.lists(st.lists(st.tuples(plain, label_text), min_size=1, max_size=4), min_size=1, max_size=4),
     end=st.sampled_from(("\n", "\r\n")),
     mark=st.sampled_from(("", "\ufeff")),
 )
@@ -174,7 +176,7 @@ def test_what_is_written_as_conll_is_read_back(
 
 
 @settings(max_examples=60)
-@given(st.lists(st.tuples(st.text(max_size=6), st.text(max_size=6), st.text(min_size=1, max_size=3)), min_size=1))
+@given(st.lists(st.tuples(st.text(max_size=6), st.text(max_size=6), label_text), min_size=1))
 def test_what_is_written_as_json_lines_is_read_back(
     tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str, str]]
 ) -> None:
@@ -196,14 +198,11 @@ def test_what_is_written_as_json_lines_is_read_back(
         ("Paris\tO\nis\n", ".conll", "train-en.conll:2: 1 column in 'is', must be 2"),
         ("Paris\tO\tO\tO\nis\tO\n", ".conll", "train-en.conll:2: 2 columns in 'is\\tO', must be 4"),
         ("Paris\n", ".conll", "train-en.conll:1: 1 column in 'Paris', must be 2"),
-        ("Paris\tO\n\n\tO\n", ".conll", "train-en.conll:3: the word or the label is empty"),
-        ("Paris\tO\nis\t\n", ".conll", "train-en.conll:2: the word or the label is empty"),
-        ("Paris\t\nis\tO\n", ".conll", "train-en.conll:1: the word or the label is empty"),
+        ("Paris\tO\n\n\tO\n", ".conll", "train-en.conll:3: the word is empty"),
         (b"Paris\tO\nM\xfcnchen\tO\n", ".conll", "train-en.conll:2: byte 0xfc is not UTF-8; save the file as UTF-8"),
         ("Paris\tO\n".encode("utf-16"), ".conll", "train-en.conll:1: byte 0xff is not UTF-8"),
         ("1\tParis\tX\n", ".conllu", "train-en.conllu:1: 3 columns"),
         ("x" + "\t_" * 9, ".conllu", "train-en.conllu:1: ID is 'x', must be a number"),
-        ("1\tParis" + "\t_" * 8, ".conllu", "train-en.conllu:1: word 'Paris' has no UPOS (it is '_')"),
         ('Paris,O\n"is,O\n', ".csv", "train-en.csv:2: not CSV: unexpected end of data"),
         ('{"words": ["a"]\n', ".jsonl", "train-en.jsonl:1: not JSON"),
         ("[]\n", ".jsonl", "train-en.jsonl:1: expected an object"),
@@ -234,7 +233,6 @@ def test_a_broken_token_file_is_one_message_with_path_and_line(
     [
         ("a\tb\tyes\nc\td\n", ".tsv", "train-en.tsv:2: 2 columns in 'c\\td', must be 3"),
         ("a\tb\n", ".tsv", "train-en.tsv:1: 2 columns in 'a\\tb', must be 3"),
-        ("a\tb\tyes\nc\td\t\n", ".tsv", "train-en.tsv:2: the label is empty"),
         ('"a\nb",c,yes\nd,e\n', ".csv", "train-en.csv:3: 2 columns"),
         ('{"sentence1": "a", "sentence2": 3, "label": "x"}', ".jsonl", "train-en.jsonl:1: expected a text, got 3"),
         ('{"sentence1": "a", "sentence2": "b", "label": true}', ".jsonl", "train-en.jsonl:1: label is True"),

@@ -100,8 +100,6 @@ def test_the_names_of_hub_labels_are_those_of_the_inventory() -> None:
 
 
 def test_a_language_before_each_word_of_panx_is_taken_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    hub = Hub(panx([(["en:Ada", "en:"], ["B-PER", "O"]), (["en:x"], ["O"])]))
-    assert task(monkeypatch, hub, "panx").examples("test", "en")[0] == TokenExample(("en:Ada", "en:"), ("B-PER", "O"))
     hub = Hub(panx([(["en:Ada", "en:,"], ["B-PER", "O"]), (["en:x"], ["O"])]))
     assert task(monkeypatch, hub, "panx").examples("test", "en")[0] == TokenExample(("Ada", ","), ("B-PER", "O"))
 

@@ -7,15 +7,19 @@ with sentence1, sentence2, gold) and test comes from the same place as without i
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from tunekit.errors import ConfigError
 from tunekit.tasks.keys import refuse_own_keys
-from tunekit.tasks.readers.files import tsv_pairs
 from tunekit.tasks.readers.hub import Hub, pairs
 from tunekit.tasks.readers.jsonl import jsonl
+from tunekit.tasks.readers.pairs import tsv_pairs
+from tunekit.tasks.readers.parsed import Parsed
 from tunekit.tasks.readers.pawsx import HUB as PAWSX_HUB
 from tunekit.tasks.readers.pawsx import LANGUAGES as PAWSX_LANGUAGES
+from tunekit.tasks.readers.pawsx import translated_file
 from tunekit.tasks.readers.sources import Drawn, Files, Source, in_fewshot_folder, in_folder
 from tunekit.tasks.task import Task
 from tunekit.trial import Locations, TaskConfig
@@ -29,22 +33,30 @@ PAWSX_LABELS = ("0", "1")
 XNLI_HUB = Hub("facebook/xnli", {name: name for name in XNLI_LANGUAGES}, pairs("premise", "hypothesis"))
 
 
+@dataclass(frozen=True)
+class _Places:
+    """Where a data set is read from; both give the same examples."""
+
+    hub: Hub
+    parse: Callable[[Path, str], Parsed]
+
+
 def load_xnli(config: TaskConfig, locations: Locations) -> Task:
     """XNLI: does the second text follow from the first, contradict it, or neither? Train is MultiNLI."""
-    return _load(config, locations, XNLI_LABELS, XNLI_HUB)
+    return _load(config, locations, XNLI_LABELS, _Places(XNLI_HUB, lambda path, language: tsv_pairs(path, width=3)))
 
 
 def load_pawsx(config: TaskConfig, locations: Locations) -> Task:
     """PAWS-X: do two texts of nearly the same words mean the same (1) or not (0)?"""
-    return _load(config, locations, PAWSX_LABELS, PAWSX_HUB)
+    return _load(config, locations, PAWSX_LABELS, _Places(PAWSX_HUB, lambda path, language: translated_file(path)))
 
 
-def _load(config: TaskConfig, locations: Locations, labels: tuple[str, ...], hub: Hub) -> Task:
+def _load(config: TaskConfig, locations: Locations, labels: tuple[str, ...], places: _Places) -> Task:
     refuse_own_keys(config)
-    source: Source = hub
+    source: Source = places.hub
     if locations.data_dir is not None:
         folder = Path(locations.data_dir).expanduser() / config.name
-        source = Files(in_folder(folder), lambda path, language: tsv_pairs(path, width=3))
+        source = Files(in_folder(folder), places.parse)
     return Task.of(config, drawn(config, locations, source), kind="pair", labels=labels, metric="accuracy")
 
 

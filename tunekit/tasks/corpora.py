@@ -14,8 +14,9 @@ from typing import cast
 from tunekit.errors import ConfigError, DataError, nearest
 from tunekit.tasks.examples import Example, PairExample
 from tunekit.tasks.readers import pawsx as paws_x
-from tunekit.tasks.readers.files import rows_of, tsv_pairs
 from tunekit.tasks.readers.jsonl import jsonl
+from tunekit.tasks.readers.pairs import tsv_pairs
+from tunekit.tasks.readers.rows import rows_of
 from tunekit.trial import Locations, TaskConfig
 
 Texts = tuple[str, str]
@@ -32,6 +33,9 @@ class CorpusRows:
     """Label of each row, the same in every language; empty where rows have none."""
     ids: Sequence[int] = ()
     """Number of each row, alike in every language; empty where rows are aligned by their order."""
+    num_lines: int | None = None
+    """Lines of text in the file, where languages are aligned by line."""
+    lines_per_pair: int = 1
 
 
 CorpusReader = Callable[[TaskConfig, Locations, str], CorpusRows]
@@ -65,16 +69,19 @@ def files(config: TaskConfig, locations: Locations, language: str) -> CorpusRows
             "the parallel corpus 'files' needs parallel_dir, the folder of <language>.txt files aligned by line"
         )
     folder = Path(locations.parallel_dir).expanduser()
-    if (folder / f"{language}.tsv").is_file():
-        return _two_columns(folder / f"{language}.tsv")
-    path = folder / f"{language}.txt"
+    columns, path = folder / f"{language}.tsv", folder / f"{language}.txt"
+    if columns.is_file() and path.is_file():
+        raise DataError(f"parallel_dir: both {columns.name} and {path.name} in {str(folder)!r}; keep the one to read")
+    if columns.is_file():
+        return _two_columns(columns)
     if not path.is_file():
         have = {file.stem for file in folder.glob("*.t[xs][tv]")}  # .txt and .tsv
         raise DataError(f"parallel_dir: no {language}.txt in {str(folder)!r}; {nearest(language, have)}")
     lines = _lines(path)
     if len(lines) < 2:
         raise DataError(f"{path}: two lines make a pair, and there are {len(lines)}")
-    return CorpusRows(str(path), list(zip(lines[::2], lines[1::2], strict=False)))
+    pairs = list(zip(lines[::2], lines[1::2], strict=False))  # ParallelText refuses an odd number of lines
+    return CorpusRows(str(path), pairs, num_lines=len(lines), lines_per_pair=2)
 
 
 def pawsx(config: TaskConfig, locations: Locations, language: str) -> CorpusRows:
@@ -87,7 +94,7 @@ def pawsx(config: TaskConfig, locations: Locations, language: str) -> CorpusRows
     require_text("pawsx", language, paws_x.LANGUAGES)
     if locations.data_dir is not None:
         path = Path(locations.data_dir).expanduser() / "pawsx" / f"train-{language}.tsv"
-        return _labelled(path, tsv_pairs(path, width=3).examples)
+        return _with_translation(path, tsv_pairs(path, width=3).examples)
     found = paws_x.identified_pairs("train", language)
     texts = [(example.text_a, example.text_b) for example in found.values()]
     labels = [example.label for example in found.values()]
@@ -101,10 +108,10 @@ def require_text(corpus: str, language: str, languages: Sequence[str]) -> None:
 
 
 def _lines(path: Path) -> list[str]:
-    """Every line of a text; the line feed at its end begins no new one."""
+    """Every line of a text; empty ones at its end are none."""
     rows = rows_of(path)
-    if rows and not rows[-1].strip():
-        rows = rows[:-1]
+    while rows and not rows[-1].strip():
+        rows.pop()
     for number, row in enumerate(rows, 1):
         if not row.strip():
             raise DataError(
@@ -120,11 +127,21 @@ def _two_columns(path: Path) -> CorpusRows:
         if len(cells) != 2 or not all(cell.strip() for cell in cells):
             raise DataError(f"{path}:{number}: expected two texts separated by a tab, got {row[:60]!r}")
         texts.append((cells[0], cells[1]))
-    return CorpusRows(str(path), texts)
+    return CorpusRows(str(path), texts, num_lines=len(texts))
+
+
+def _with_translation(path: Path, examples: Sequence[Example]) -> CorpusRows:
+    """PAWS-X's rows that are translated, numbered by their place in the file."""
+    whole = _labelled(path, examples)
+    ids = [row for row, texts in enumerate(whole.texts, 1) if paws_x.is_translated(*texts)]
+    kept = [row - 1 for row in ids]
+    texts, labels = [whole.texts[row] for row in kept], [whole.labels[row] for row in kept]
+    return CorpusRows(whole.place, texts, labels, ids, num_lines=len(whole.texts))
 
 
 def _labelled(path: Path, examples: Sequence[Example]) -> CorpusRows:
     if not examples:
         raise DataError(f"{path}: the file holds no examples")
     pairs = [cast(PairExample, example) for example in examples]
-    return CorpusRows(str(path), [(pair.text_a, pair.text_b) for pair in pairs], [pair.label for pair in pairs])
+    texts, labels = [(pair.text_a, pair.text_b) for pair in pairs], [pair.label for pair in pairs]
+    return CorpusRows(str(path), texts, labels, num_lines=len(texts))

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tunekit.storage import file_digest
 from tunekit.tasks.examples import Example, contents
-from tunekit.tasks.readers.files import readable
+from tunekit.tasks.readers.rows import readable
 
 NUM_DIGITS = 16
 """Hex digits of a fingerprint."""

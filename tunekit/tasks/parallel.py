@@ -86,8 +86,25 @@ class ParallelText:
             target = reader(self._config, self._locations, language)
             source = reader(self._config, self._locations, self._config.source_language)
             self._places[key] = f"{source.place} and {target.place}"
+            _require_as_many_lines(source, target)
             self._pairs[key] = tuple(_by_id(source, target) if source.ids else _by_row(source, target))
         return self._pairs[key]
+
+
+def _require_as_many_lines(source: CorpusRows, target: CorpusRows) -> None:
+    """Raise a DataError where texts cannot be translations of each other line by line."""
+    if source.num_lines is None or target.num_lines is None:
+        return
+    counts = f"{_num_lines(target)}, but {_num_lines(source)}"
+    if source.num_lines * target.lines_per_pair != target.num_lines * source.lines_per_pair:
+        raise DataError(f"{counts}; parallel text is aligned line by line, so both need as many")
+    for rows in (source, target):
+        if rows.num_lines is not None and rows.num_lines % rows.lines_per_pair:
+            raise DataError(f"{rows.place} has {rows.num_lines} lines; two lines make a pair, so one is too many")
+
+
+def _num_lines(rows: CorpusRows) -> str:
+    return f"{rows.place} has {rows.num_lines} line" + "s" * (rows.num_lines != 1)
 
 
 def _by_row(source: CorpusRows, target: CorpusRows) -> Iterator[ParallelPair]:

@@ -14,10 +14,10 @@ from typing import cast
 from tunekit.errors import ConfigError
 from tunekit.tasks.examples import Example, TokenExample
 from tunekit.tasks.keys import refuse_own_keys
-from tunekit.tasks.readers.files import conll
 from tunekit.tasks.readers.hub import Hub, Rows, sentences
 from tunekit.tasks.readers.parsed import Parsed
 from tunekit.tasks.readers.sources import Files, Source, in_folder
+from tunekit.tasks.readers.words import conll
 from tunekit.tasks.task import Task
 from tunekit.trial import Locations, TaskConfig
 
@@ -41,23 +41,36 @@ UDPOS_LANGUAGES = {
 }  # fmt: skip
 
 
-def without_language(examples: list[Example], language: str) -> list[Example]:
-    """WikiANN writes ``en:word``; the words without that prefix, if every word of every sentence has it."""
+def without_language(parsed: Parsed, language: str) -> Parsed:
+    """The sentences without the language that WikiANN writes before each word (``en:word``), the same for any source.
+
+    A sentence carries it if more than half of all words do, or if it has two words or more and all of them do. In such
+    a sentence each word loses it that has it; a word that is nothing else (``en:``) stays as it is.
+    """
     prefix = f"{language}:"
-    rows = [cast(TokenExample, example) for example in examples]
-    if not all(word.startswith(prefix) and word != prefix for row in rows for word in row.words):
-        return examples
-    return [TokenExample(tuple(word[len(prefix) :] for word in row.words), row.labels) for row in rows]
+    rows = [cast(TokenExample, example) for example in parsed.examples]
+    num_marked = sum(word.startswith(prefix) for row in rows for word in row.words)
+    if not num_marked:
+        return parsed
+    is_everywhere = 2 * num_marked > sum(len(row.words) for row in rows)
+    examples: list[Example] = []
+    num_cut = 0
+    for row in rows:
+        if is_everywhere or (len(row.words) > 1 and all(word.startswith(prefix) for word in row.words)):
+            words = tuple(word.removeprefix(prefix) or word for word in row.words)
+            num_cut += sum(map(str.__ne__, words, row.words))
+            row = TokenExample(words, row.labels)
+        examples.append(row)
+    note = f"{prefix!r} is taken off {num_cut} words; {num_marked - num_cut} words that begin with it are kept whole"
+    return replace(parsed, examples=examples, notes=[*parsed.notes, note])
 
 
 def _panx_file(path: Path, language: str) -> Parsed:
-    parsed = conll(path, width=2)
-    return replace(parsed, examples=without_language(parsed.examples, language))
+    return without_language(conll(path, width=2), language)
 
 
 def _panx_rows(rows: Rows, language: str, place: str) -> Parsed:
-    parsed = sentences("tokens", "ner_tags")(rows, language, place)
-    return replace(parsed, examples=without_language(parsed.examples, language))
+    return without_language(sentences("tokens", "ner_tags")(rows, language, place), language)
 
 
 def _udpos_file(path: Path, language: str) -> Parsed:

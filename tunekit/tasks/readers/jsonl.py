@@ -8,8 +8,9 @@ from pathlib import Path
 
 from tunekit.errors import DataError, nearest
 from tunekit.tasks.examples import Example, Kind, PairExample, TokenExample
-from tunekit.tasks.readers.files import ROLES, rows_of
+from tunekit.tasks.readers.layout import ROLES
 from tunekit.tasks.readers.parsed import Parsed
+from tunekit.tasks.readers.rows import clean_label, rows_of
 
 
 def jsonl(path: Path, kind: Kind, columns: Sequence[str] = ()) -> Parsed:
@@ -19,24 +20,34 @@ def jsonl(path: Path, kind: Kind, columns: Sequence[str] = ()) -> Parsed:
         path: the file; blank lines are skipped, and so is a sentence of no words.
         kind: what an object holds.
         columns: the keys read (words, labels / first text, second text, label); default their usual names. A label
-            may be text or a whole number, which becomes text.
+            may be text, a whole number, which becomes text, or null, which becomes an empty label.
 
     Raises:
         DataError: a line is not an object, lacks a key, or a value has the wrong type.
     """
     parsed = Parsed()
+    chosen: list[list[str]] = []
     for number, row in enumerate(rows_of(path), 1):
         if not row.strip():
             continue
         place = f"{path}:{number}"
-        example = _example(place, kind, _values(place, row, kind, columns))
-        if example is not None:
+        content = _object(place, row)
+        keys = _keys(place, content, kind, columns)
+        if keys not in chosen:
+            chosen.append(keys)
+        example = _example(place, kind, [content[key] for key in keys])
+        if example is None:
+            parsed.left_out["sentences without words"] += 1
+        else:
             parsed.examples.append(example)
             parsed.lines.append((number,) * (len(example.words) if isinstance(example, TokenExample) else 1))
+    parsed.notes += [
+        "keys: " + ", ".join(f"{role} {key!r}" for role, key in zip(ROLES[kind], keys, strict=True)) for keys in chosen
+    ]
     return parsed
 
 
-def _values(place: str, row: str, kind: Kind, columns: Sequence[str]) -> list[object]:
+def _object(place: str, row: str) -> dict[str, object]:
     try:
         content = json.loads(row)
         json.dumps(content, ensure_ascii=False).encode()  # no tokenizer takes half of a surrogate pair
@@ -47,15 +58,20 @@ def _values(place: str, row: str, kind: Kind, columns: Sequence[str]) -> list[ob
     except ValueError as error:
         raise DataError(f"{place}: not JSON: {error}") from None
     if not isinstance(content, dict):
-        raise DataError(f"{place}: expected an object such as {{...}}, got {row[:60]!r}")
+        hint = "; pandas writes one on each line with lines=True" if isinstance(content, list) else ""
+        raise DataError(f"{place}: expected an object such as {{...}}, got {row[:60]!r}{hint}")
+    return content
+
+
+def _keys(place: str, content: dict[str, object], kind: Kind, columns: Sequence[str]) -> list[str]:
     choices = [(name,) for name in columns] if columns else list(ROLES[kind].values())
-    values = []
+    keys = []
     for names in choices:
         name = next((name for name in names if name in content), None)
         if name is None:
             raise DataError(f"{place}: no key {names[0]!r}; {nearest(names[0], content)}")
-        values.append(content[name])
-    return values
+        keys.append(name)
+    return keys
 
 
 def _example(place: str, kind: Kind, values: list[object]) -> Example | None:
@@ -87,6 +103,8 @@ def _word(place: str, value: object) -> str:
 
 
 def _label(place: str, value: object) -> str:
-    if isinstance(value, bool) or not isinstance(value, (str, int)) or value == "":
+    if value is None:
+        return ""
+    if isinstance(value, bool) or not isinstance(value, (str, int)):
         raise DataError(f"{place}: label is {value!r}, must be text or a whole number")
-    return str(value)
+    return clean_label(str(value))
