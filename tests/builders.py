@@ -85,7 +85,7 @@ class JournalBuilder:
         known = TrainingConfig.__dataclass_fields__
         return TrialConfig(
             task=build(TaskConfig, task, "test"),
-            backbone=BackboneConfig(name="mini"),
+            backbone=BackboneConfig(name="mini", dtype=values.pop("dtype", "fp32")),
             method=raw["method"],
             options={key: value for key, value in values.items() if key not in known},
             training=build(TrainingConfig, {k: v for k, v in values.items() if k in known}, "test"),

@@ -34,7 +34,7 @@ from tunekit.storage import SweepFolder, holder_of
 from tunekit.version import __version__
 
 SURFACE = {
-    "check": "FILE --set",
+    "check": "FILE --set --data",
     "sweep": "FILE --name --set --trials --dry-run --root=runs --workers --address --in-process",
     "resume": "NAME --trials --retry-failed --root=runs --workers --address --in-process",
     "trial": "CONFIG.yaml --out --test",
@@ -287,6 +287,59 @@ def test_a_dry_run_says_what_would_run_and_leaves_nothing(tunekit: CommandLine) 
     assert "14 to search" in dry.out
     assert not Path("runs").exists()
     assert "14 to search" in tunekit("check", "words.yaml", "--set", "search.num_trials=7").out
+
+
+def test_a_check_shows_what_was_read_and_with_data_each_split_and_language(tunekit: CommandLine) -> None:
+    brief, whole = tunekit("check", "words.yaml"), tunekit("check", "words.yaml", "--data")
+    assert (brief.code, whole.code) == (0, 0)
+    (first,) = (line for line in brief.out.splitlines() if line.split()[:1] == ["first"])
+    assert re.fullmatch(r"( +w\d+)+", first.partition("first")[2].rstrip())
+    assert not any(line.startswith("  test xx  w") for line in brief.out.splitlines())
+    assert any(line.startswith("  test xx ") for line in whole.out.splitlines())
+
+
+def test_a_sweep_gone_on_with_by_other_code_says_so_in_its_report(
+    tunekit: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tunekit.training import learner
+
+    learner._versions.cache_clear()
+    assert tunekit("sweep", "words.yaml", "--in-process", "--trials", "1").code == 0
+    report = Path("runs/words/report/report.md")
+    assert "different source files" not in report.read_text()
+    monkeypatch.setattr(learner, "package_digest", lambda: "0123456789ab")
+    learner._versions.cache_clear()
+    try:
+        assert tunekit("resume", "words", "--trials", "2").code == 0
+    finally:
+        learner._versions.cache_clear()
+    assert "Trials ran on different source files of tunekit, so results may differ: " in report.read_text()
+    assert "0123456789ab in " in report.read_text()
+
+
+def test_arms_whose_test_files_differ_are_named_in_the_report(tunekit: CommandLine) -> None:
+    arms = []
+    for name in "ab":
+        arms.append(
+            f'{name}: {{method: finetune, task: {{data_name: {name}, files: "{name}/{{split}}-{{language}}.tsv"}}}}'
+        )
+        Path(name).mkdir()
+        for split in ("train-en", "dev-en", "test-en", "test-fr"):
+            other = name if split == "test-fr" else ""
+            rows = "".join(f"w{n}\t{'AB'[n % 2]}\n" for n in range(8 + (other == "b")))
+            (Path(name) / f"{split}.tsv").write_text(rows)
+    Path("mine.yaml").write_text(
+        "task: {name: mine, kind: token, target_languages: [fr]}\nbackbone: tiny\narms:\n  "
+        + "\n  ".join(arms)
+        + "\nfixed: {epochs: 1, max_length: 16}\nsearch: {num_trials: 1}\nfinalise: {top: 1, seeds: [10]}\n"
+    )
+    swept = tunekit("sweep", "mine.yaml", "--in-process")
+    assert swept.code == 0, swept.err
+    report = Path("runs/mine/report/report.md").read_text()
+    assert (
+        "**Different data**: a read other test data in fr than b, so their scores there are not comparable." in report
+    )
+    assert report.count("Different data") == 1
 
 
 def test_failed_trials_end_in_exit_code_1(tunekit: CommandLine) -> None:

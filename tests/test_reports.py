@@ -307,9 +307,138 @@ def test_changed_data_cut_pairs_and_samples_are_flagged(tmp_path: Path) -> None:
     sweep.report(second, [0.8, 0.8])
     sweep.finish(second, fingerprints={"train/en": "ffff"})
     markdown = _report(sweep)
-    assert "**The data changed** while finetune ran: of train/en its trials saw `0123` and `ffff`" in markdown
+    assert (
+        "**The data changed** while finetune ran: of train/en its trials saw `0123` (1 trial) and `ffff` (1 trial)"
+        in markdown
+    )
     assert "12 of 600 training pairs were cut at 128 tokens" in markdown
     assert "test 200" in markdown
+
+
+TWO_ARMS = {"finetune": {"method": "finetune", "space": SPACE}, "other": {"method": "ptuning_v2", "space": SPACE}}
+READ = {"backbone": "b0", "train/en": "0123", "dev/en": "4567", "test/en": "89ab", "test/de": "cdef", "test/zh": "1122"}
+
+
+def _two_arms(folder: Path, other: dict[str, Any], first: dict[str, Any] | None = None, **changes: Any) -> str:
+    """The report of two arms with a finished trial each; `first` and `other` are their facts."""
+    sweep = JournalBuilder(folder, definition(**{"arms": TWO_ARMS, **changes}))
+    for arm, facts in (("finetune", first or {}), ("other", other)):
+        trial = sweep.create(arm, A)
+        sweep.start(trial, **{"fingerprints": READ, **facts})
+        sweep.report(trial, [0.8, 0.9])
+        sweep.finish(trial)
+    return _report(sweep)
+
+
+def test_arms_that_read_and_ran_alike_are_not_told_apart(tmp_path: Path) -> None:
+    markdown = _two_arms(tmp_path, {})
+    assert not any(word in markdown for word in ("Different", "different", "changed while", "other software"))
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        (
+            {"test/de": "x"},
+            "finetune read other test data in de than other, so their scores there are not comparable.",
+        ),
+        ({"test/de": "x", "test/zh": "y"}, "finetune read other test data in de and zh than other"),
+        ({"dev/en": "x"}, "finetune read other dev data in en than other."),
+        ({"train/en": "x"}, "finetune read other train data in en than other."),
+        ({"backbone": "b1"}, "**Different backbones** of one name: finetune ran on other files of mini than other."),
+    ],
+)
+def test_arms_that_read_other_bytes_are_named_with_what_they_read(
+    tmp_path: Path, changed: dict[str, str], said: str
+) -> None:
+    assert said in _two_arms(tmp_path, {"fingerprints": {**READ, **changed}})
+
+
+def test_arms_of_different_descriptions_are_told_apart_by_their_test_data_too(tmp_path: Path) -> None:
+    arms = {**TWO_ARMS, "other": {**TWO_ARMS["other"], "task": {"data_name": "cleaned"}}}
+    markdown = _two_arms(tmp_path, {"fingerprints": {**READ, "test/zh": "ffff"}}, arms=arms)
+    assert "read other test data in zh than other" in markdown
+
+
+def test_three_arms_with_three_kinds_of_data_are_all_named(tmp_path: Path) -> None:
+    arms = {name: {"method": "finetune", "space": SPACE} for name in "abcd"}
+    sweep = JournalBuilder(tmp_path, definition(arms=arms))
+    for number, (arm, found) in enumerate(zip("abcd", ("x", "y", "x", "z"), strict=True)):
+        trial = sweep.create(arm, {"learning_rate": 1e-3 * (number + 1)})
+        sweep.start(trial, fingerprints={**READ, "test/de": found})
+    assert "a and c read other test data in de than b, and other than d, so" in _report(sweep)
+
+
+@pytest.mark.parametrize(
+    ("key", "what"),
+    [
+        ("torch", "versions of torch"),
+        ("tunekit", "versions of tunekit"),
+        ("transformers", "versions of transformers"),
+        ("tunekit_code", "source files of tunekit"),
+    ],
+)
+def test_arms_that_ran_other_software_are_named_with_its_versions(tmp_path: Path, key: str, what: str) -> None:
+    versions = {"torch": "2.13.0", "tunekit": "0.7.0", "transformers": "5.23.0", "tunekit_code": "aa"}
+    markdown = _two_arms(tmp_path, {"versions": {**versions, key: "zz"}}, {"versions": versions})
+    assert f"Trials ran on different {what}, so results may differ: finetune: {versions[key]}; other: zz." in markdown
+    assert markdown.count("Trials ran on different") == 1
+
+
+def test_trials_of_one_arm_that_ran_other_software_are_counted(tmp_path: Path) -> None:
+    sweep = JournalBuilder(tmp_path, definition())
+    for number, torch in enumerate(("2.12", "2.13", "2.12", "2.12")):
+        trial = sweep.create("finetune", {"learning_rate": 1e-3 * (number + 1)})
+        sweep.start(trial, versions={"torch": torch})
+    assert "different versions of torch, so results may differ: finetune: 2.12 in 3 trials and 2.13 in 1 trial." in (
+        _report(sweep)
+    )
+
+
+def test_a_trial_that_went_on_with_other_software_has_run_on_both(tmp_path: Path) -> None:
+    sweep = JournalBuilder(tmp_path, definition())
+    trial = sweep.create("finetune", A)
+    sweep.start(trial, versions={"torch": "2.12"})
+    assert "versions of torch" not in _report(sweep), "nothing was trained before it started anew"
+    sweep.report(trial, [0.5])
+    sweep.journal.append("interrupted", trial_id=trial, reason="a kill")
+    sweep.start(trial, versions={"torch": "2.13"})
+    assert "finetune: 2.12 in 1 trial and 2.13 in 1 trial" in _report(sweep)
+
+
+def test_a_method_of_ones_own_that_changed_between_trials_is_named(tmp_path: Path) -> None:
+    apart = _two_arms(tmp_path / "apart", {"versions": {"method_code": "bb"}}, {"versions": {"method_code": "aa"}})
+    assert "source files of their method" not in apart, "two methods are two files"
+    sweep = JournalBuilder(tmp_path / "one", definition())
+    for number, code in enumerate(("aa", "bb")):
+        trial = sweep.create("finetune", {"learning_rate": 1e-3 * (number + 1)})
+        sweep.start(trial, versions={"method_code": code})
+    assert "different source files of their method, so results may differ: finetune: aa in 1 trial and bb" in (
+        _report(sweep)
+    )
+
+
+def test_number_formats_that_differ_are_named(tmp_path: Path) -> None:
+    sweep = JournalBuilder(tmp_path, definition(arms=TWO_ARMS))
+    sweep.complete("finetune", {**A, "dtype": "bf16"}, 0.9)
+    assert "number formats" not in _report(sweep)
+    sweep.complete("other", A, 0.9)
+    assert "Trials computed in different number formats: finetune: bf16; other: fp32." in _report(sweep)
+
+
+def test_devices_that_differ_are_named(tmp_path: Path) -> None:
+    markdown = _two_arms(tmp_path, {"device": "NVIDIA H100"})
+    assert "different devices, so their times and last digits differ: finetune: cpu (x86_64); other: NVIDIA H100." in (
+        markdown
+    )
+
+
+def test_a_sweep_gone_on_with_by_other_software_says_so_where_no_trial_does(tmp_path: Path) -> None:
+    sweep = _finished(tmp_path)
+    again = {"tunekit": "0.1.1", "python": "3.12.1", "torch": "2.14.0", "optuna": "5.1"}
+    sweep.journal.append("resumed", host="node", pid=1, versions=again)
+    markdown = _report(sweep)
+    assert "**The sweep was gone on with by other software** than launched it: tunekit 0.1.0, then 0.1.1." in markdown
 
 
 def test_a_search_extended_after_test_was_scored_is_flagged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

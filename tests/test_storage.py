@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -14,6 +15,7 @@ import pytest
 from tunekit import storage
 from tunekit.errors import ConfigError, StorageError
 from tunekit.storage import AppendFile, Lock, digests, holder_of, sealed
+from tunekit.storage.source_code import files_digest, package_digest
 
 
 def test_a_write_that_fails_leaves_the_old_content_and_nothing_else(tmp_path: Path) -> None:
@@ -216,3 +218,25 @@ def test_asking_who_holds_a_lock_never_keeps_anybody_from_taking_it(tmp_path: Pa
         is_over.set()
         for poller in pollers:
             poller.join()
+
+
+def test_a_digest_of_code_changes_with_a_byte_and_a_name_and_not_with_line_ends(tmp_path: Path) -> None:
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "a.py").write_text("x = 1\n")
+    (tmp_path / "inner/b.py").write_text("y = 2\n")
+    (tmp_path / "notes.txt").write_text("no code")
+    first = files_digest(tmp_path)
+    assert re.fullmatch("[0-9a-f]{12}", first)
+    (tmp_path / "notes.txt").write_text("other text")
+    (tmp_path / "a.py").write_bytes(b"x = 1\r\n")
+    assert files_digest(tmp_path) == first
+    (tmp_path / "inner/b.py").rename(tmp_path / "inner/c.py")
+    second = files_digest(tmp_path)
+    (tmp_path / "inner/c.py").write_text("y = 3\n")
+    assert len({first, second, files_digest(tmp_path)}) == 3
+    assert files_digest(tmp_path / "a.py") != files_digest(tmp_path / "inner/c.py")
+    assert files_digest(tmp_path / "nowhere") == ""
+
+
+def test_the_package_has_a_digest_of_its_own_code() -> None:
+    assert re.fullmatch("[0-9a-f]{12}", package_digest())

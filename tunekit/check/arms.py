@@ -15,16 +15,17 @@ from tunekit.check.absent import LenientParallelText, has_stand_in, stand_in
 from tunekit.check.corners import corner_params
 from tunekit.check.cost import Work
 from tunekit.check.findings import ArmCheck, DataCheck, Rate, Span, SweepCheck
+from tunekit.check.notes import notes_of_arm, notes_of_arms, notes_of_data, notes_of_updates
+from tunekit.check.reading import Read, readings
+from tunekit.check.spelling import Limit
 from tunekit.check.text import Text, measure, tokenizer_of
 from tunekit.errors import ConfigError
 from tunekit.registry import BACKBONES
 from tunekit.schema import canonical_json
 from tunekit.sweep import Arm, Sweep, trial_config
-from tunekit.sweep.parameters import method_class
 from tunekit.tasks import Split, Task
 from tunekit.tasks.readers.sources import DataAbsent
 from tunekit.trial import TrainingConfig, TrialConfig
-from tunekit.wording import count
 
 if TYPE_CHECKING:
     from tunekit.backbone import Backbone
@@ -53,8 +54,11 @@ def check(sweep: Sweep, *, flops_per_s: float | None = None, may_lack_data: bool
             task = inspector.task(arm)
         with _placed(sweep, arm):
             found.append(inspector.arm(arm, task))
-    notes = (*_notes(sweep, found), *(f"parallel text was not read: {why}" for why in inspector.absent_texts.values()))
-    return SweepCheck(sweep=sweep, arms=tuple(found), notes=notes)
+    of_targets: dict[Split, bool] = {"train": False, "dev": sweep.selection == "target_dev", "test": True}
+    shown = readings(inspector.read, of_targets)
+    absent = (f"parallel text was not read: {why}" for why in inspector.absent_texts.values())
+    notes = (*notes_of_arms(sweep, found), *notes_of_data(shown), *absent)
+    return SweepCheck(sweep=sweep, arms=tuple(found), readings=shown, notes=notes)
 
 
 @contextmanager
@@ -74,6 +78,8 @@ class _Corner:
     count: ParameterCount
     work: Work
     truncated_share: float
+    text_room: int | None
+    """`Method.text_room`; None too where there is no tokenizer."""
 
 
 class _Inspector:
@@ -85,6 +91,8 @@ class _Inspector:
         self._may_lack_data = may_lack_data
         self.absent_texts: dict[str, str] = {}
         """Why a corpus of parallel text could not be read, by its name."""
+        self.read: list[Read] = []
+        """The arms whose data are on this machine."""
         self._absences: dict[Hashable, str] = {}
         self._tasks: dict[str, Task] = {}
         self._backbones: dict[str, Backbone] = {}
@@ -96,10 +104,16 @@ class _Inspector:
         backbone = self._backbone(arm, trial_config(self._sweep, arm, next(corner_params(arm)), 0))
         _require_served(arm, backbone, task)
         corners = [self._corner(arm, task, params) for params in corner_params(arm)]
+        if _places(arm) not in self._absences:
+            self.read.append(
+                Read(arm, task, backbone, frozenset(Limit(c.training.max_length, c.text_room) for c in corners))
+            )
         rate = self._rate(backbone)
         points = self._num_points(arm)
         per_point = 1 if arm.searches_seed else len(self._sweep.seeds)
         final, trained_anew = _final_trials(self._sweep, arm, points)
+        epochs = max(corner.training.epochs for corner in corners)
+        cut_share = max(corner.truncated_share for corner in corners)
         hours = Span.over(cost.seconds(c.work.flops, rate, num_updates=c.work.num_updates) / 3600 for c in corners)
         testing = Span.over(cost.seconds(c.work.test_flops, rate) / 3600 for c in corners)
         return ArmCheck(
@@ -120,7 +134,10 @@ class _Inspector:
             rate=rate,
             tokens_basis=_tokens_basis(backbone),
             shape_basis=_shape_basis(arm),
-            notes=tuple(_arm_notes(self._sweep, arm, corners, points)),
+            notes=(
+                *notes_of_updates(Span.over(c.work.num_side_updates for c in corners)),
+                *notes_of_arm(self._sweep, arm, points, epochs=epochs, cut_share=cut_share),
+            ),
         )
 
     def task(self, arm: Arm) -> Task:
@@ -181,7 +198,8 @@ class _Inspector:
             at = ", ".join(f"{name}={value}" for name, value in params.items())
             raise type(error)(f"{error} (at {at})" if at else str(error)) from error
         made = cost.work(method, config.training, train=train, dev=dev, test=test)
-        return _Corner(config.training, count, made, train.truncated_share)
+        room = None if method.backbone.tokenizer is None else method.text_room
+        return _Corner(config.training, count, made, train.truncated_share, room)
 
     def _text(self, task: Task, method: Method, split: Split) -> Text:
         """A split in all the languages in which it is scored."""
@@ -272,42 +290,3 @@ def _shape_basis(arm: Arm) -> str:
     if shape_of(arm.backbone.name) is not None:
         return "of the shape that tunekit knows by heart; the hub was not asked"
     return "read from the Hugging Face hub or its cache"
-
-
-def _arm_notes(sweep: Sweep, arm: Arm, corners: list[_Corner], points: int) -> Iterator[str]:
-    if not method_class(arm.method).is_trained:
-        yield "trainable parameters: 0; there are no updates, and the cost is that of evaluation"
-    side = Span.over(corner.work.num_side_updates for corner in corners)
-    if side.high:
-        most = "" if side.low == side.high else "up to "
-        yield f"{most}{count(side.high)} of a trial's updates are on parallel text alone, the others on rows of train"
-    epochs = max(corner.training.epochs for corner in corners)
-    if sweep.scheduler.name != "none" and sweep.scheduler.grace_period >= epochs:
-        yield (
-            f"{sweep.scheduler.name} never stops a trial: its grace_period is {sweep.scheduler.grace_period}, "
-            f"and no trial has more epochs than {epochs}"
-        )
-    if len(arm.enqueue) > points:
-        yield f"of {len(arm.enqueue)} enqueued settings only the first {points} are tried"
-    if sweep.finalise.top > points:
-        yield f"finalise.top is {sweep.finalise.top}, but there are only {points} points"
-    if not arm.space and points > 1:
-        yield f"nothing is searched: its {points} points differ in their seeds only"
-    cut = max(corner.truncated_share for corner in corners)
-    if cut > 0:
-        yield f"up to {cut:.0%} of the training pairs are longer than max_length and are cut"
-
-
-def _notes(sweep: Sweep, arms: list[ArmCheck]) -> Iterator[str]:
-    for note in dict.fromkeys(note for arm in arms for note in arm.notes):
-        concerned = [arm.arm.name for arm in arms if note in arm.notes]
-        yield note if len(concerned) == len(arms) else f"{', '.join(concerned)}: {note}"
-    hours = sweep.budget.hours
-    for arm in arms if hours is not None else ():
-        share = (hours or 0) / len(arms)
-        if arm.search_hours.low > share:
-            few = share / max(arm.search_hours.low, 1e-9) * arm.num_search_trials
-            yield (
-                f"{arm.arm.name}: its share of the budget, {share:.3g} h, may end the search after about "
-                f"{max(1, round(few))} of {arm.num_search_trials} trials"
-            )

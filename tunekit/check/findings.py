@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Self
 
+from tunekit.check.reading import Reading
 from tunekit.sweep import Arm, Sweep
 
 
@@ -100,6 +101,8 @@ class SweepCheck:
 
     sweep: Sweep
     arms: tuple[ArmCheck, ...]
+    readings: tuple[Reading, ...] = ()
+    """What was read, each place once; none of what is not on this machine."""
     notes: tuple[str, ...] = ()
     """What is worth knowing and not wrong."""
 

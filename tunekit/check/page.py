@@ -10,19 +10,26 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from tunekit.check.data_page import data_page
 from tunekit.check.findings import ArmCheck, Span, SweepCheck
 from tunekit.sweep import Sweep
 from tunekit.wording import count, duration, listed, parameters, plural, share, short
 
 
-def render(check: SweepCheck) -> RenderableType:
-    """The page as something that a rich Console prints, in a terminal or into a file."""
+def render(check: SweepCheck, *, in_full: bool = False) -> RenderableType:
+    """The page as something that a rich Console prints, in a terminal or into a file.
+
+    Args:
+        check: what was found.
+        in_full: show what was read of each split and language.
+    """
     sweep = check.sweep
     parts: list[RenderableType] = [
         Text.assemble((f"{sweep.name}: {_verdict(check)}", "bold")),
         _section(_plan(check)),
         Text("Data", style="bold"),
         _section(_data_lines(check)),
+        *(data_page(reading, in_full=in_full, is_only=len(check.readings) == 1) for reading in check.readings),
         Text("Arms", style="bold"),
         _arms(check),
         Text("Spaces", style="bold"),

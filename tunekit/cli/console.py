@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import tempfile
@@ -23,6 +24,8 @@ def console(file: IO[str] | None = None, *, is_terminal: bool | None = None) -> 
     """A console on `file` (standard output) as wide as the terminal, or :data:`PLAIN_WIDTH` where there is none."""
     at_terminal = os.isatty(1) if is_terminal is None else is_terminal
     width = None if at_terminal or "COLUMNS" in os.environ else PLAIN_WIDTH
+    if file is None and isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a page for people is better with a sign missing than not at all
     return Console(file=file, force_terminal=at_terminal or None, width=width, highlight=False)
 
 

@@ -27,14 +27,21 @@ if TYPE_CHECKING:
     from tunekit.sweep import Sweep
 
 
-def check(file: FileArgument, overrides: Overrides = None) -> int:
-    """Check everything that a sweep needs; print what it would run and cost.
+def check(
+    file: FileArgument,
+    overrides: Overrides = None,
+    data: Annotated[
+        bool, typer.Option("--data", metavar="", help="Show what was read of each split and language.")
+    ] = False,
+) -> int:
+    """Check everything that a sweep needs; print what it read, would run and cost.
 
     Reads the sweep file and the data, and builds each method at every corner of its space, without any training.
     If the data are not on this machine, it says so and goes on with their documented sizes.
-    Prints arms, spaces, number of trials, trained parameters and their share of the backbone, updates, and hours.
+    Prints the first example, labels, lengths and repeats of the data; arms, spaces, number of trials, trained
+    parameters and their share of the backbone, updates, and hours.
     """
-    return _show_check(_read(file, overrides or []))
+    return _show_check(_read(file, overrides or []), in_full=data)
 
 
 def sweep(
@@ -135,12 +142,12 @@ def _read(file: Path, changes: list[str], name: str | None = None) -> Sweep:
         return load_sweep(file, overrides=changes, name=name)
 
 
-def _show_check(loaded: Sweep) -> int:
+def _show_check(loaded: Sweep, *, in_full: bool = False) -> int:
     from tunekit.check import render
     from tunekit.cli.console import console
     from tunekit.cli.sweep_run import preflight
 
-    console().print(render(preflight(loaded, may_lack_data=True)))
+    console().print(render(preflight(loaded, may_lack_data=True), in_full=in_full))
     return DONE
 
 

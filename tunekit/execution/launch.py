@@ -21,6 +21,7 @@ from tunekit.journal import SCHEMA, Event, Journal, replay
 from tunekit.schema import canonical_json, to_json
 from tunekit.search import Search
 from tunekit.storage import SweepFolder, remove, write_text
+from tunekit.storage.source_code import package_digest
 from tunekit.sweep import Source, Sweep, parse_sweep, resolved
 from tunekit.version import __version__
 from tunekit.wording import printable
@@ -52,8 +53,8 @@ class Finish:
 
 
 def versions() -> dict[str, str]:
-    """Versions of tunekit, Python and the libraries that decide results."""
-    found = {"tunekit": __version__, "python": platform.python_version()}
+    """Versions of tunekit (with a digest of its code), Python and the libraries that decide results."""
+    found = {"tunekit": __version__, "tunekit_code": package_digest(), "python": platform.python_version()}
     for package in _PACKAGES:
         try:
             found[package] = version(package)

@@ -27,10 +27,10 @@ class SweepRecord:
     """Of the journal's lines; 0 before the first one."""
     execution: JsonObject = field(default_factory=dict)
     """Where it was last run, and how wide."""
-    versions: dict[str, str] = field(default_factory=dict)
+    launches: list[dict[str, str]] = field(default_factory=list)
+    """Versions of the driver's software, at each launch."""
     launched_at: str = ""
     last_event_at: str = ""
-    num_launches: int = 0
     trials: dict[str, TrialRecord] = field(default_factory=dict)
     """By trial_id, in the order of creation."""
     arms: dict[str, ArmRecord] = field(default_factory=dict)
@@ -53,6 +53,16 @@ class SweepRecord:
     def seeds(self) -> tuple[int, ...]:
         """The seeds of the search."""
         return tuple(self.resolved.get("seeds", (10,)))
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """Of the driver's software, at the last launch."""
+        return self.launches[-1] if self.launches else {}
+
+    @property
+    def num_launches(self) -> int:
+        """How often a driver took the sweep up."""
+        return len(self.launches)
 
     def arm(self, name: str) -> ArmRecord:
         """The trials of one arm, and what they add up to."""
@@ -87,9 +97,8 @@ class SweepRecord:
         if event["event"] == "resumed":
             self._count_deaths()
         if event["event"] != "amended":
-            self.versions = dict(event["versions"])
+            self.launches.append(dict(event["versions"]))
             self.execution = dict(event.get("execution") or {})
-            self.num_launches += 1
 
     def _count_deaths(self) -> None:
         """Trials that ran in the driver's own process when it died; how a worker on Ray ended would have been told."""
@@ -113,7 +122,11 @@ class SweepRecord:
         trial.num_attempts += trial.state == "RUNNING"
         self.taken[trial.trial_id] = trial
         if event["facts"] is not None:
-            trial.facts = build(TrialFacts, event["facts"], "journal")
+            found = build(TrialFacts, event["facts"], "journal")
+            before = trial.facts
+            if before is not None and trial.reports and _where(before) != _where(found):
+                trial.earlier_facts.append(before)
+            trial.facts = found
 
     def _report(self, trial: TrialRecord, event: Event) -> None:
         report = EpochReport(**event["report"])
@@ -165,6 +178,11 @@ class SweepRecord:
             raise ValueError(
                 f"trial {trial.trial_id} is {trial.state}{tested}, its last epoch {max(trial.reports, default=0)}"
             )
+
+
+def _where(facts: TrialFacts) -> object:
+    """What an attempt ran on."""
+    return facts.device, facts.versions
 
 
 _OF_SWEEPS = ("launched", "amended", "resumed")

@@ -35,6 +35,8 @@ class TrialRecord:
     """Attempts since its last report that ended with the driver's own process, and nobody could say why."""
     facts: TrialFacts | None = None
     """What it said when it last started."""
+    earlier_facts: list[TrialFacts] = field(default_factory=list)
+    """What earlier attempts had said that reported epochs too, where they ran on another device or other software."""
     outcome: Outcome | None = None
     earlier_failures: list[str] = field(default_factory=list)
     """Why it had FAILED before it was taken up again."""

@@ -229,6 +229,11 @@ class Method(nn.Module, Generic[C]):
         return [math.ceil(tokens / windows)] * windows
 
     @property
+    def text_room(self) -> int | None:
+        """Tokens of text that a row holds at most; None: all of `max_length` but the special tokens."""
+        return None
+
+    @property
     def num_input_positions(self) -> int:
         """Prompt positions of each row that go through every layer as tokens do; `Feature.length` lacks them."""
         return 0

@@ -146,6 +146,11 @@ class InContextLearning(Method[InContextLearningConfig]):
         """Tokens of words and answers in a row."""
         return self.max_length - self.writer.overhead - self.writer.text.special_tokens.size
 
+    @property
+    def text_room(self) -> int | None:
+        """What the template leaves to words and their answers."""
+        return self._room
+
     def _check_room(self, template: str) -> None:
         if self._room < LEAST_ROOM:
             least = self.max_length - self._room + LEAST_ROOM

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
+from tunekit.reports.differences import different_data, different_drivers, different_machines
 from tunekit.reports.render.formats import code
 from tunekit.reports.results import ArmResult, Comparison, SweepResult
-from tunekit.trial import TrialFacts
 from tunekit.wording import count, duration, names, one_line, percent, plural
 
 ALIKE = 1.1
@@ -22,10 +22,16 @@ SAMPLE_KEYS = ("max_test_examples", "sample_seed")
 def caveats(result: SweepResult) -> list[str]:
     """One Markdown sentence or two for each reservation, the gravest first; none if there is nothing to say."""
     about_a_table: tuple[Callable[[Comparison], Iterable[str]], ...] = (
-        _missing_seeds, _unequal_budgets, _different_tests, _unseen_labels, _below_majority, _different_data,
-        _cut_pairs, _different_machines, _samples,
+        _missing_seeds, _unequal_budgets, _different_tests, _unseen_labels, _below_majority, different_data,
+        _cut_pairs, different_machines, _samples,
     )  # fmt: skip
-    found = [*_selection(result), *_unfinished(result), *_extended(result), *_without_result(result)]
+    found = [
+        *_selection(result),
+        *_unfinished(result),
+        *_extended(result),
+        *_without_result(result),
+        *different_drivers(result),
+    ]
     tasks: dict[str, list[str]] = {}
     for about in about_a_table:
         for comparison in result.comparisons:
@@ -174,31 +180,6 @@ def _below_majority(comparison: Comparison) -> Iterator[str]:
             yield f"{arm.name} is above majority by less than one standard deviation in {names(close)}."
 
 
-def _different_data(comparison: Comparison) -> Iterator[str]:
-    """What trials of one arm, or arms of one description of the task, read differently."""
-    by_task: dict[str, list[ArmResult]] = {}
-    for arm in comparison.arms:
-        by_task.setdefault(repr(arm.task), []).append(arm)
-        read: dict[str, set[str]] = {}
-        for facts in arm.all_facts:
-            for key, fingerprint in facts.fingerprints.items():
-                read.setdefault(key, set()).add(fingerprint)
-        for key, found in read.items():
-            if len(found) > 1:
-                prints = names(map(code, sorted(found)))
-                yield f"**The data changed** while {arm.name} ran: of {key} its trials saw {prints}."
-    for arms in by_task.values():
-        seen: dict[str, dict[str, str]] = {}
-        for arm in arms:
-            for key, fingerprint in (arm.facts.fingerprints if arm.facts else {}).items():
-                if not key.startswith("backbone"):
-                    seen.setdefault(key, {})[arm.name] = fingerprint
-        differing = [key for key, found in seen.items() if len(set(found.values())) > 1]
-        if differing:
-            prints_of = {arm.name: arm.facts.data_fingerprint for arm in arms if arm.facts}
-            yield f"**Different data** under one description of the task ({names(differing)}): {_by_value(prints_of)}."
-
-
 def _cut_pairs(comparison: Comparison) -> Iterator[str]:
     for arm in comparison.arms:
         facts = arm.facts
@@ -206,17 +187,6 @@ def _cut_pairs(comparison: Comparison) -> Iterator[str]:
             length = arm.trials[0].config["training"]["max_length"]
             cut, whole = facts.num_train_truncated, facts.num_train_examples
             yield f"{arm.name}: {cut} of {whole} training pairs were cut at {length} tokens."
-
-
-def _different_machines(comparison: Comparison) -> Iterator[str]:
-    asked: tuple[tuple[str, Callable[[TrialFacts], str | None]], ...] = (
-        ("devices", lambda facts: facts.device or None),
-        ("versions of torch", lambda facts: facts.versions.get("torch")),
-    )
-    for what, of in asked:
-        found = {arm.name: names(sorted({v for f in arm.all_facts if (v := of(f))})) for arm in comparison.arms}
-        if len({value for value in found.values() if value}) > 1 or any(" and " in v for v in found.values()):
-            yield f"Trials ran on different {what}, so their times and last digits differ: {_by_value(found)}."
 
 
 def _samples(comparison: Comparison) -> Iterator[str]:

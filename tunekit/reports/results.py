@@ -95,8 +95,8 @@ class ArmResult:
 
     @cached_property
     def all_facts(self) -> list[TrialFacts]:
-        """What each trial found when it started."""
-        return [trial.facts for trial in self.trials if trial.facts is not None]
+        """What each trial found when it started, and before that where it was begun on other software."""
+        return [facts for trial in self.trials for facts in (*trial.earlier_facts, trial.facts) if facts is not None]
 
     def duration_s(self, phase: str) -> float:
         """Seconds of training and dev evaluation in the epochs reported, summed over trials of a phase."""

@@ -23,6 +23,7 @@ from tunekit.tasks.keys import check_keys
 from tunekit.tasks.label_faults import split_off_nulls
 from tunekit.tasks.metrics import Predictions, scored
 from tunekit.tasks.parallel_pairs import PARALLEL, NoParallelText, ParallelPair, ParallelTexts
+from tunekit.tasks.readers.parsed import ReadingNotes
 from tunekit.tasks.readers.sources import Given, Source
 from tunekit.tasks.schemes import OUTSIDE
 from tunekit.trial import TaskConfig
@@ -132,6 +133,10 @@ class Task:
         """How many examples of the whole split were left out because a label is missing (``null_labels: drop``)."""
         self.examples(split, language)
         return self._num_dropped[split, language]
+
+    def notes(self, split: Split, language: str) -> ReadingNotes:
+        """How the whole split was read: what was left out, and what was decided about it."""
+        return self._source.reading(split, language)
 
     def examples(self, split: Split, language: str) -> tuple[Example, ...]:
         """The examples of a split in a language, sampled as the config says; read once, then kept.

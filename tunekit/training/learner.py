@@ -11,10 +11,12 @@ import contextlib
 import math
 import platform
 import resource
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from importlib import metadata
 from itertools import chain
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -22,6 +24,7 @@ from torch import Tensor
 from tunekit import methods
 from tunekit.errors import TrialFailed, require
 from tunekit.methods import count_parameters
+from tunekit.storage.source_code import files_digest, package_digest
 from tunekit.tasks import Split
 from tunekit.training import schedule
 from tunekit.training.caches import WorkerCache
@@ -32,6 +35,7 @@ from tunekit.training.predictions import Prediction
 from tunekit.training.predictor import predict
 from tunekit.training.random_state import RandomStream
 from tunekit.trial import Locations, TrialConfig, TrialFacts
+from tunekit.version import __version__
 
 
 class Learner:
@@ -203,7 +207,7 @@ class Learner:
             majority={f"dev/{source}/{k}": v for k, v in self.loaded.majority("dev", source).items()},
             device=name,
             num_threads=torch.get_num_threads(),
-            versions=_versions(),
+            versions=_versions(type(self.method).__module__),
         )
 
     def peak_memory_bytes(self) -> int:
@@ -295,6 +299,18 @@ def require_room(tokens_per_step: int, config: TrialConfig) -> None:
 
 
 @cache
-def _versions() -> dict[str, str]:
-    found = {name: metadata.version(name) for name in ("torch", "transformers")}
+def _versions(method: str) -> dict[str, str]:
+    """Of the libraries that decide a result, of tunekit's own code, and of the module of a method outside it."""
+    found = {name: _version(name) for name in ("torch", "transformers", "tokenizers", "peft", "seqeval")}
+    found |= {"tunekit": __version__, "tunekit_code": package_digest()}
+    if not method.startswith("tunekit."):
+        file = getattr(sys.modules.get(method), "__file__", None)
+        found["method_code"] = files_digest(Path(file)) if file else ""
     return {"python": platform.python_version(), **found}
+
+
+def _version(library: str) -> str:
+    try:
+        return metadata.version(library)
+    except metadata.PackageNotFoundError:  # a machine that only trains may lack some
+        return "not installed"

@@ -123,6 +123,11 @@ class ClozeMethod(Method[C]):
         """Tokens of text, soft prompt not counted, that fit into a row."""
         return self.max_length - self.writer.overhead - self.marker_size
 
+    @property
+    def text_room(self) -> int | None:
+        """`room`: the template takes the rest."""
+        return self.room
+
     def make_writer(self, template: Template) -> Writer:
         """Writes `template` for this backbone."""
         backbone = self.backbone

@@ -124,6 +124,13 @@ class TextTokenizer:
             for text, ids, places in zip(texts, rows, spans, strict=True)
         ]
 
+    def unknown_in(self, text: str) -> list[str]:
+        """The pieces of `text` that the tokenizer writes as unknown, in their order."""
+        found = self._tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+        ids, spans = cast("list[int]", found["input_ids"]), cast("list[tuple[int, int]]", found["offset_mapping"])
+        unknown = self._tokenizer.unk_token_id
+        return [text[start:end].strip() for i, (start, end) in zip(ids, spans, strict=True) if i == unknown]
+
     def blanks(self, tokens: Sequence[int]) -> list[bool]:
         """Whether each token stands for white space alone."""
         return [not token.strip(_BLANK) for token in self._tokenizer.convert_ids_to_tokens(list(tokens))]
