@@ -24,7 +24,7 @@ from tunekit.sweep.parameters import method_class
 from tunekit.tasks import Split, Task
 from tunekit.tasks.readers.sources import DataAbsent
 from tunekit.trial import TrainingConfig, TrialConfig
-from tunekit.wording import count
+from tunekit.wording import count, plural
 
 if TYPE_CHECKING:
     from tunekit.backbone import Backbone
@@ -290,9 +290,9 @@ def _arm_notes(sweep: Sweep, arm: Arm, corners: list[_Corner], points: int) -> I
     if len(arm.enqueue) > points:
         yield f"of {len(arm.enqueue)} enqueued settings only the first {points} are tried"
     if sweep.finalise.top > points:
-        yield f"finalise.top is {sweep.finalise.top}, but there are only {points} points"
-    if not arm.space and points > 1:
-        yield f"nothing is searched: its {points} points differ in their seeds only"
+        yield f"finalise.top is {sweep.finalise.top}, but an arm of {plural(points, 'point')} has no more"
+    if not arm.space and sweep.search.num_trials > 1:
+        yield "nothing is searched: it is one point; more trials of it are more `seeds`"
     cut = max(corner.truncated_share for corner in corners)
     if cut > 0:
         yield f"up to {cut:.0%} of the training pairs are longer than max_length and are cut"
