@@ -379,9 +379,9 @@ CONFIGURATION = {
 
 TRIALS = {
     "an unknown key": ({"sede": 1}, "one.yaml: unknown key 'sede'; did you mean 'seed'?"),
-    "an unknown option": ({"options": {"dropout": 0.1}}, "one.yaml: options: unknown key 'dropout'"),
-    "a wrong type": ({"training": {"epochs": "two"}}, "one.yaml: training: epochs: expected a whole number"),
-    "a wrong value": ({"training": {"epochs": 0}}, "one.yaml: training: epochs is 0, must be at least 1"),
+    "an unknown option": ({"options": {"dropout": 0.1}}, "one.yaml:1: options: unknown key 'dropout'"),
+    "a wrong type": ({"training": {"epochs": "two"}}, "one.yaml:1: training: epochs: expected a whole number"),
+    "a wrong value": ({"training": {"epochs": 0}}, "one.yaml:1: training: epochs is 0, must be at least 1"),
     "an unknown method": ({"method": "fintune"}, "did you mean 'finetune'?"),
     "an unknown task": ({"task": {"name": "udpso"}}, "did you mean 'udpos'?"),
     "no seed": ({"seed": None}, "seed"),

@@ -76,8 +76,9 @@ def checked(sweep: Sweep) -> ArmCheck:
 
 def test_trials_are_points_times_seeds_and_finalising_is_counted_apart(read: Reader) -> None:
     found = check(read(seeds=[10, 11]), flops_per_s=RATE)
-    assert [(arm.num_points, arm.num_search_trials, arm.num_final_trials) for arm in found.arms] == [(3, 6, 4)] * 2
-    assert (found.num_search_trials, found.num_final_trials) == (12, 8)
+    numbers = [(arm.num_points, arm.num_search_trials, arm.num_final_trials) for arm in found.arms]
+    assert numbers == [(2, 4, 4), (3, 6, 4)]
+    assert (found.num_search_trials, found.num_final_trials) == (10, 8)
 
 
 def test_a_grid_and_a_budget_bound_the_trials(read: Reader) -> None:
@@ -175,7 +176,7 @@ def test_embedding_tables_are_looked_up_and_not_multiplied() -> None:
 
 
 def test_hours_are_operations_at_the_rate_for_every_trial(read: Reader) -> None:
-    sweep = read(arms=one_arm(), seeds=[10])
+    sweep = read(arms=one_arm(space={"batch_size": [4, 5, 6]}), seeds=[10])
     slow, fast = (check(sweep, flops_per_s=rate).arms[0] for rate in (1e3, 1e6))
     assert slow.trial_hours.high == pytest.approx(slow.trial_flops.high / 1e3 / 3600, rel=1e-3)
     assert slow.search_hours.high == pytest.approx(3 * slow.trial_hours.high)
@@ -424,8 +425,8 @@ def test_the_page_says_what_would_run_and_at_what_cost(read: Reader) -> None:
     shown = page(check(read(scheduler={"name": "asha", "grace_period": 1}), flops_per_s=RATE), width=200)
     for part in (
         "words: nothing is wrong",
-        "6 to search and 8 to finalise, in 2 arms",
-        "tpe (seed 0), 3 points per arm, each on 1 seed: 10",
+        "5 to search and 8 to finalise, in 2 arms",
+        "tpe (seed 0), 3 points per arm, but plain 2 points (its space has no more), each on 1 seed: 10",
         "asha, from epoch 1 on, one in 3 goes on at each rung",
         "the 2 best points of each arm on seeds 10, 42, then test, once",
         "train 44 and dev 20 sentences in en; test 48 in 3 languages (en fr de); 3 labels, scored by accuracy",
@@ -456,12 +457,12 @@ def test_a_page_of_80_columns_says_all_that_a_wide_one_says(read: Reader) -> Non
     ("changes", "note"),
     [
         ({"scheduler": {"name": "asha", "grace_period": 3}}, "asha never stops a trial: its grace_period is 3"),
-        ({"finalise": {"top": 5}}, "finalise.top is 5, but there are only 3 points"),
+        ({"finalise": {"top": 5}}, "finalise.top is 5, but an arm of 3 points has no more"),
         (
             {"arms": one_arm(space={"batch_size": [1, 2]}, enqueue=[{"batch_size": 1}] * 4)},
-            "of 4 enqueued settings only the first 3 are tried",
+            "of 4 enqueued settings only the first 2 are tried",
         ),
-        ({"arms": one_arm()}, "nothing is searched: its 3 points differ in their seeds only"),
+        ({"arms": one_arm()}, "nothing is searched: it is one point; more trials of it are more `seeds`"),
         ({"budget": {"hours": 1e-6}}, "its share of the budget, 5e-07 h, may end the search after about 1 of 3 trials"),
     ],
 )

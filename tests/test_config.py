@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+from fakes import load_words
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunekit.errors import ConfigError, nearest, require
+from tunekit.errors import ConfigError, nearest, quoted, require
 from tunekit.registry import lookup
 from tunekit.schema import build, canonical_json, coerce, to_json
 from tunekit.trial import BackboneConfig, EpochReport, Locations, Outcome, TaskConfig, TrainingConfig, TrialConfig
@@ -155,13 +158,110 @@ def test_the_nearest_valid_name_is_offered() -> None:
 
 
 def test_a_registered_name_or_a_dotted_one_is_found() -> None:
-    assert lookup("task", "json:loads") is json.loads
+    assert lookup("task", "fakes:load_words") is load_words
     with pytest.raises(ConfigError, match=r"unknown method 'fintune'; did you mean 'finetune'\?.*or a dotted"):
         lookup("method", "fintune")
     with pytest.raises(ConfigError, match="cannot load method 'json:nothing'"):
         lookup("method", "json:nothing")
     with pytest.raises(ConfigError, match="cannot load method 'no_such_package:Method'"):
         lookup("method", "no_such_package:Method")
+
+
+@pytest.mark.parametrize(
+    ("registry", "name"),
+    [
+        ("task", "os:system"),
+        ("task", "shutil:rmtree"),
+        ("task", "os:rename"),
+        ("task", "json:loads"),
+        ("task", "tunekit.storage:read_text"),
+        ("task", "tunekit.errors:MOST"),
+        ("task", "tunekit.tasks.corpora:files"),
+        ("task", "tunekit.trial:TaskConfig"),
+        ("parallel corpus", "fakes:load_words"),
+        ("backbone", "os:remove"),
+    ],
+)
+def test_what_a_dotted_name_leads_to_is_never_called_if_it_is_of_another_kind(registry: str, name: str) -> None:
+    with pytest.raises(ConfigError, match=f"which makes no {registry}: a function .* is expected"):
+        lookup(registry, name)
+
+
+@pytest.mark.parametrize(
+    ("source", "part"),
+    [
+        ("class Own(\n", "broken.py:1: "),
+        ("x = 1\ny = x / 0\n", "broken.py:2: ZeroDivisionError: division by zero"),
+        ("import sys\nsys.exit(3)\n", "broken.py:2: SystemExit: 3"),
+        ("import nowhere_at_all\n", "broken.py:1: No module named 'nowhere_at_all'"),
+        ("Other = 1\n", "has no attribute 'Own'"),
+        ("raise ValueError('x' * 5000)\n", "broken.py:1: ValueError: xxx"),
+    ],
+    ids=["syntax", "an error", "an exit", "an import", "no attribute", "a long error"],
+)
+@pytest.mark.parametrize("registry", ["method", "task"])
+def test_a_module_that_cannot_be_imported_is_named_with_its_line(
+    registry: str, source: str, part: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "broken.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "broken", raising=False)
+    with pytest.raises(ConfigError, match=f"cannot load {registry} 'broken:Own' from 'broken:Own': ") as caught:
+        lookup(registry, "broken:Own")
+    assert part in str(caught.value)
+    assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize("name", ["", "x" * 400, "x" * 400 + ":y", "a b:c", ":x", "x:", "..x:y", "a\0b:c", "json:a\nb"])
+def test_a_name_that_leads_nowhere_is_one_line(name: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        lookup("task", name)
+    assert len(str(caught.value).splitlines()) == 1
+    assert len(str(caught.value)) < 900
+
+
+# -- quoting ---------------------------------------------------------------------------------------------------------
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(), lambda s: st.lists(s) | st.dictionaries(st.text(), s)
+    )
+)
+def test_a_quoted_value_is_its_repr_cut_at_the_limit(value: Any) -> None:
+    whole = repr(value)
+    assert quoted(value, 10**6) == whole
+    cut = quoted(value, 20)
+    assert cut == whole if len(whole) <= 20 else len(cut) == 20 and cut.endswith("…")
+
+
+def test_quoting_looks_at_no_more_of_a_value_than_it_shows() -> None:
+    class Watched(list[Any]):
+        seen = 0
+
+        def __iter__(self) -> Any:
+            for item in super().__iter__():
+                Watched.seen += 1
+                yield item
+
+    nested: Any = 1
+    for _ in range(100_000):
+        nested = [nested]
+    for value in (Watched([1] * 10**6), [Watched([1] * 1000)] * 1000, nested, 10**5000, "x" * 10**6, {1: nested}):
+        assert len(quoted(value)) <= 200
+    assert Watched.seen < 300
+
+
+def test_a_list_of_valid_names_ends_somewhere() -> None:
+    assert nearest("x", [f"name{n}" for n in range(10_000)]).endswith(" more)")
+    assert len(nearest("x" * 10**6, [f"name{n}" for n in range(10_000)])) < 1200
+    assert len(nearest("x", ["y" * 10_000, "z"])) < 1200
+
+
+@pytest.mark.parametrize("value", [10**400, -(10**400)])
+def test_a_whole_number_that_no_float_holds_is_refused(value: int) -> None:
+    with pytest.raises(ConfigError, match="is too large for a number"):
+        build(Outer, {"size": 1, "rate": value}, "file")
 
 
 # -- identity --------------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import random
 import subprocess
 import sys
 from dataclasses import replace
@@ -696,3 +697,148 @@ def test_reports_load_neither_torch_nor_ray_nor_optuna(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(root)}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+# -- drawn again -----------------------------------------------------------------------------------------------------
+
+
+def _draw(sweep: JournalBuilder, params: dict[str, Any], value: float, **more: Any) -> str:
+    """A new draw of a point."""
+    return sweep.complete("finetune", params, value, **more)
+
+
+def _ranked(sweep: JournalBuilder) -> list[tuple[int, float | None, int]]:
+    """Number, value and draws of the points, best first; told alike while the sweep runs and by a replay."""
+    points = [(p.number, p.value, p.num_draws) for p in sweep.record.arm("finetune").top(9)]
+    again = replay(sweep.journal.folder.path).arm("finetune").top(9)
+    assert [(p.number, p.value, p.num_draws) for p in again] == points
+    return points
+
+
+def test_a_point_drawn_again_is_ranked_by_all_its_trials_and_not_by_its_luckiest(tmp_path: Path) -> None:
+    sweep = JournalBuilder(tmp_path, definition(seeds=[10], search={"num_trials": 4}))
+    _draw(sweep, A, 0.60)
+    for seed, value in ((10, 0.55), (43, 0.40), (44, 0.75)):
+        _draw(sweep, B, value, seed=seed)
+    assert _ranked(sweep) == [(0, 0.60, 1), (1, fmean([0.55, 0.40, 0.75]), 3)]
+    markdown = _report(sweep)
+    assert cells(markdown, "1", header=("search dev",)) | {"search dev": "56.7 ± 17.6", "n": "3"} == cells(
+        markdown, "1", header=("search dev",)
+    )
+    assert "Drawn again, each time on another seed: point 1 3 times." in markdown
+    best = reports.best_config_yaml(sweep.record, "finetune")
+    assert "point 0" in best
+    assert "60.0" in _shown(reports.status_table([("small", sweep.record)]))
+
+
+@pytest.mark.parametrize(("state", "reached"), [("PRUNED", 0.30), ("FAILED", 0.30)])
+def test_a_later_draw_that_ends_early_counts_what_it_had_reached(tmp_path: Path, state: str, reached: float) -> None:
+    sweep = JournalBuilder(tmp_path, definition(search={"num_trials": 4}))
+    _draw(sweep, A, 0.65)
+    _draw(sweep, B, 0.90)
+    trial = sweep.create("finetune", B, seed=43)
+    assert _ranked(sweep)[0] == (1, 0.90, 2), "one that runs counts nothing yet"
+    sweep.report(trial, [0.1, reached])
+    assert _ranked(sweep)[0] == (1, 0.90, 2)
+    sweep.finish(trial, state, reason="why")
+    assert _ranked(sweep) == [(0, 0.65, 1), (1, fmean([0.90, reached]), 2)]
+    assert f"1 {state}: those that ended early count what they had reached" in _report(sweep)
+
+
+def test_a_later_draw_that_fails_before_its_first_epoch_hides_nothing(tmp_path: Path) -> None:
+    sweep = JournalBuilder(tmp_path, definition(search={"num_trials": 4}))
+    _draw(sweep, B, 0.90)
+    trial = sweep.create("finetune", B, seed=43)
+    sweep.finish(trial, "FAILED", reason="no memory")
+    assert _ranked(sweep) == [(0, 0.90, 2)]
+    assert "1 FAILED" in _report(sweep)
+    sweep.journal.append("reopened", trial_id=trial, reason="no memory")
+    sweep.report(trial, [0.5, 0.7])
+    sweep.finish(trial)
+    assert _ranked(sweep) == [(0, fmean([0.90, 0.7]), 2)]
+
+
+def test_draws_that_all_ended_early_have_no_value(tmp_path: Path) -> None:
+    sweep = JournalBuilder(tmp_path, definition(search={"num_trials": 4}))
+    for seed in (10, 43):
+        trial = sweep.create("finetune", B, seed=seed)
+        sweep.report(trial, [0.1])
+        sweep.finish(trial, "PRUNED")
+    assert _ranked(sweep) == []
+    _draw(sweep, B, 0.5, seed=44)
+    assert _ranked(sweep) == [(0, fmean([0.1, 0.1, 0.5]), 3)]
+
+
+def test_the_order_kept_event_by_event_is_the_order_of_the_means(tmp_path: Path) -> None:
+    """Random stories of few configurations drawn often, against a mean taken anew after each event."""
+    draw = random.Random(4)
+    for story in range(20):
+        sweep = JournalBuilder(tmp_path / str(story), definition(search={"num_trials": 99}))
+        for seed in range(12):
+            trial = sweep.create("finetune", {"learning_rate": draw.choice([1e-3, 2e-3, 3e-3])}, seed=seed)
+            sweep.report(trial, [draw.choice([0.1, 0.5, 0.7])] * draw.randint(0, 2))
+            states = ["COMPLETE", "PRUNED", "FAILED"] if sweep.record.trials[trial].reports else ["FAILED"]
+            if draw.random() < 0.9:
+                sweep.finish(trial, draw.choice(states))
+            _is_ranked_by_means(sweep)
+
+
+def _is_ranked_by_means(sweep: JournalBuilder) -> None:
+    values: dict[str, list[float]] = {}
+    whole, first = set(), {}
+    for trial in sweep.record.trials.values():
+        first.setdefault(trial.point_id, trial.number)
+        if trial.state != "RUNNING" and trial.best_so_far is not None:
+            values.setdefault(trial.point_id, []).append(trial.best_so_far)
+        if trial.state == "COMPLETE":
+            whole.add(trial.point_id)
+    wanted = sorted((-fmean(found), first[point]) for point, found in values.items() if point in whole)
+    top = sweep.record.arm("finetune").top(9)
+    assert [(-(point.value or 0), point.number) for point in top] == wanted
+
+
+# -- names from outside ----------------------------------------------------------------------------------------------
+
+STRANGE = ["a<script>b", "x|y", "**loud**", "`tick", "[go](javascript:x)", "&lt;b", "<img src=x onerror=y>", "<!-- x"]
+
+
+@pytest.mark.parametrize("name", STRANGE)
+def test_names_stand_in_markdown_as_they_are_and_do_nothing(tmp_path: Path, name: str) -> None:
+    from markdown_it import MarkdownIt
+
+    task = {**TASK, "name": name, "kind": "token", "target_languages": ["de", name.replace("/", "")]}
+    text = f"{name} {{text}}"
+    arms = {"finetune": {"method": "finetune", "space": SPACE}}
+    sweep = JournalBuilder(tmp_path, definition(task=task, arms=arms, search={"num_trials": 3}))
+    failed = sweep.create("finetune", {**B, "template": text})
+    sweep.finish(failed, "FAILED", reason=f"{name}\nsecond line")
+    sweep.finalised("finetune", {**A, "template": text}, {10: (0.9, {"en": 0.9, "de": 0.6, name: 0.5})})
+    markdown = _report(sweep)
+    tokens = MarkdownIt("commonmark").enable("table").parse(markdown)
+    inside = [child for token in tokens for child in token.children or []]
+    assert not [token for token in (*tokens, *inside) if token.type in ("html_block", "html_inline", "link_open")]
+    headings = [tokens[at + 1].children for at, token in enumerate(tokens) if token.type == "heading_open"]
+    written = ["".join(child.content for child in heading or []) for heading in headings]
+    assert any(heading.startswith(f"{name}: test") for heading in written)
+    assert "&lt;" not in _shown(reports.summary(sweep.record)) or "&lt;" in name
+
+
+@pytest.mark.parametrize(
+    "value", ["red \x1b[31m", "back\x08", "bell\x07", "c1 \x9b2J", "turned \u202eabc", "two\nlines"]
+)
+def test_no_value_from_outside_gives_orders_to_a_terminal(tmp_path: Path, value: str) -> None:
+    sweep = JournalBuilder(tmp_path, definition(search={"num_trials": 2}))
+    failed = sweep.create("finetune", {**B, "template": value})
+    sweep.finish(failed, "FAILED", reason=value)
+    sweep.finalised("finetune", {**A, "template": value}, {10: (0.9, _scores(0.9, 0.6, 0.5))})
+    shown = _shown(reports.summary(sweep.record))
+    orders = set(map(chr, [*range(9), *range(11, 32), *range(127, 160), 0x202E]))
+    assert not set(shown) & orders
+    table = [line for line in _report(sweep).splitlines() if line.startswith("|")]
+    assert not set("".join(table)) & orders
+
+
+def test_a_fence_in_a_value_does_not_end_the_sweep_file_in_the_report(tmp_path: Path) -> None:
+    task = {**TASK, "name": "```\n<script>\n````", "kind": "token"}
+    markdown = _report(JournalBuilder(tmp_path, definition(task=task)))
+    assert markdown.count("`````") == 2

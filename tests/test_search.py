@@ -6,6 +6,7 @@ import random
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import optuna
@@ -18,9 +19,10 @@ from tunekit.journal import FILE_NAME, Journal, read_events, replay
 from tunekit.search import Search
 from tunekit.search import study as studies
 from tunekit.search.bounded_storage import BoundedStorage
+from tunekit.search.drawn import DrawnPoints
 from tunekit.search.engine import LEAD
 from tunekit.search.schedulers import Rungs, decide
-from tunekit.sweep import Sweep, trial_config
+from tunekit.sweep import Source, Sweep, parse_sweep, trial_config
 from tunekit.trial import TrialFacts
 
 SEARCHERS = ["tpe", "random", "grid", "qmc", "cmaes", "gp", "nsga2"]
@@ -139,12 +141,20 @@ def test_only_the_best_points_see_test_and_each_trial_once(tmp_path: Path) -> No
     assert len(events) == len(set(events)) == 8
 
 
+def _repeating_sweep(**changes: Any) -> Sweep:
+    """An infinite space, one part of which is a single point."""
+    rate = {"low": 0.5, "high": 0.9, "when": {"batch_size": 8}}
+    space = {"batch_size": [8, 16], "warmup_fraction": rate}
+    arms = {"finetune": {"method": "finetune", "space": space}}
+    search = {"searcher": "random", "num_trials": 8, "seed": 0}
+    return simulated_sweep(**{"arms": arms, "search": search, **changes})
+
+
 def test_a_point_drawn_again_runs_on_another_seed(tmp_path: Path) -> None:
-    arms = {"finetune": {"method": "finetune", "space": {"batch_size": [8, 16]}}}
-    sweep = simulated_sweep(arms=arms, search={"searcher": "random", "num_trials": 6, "seed": 0})
-    record = run(sweep, tmp_path)
+    record = run(_repeating_sweep(), tmp_path)
     searched = [t for t in record.trials.values() if t.phase == "search"]
-    assert len(searched) == len({t.trial_id for t in searched}) == 6
+    assert len(searched) == len({t.trial_id for t in searched}) == 8
+    assert len({t.point_id for t in searched}) < 8
     assert {t.seed for t in searched} > {10}
 
 
@@ -399,3 +409,94 @@ def test_a_worker_gets_what_is_warm_as_long_as_arms_stay_evenly_served(tmp_path:
     assert drawn[: LEAD + 1] == ["ptuning_v2"] * (LEAD + 1)
     assert max(counts) == LEAD + 1, "never further ahead than that"
     assert counts[-1] in (LEAD, LEAD + 1)
+
+
+# -- small spaces, and points drawn again ----------------------------------------------------------------------------
+
+SMALL_SPACE = {
+    "batch_size": [8, 16],
+    "weight_decay": {"low": 0.1, "high": 0.5, "step": 0.2, "when": {"batch_size": 8}},
+    "schedule": ["linear", "constant"],
+}
+
+
+def _small_sweep(searcher: str, num_trials: int = 30, **arm: Any) -> Sweep:
+    """Eight points: two schedules, each with one large batch size, or a small one and three decays."""
+    arms = {"finetune": {"method": "finetune", "space": SMALL_SPACE, **arm}}
+    return simulated_sweep(arms=arms, search={"searcher": searcher, "num_trials": num_trials, "seed": 2})
+
+
+@pytest.mark.parametrize("searcher", SEARCHERS)
+def test_a_small_space_ends_when_each_of_its_points_was_drawn_once(searcher: str, tmp_path: Path) -> None:
+    enqueue = [{"batch_size": 16}, {"batch_size": 16}, {"batch_size": 16}, {"weight_decay": 0.3}]
+    sweep = _small_sweep(searcher, enqueue=enqueue)
+    record = run(sweep, tmp_path / "undisturbed")
+    arm = sweep.arms[0]
+    points = record.arm("finetune").points
+    assert sweep.num_points(arm) == len(points) == 8
+    assert len({arm.place(point.params) for point in points}) == len({point.point_id for point in points}) == 8
+    with Journal(tmp_path / "undisturbed") as journal:
+        told = Search(sweep, journal)._studies["finetune"].study.get_trials()
+    assert [trial.params for trial in told] == [dict(point.params) for point in points]
+    draw = random.Random(searcher)
+    _killed_until_done(sweep, tmp_path / "killed", [draw.randint(1, 25) for _ in range(8)])
+    assert facts(replay(tmp_path / "killed")) == facts(record)
+
+
+def test_what_the_study_was_told_while_it_ran_is_what_a_replay_tells_it(tmp_path: Path) -> None:
+    sweep = _small_sweep("tpe")
+    with Journal(tmp_path) as journal:
+        launch(sweep, journal)
+        search = Search(sweep, journal)
+        for _ in range(8):
+            assert search.next_trial() is not None
+        assert search.next_trial() is None
+        live = [(t.params, t.distributions) for t in search._studies["finetune"].study.get_trials()]
+        again = [(t.params, t.distributions) for t in Search(sweep, journal)._studies["finetune"].study.get_trials()]
+    assert live == again
+    assert len({str(params) for params, _ in live}) == 8
+
+
+def test_points_that_differ_in_their_seed_are_other_trials(tmp_path: Path) -> None:
+    space = {"batch_size": [8, 16], "seed": [1, 2, 3]}
+    arms = {"finetune": {"method": "finetune", "space": space}}
+    content = {**simulated_sweep().definition, "arms": arms, "search": {"num_trials": 30, "seed": 2}}
+    del content["seeds"]
+    sweep = parse_sweep(content, Source("seeds.yaml"))
+    searched = [t for t in run(sweep, tmp_path).trials.values() if t.phase == "search"]
+    assert {(t.params["batch_size"], t.seed) for t in searched} == {(b, s) for b in (8, 16) for s in (1, 2, 3)}
+    assert len(searched) == 6
+
+
+def test_a_large_finite_space_repeats_nothing_and_is_never_listed(tmp_path: Path) -> None:
+    space = {"batch_size": {"low": 8, "high": 2**63 - 1}, "schedule": ["linear", "constant"]}
+    arms = {"finetune": {"method": "finetune", "space": space}}
+    for searcher in ("grid", "random"):
+        sweep = simulated_sweep(arms=arms, search={"searcher": searcher, "num_trials": 12, "seed": 2})
+        points = run(sweep, tmp_path / searcher).arm("finetune").points
+        assert len({point.point_id for point in points}) == 12
+
+
+@pytest.mark.parametrize("size", [8, 20_000])
+def test_the_last_points_of_a_space_are_found(size: int) -> None:
+    arm = simulated_sweep(
+        arms={"finetune": {"method": "finetune", "space": {"batch_size": {"low": 1, "high": size}}}}
+    ).arms[0]
+    drawn = DrawnPoints(arm)
+    for point in arm.grid():
+        if point["batch_size"] != size // 2:
+            drawn.add(point)
+    assert drawn.unused(random.Random(1), {}) == {"batch_size": size // 2}
+    drawn.add({"batch_size": size // 2})
+    assert drawn.unused(random.Random(1), {}) is None
+
+
+def test_a_point_drawn_again_keeps_its_finals_and_weights_as_one_configuration(tmp_path: Path) -> None:
+    sweep = _repeating_sweep(finalise={"top": 2, "seeds": [10, 42]}, scheduler={"name": "none"})
+    record = run(sweep, tmp_path)
+    top = record.arm("finetune").top(10)
+    assert len({point.point_id for point in top}) == len(top)
+    again = next(point for point in top if point.num_draws > 1)
+    assert again.value == fmean(trial.value or 0 for trial in again.trials)
+    tested = {t.point_id for t in record.trials.values() if t.test_scores is not None}
+    assert tested == {point.point_id for point in top[:2]}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,11 @@ from typing import Any
 import pytest
 import yaml
 
-from tunekit.errors import ConfigError
+from tunekit.errors import ConfigError, quoted
 from tunekit.registry import METHODS
 from tunekit.schema import to_json
 from tunekit.sweep import Dimension, Source, Sweep, load_sweep, parse_sweep, trial_config
+from tunekit.sweep.dimensions import points_of, space_size
 
 EXAMPLE = """\
 task: {name: udpos, source_language: en, target_languages: [de, fr, fi, tr, zh], data_dir: data/xtreme, max_train_examples: 1000}
@@ -305,7 +307,7 @@ def test_a_grid_has_every_combination_once(read: Callable[..., Sweep]) -> None:
 
 def test_a_grid_of_floats_stays_inside_its_range() -> None:
     dimension = Dimension(name="weight_decay", kind="float", low=0.1, high=0.3, step=0.1)
-    assert dimension.grid() == (0.1, 0.2, 0.3)
+    assert tuple(dimension.grid()) == (0.1, 0.2, 0.3)
     assert all(map(dimension.contains, dimension.grid()))
     assert not dimension.contains(0.15)
 
@@ -357,7 +359,7 @@ def test_a_setting_is_inactive_through_the_conditions_of_its_condition(read: Cal
         ("resources: {cpu: 0}", ["cpu is 0.0, must be greater than 0"]),
         ("resources: {gpu: 1.5}", ["gpu is 1.5", "whole number if more than 1"]),
         ("budget: {hours: 8h}", ["budget.hours: expected a number, got '8h'"]),
-        ("budget: {hours: .inf}", ["budget.hours: inf is not a finite number"]),
+        ("budget: {hours: .inf}", ["budget.hours: YAML reads .inf as inf, which is not a finite number"]),
         ("budget: {trials: 0}", ["trials is 0, must be at least 1"]),
         ("shots: []", ["shots: expected a number or a list of numbers, got an empty list"]),
         ("shots: [16, 16]", ["there is an arm 'deep@16' already"]),
@@ -520,7 +522,7 @@ def test_a_budget_must_buy_each_arm_a_trial(refusal: Callable[..., str]) -> None
         ("no: 1\n", "YAML reads the key 'no' as true or false: put it in quotes"),
         ("? [a, b]\n: 1\n", "not valid YAML"),
         ("a: !!python/object:os.system 1\n", "not valid YAML"),
-        ("a: 2024-13-45\n", "not valid YAML"),
+        ("a: 2024-13-45\n", "mine.yaml:1: a: YAML reads 2024-13-45 as a date"),
         ("a: &a [*a]\n", "not valid YAML"),
         ("a: \x07\n", "not valid YAML"),
     ],
@@ -696,3 +698,197 @@ def test_two_arms_of_one_place_or_of_two_names_may_stand_together(
     for folder in ("a/model", "b/model"):
         (tmp_path / folder).mkdir(parents=True)
     assert len(parse_sweep(_two_arms(one, other), Source("two.yaml")).arms) == 2
+
+
+# -- what YAML reads in another way than it looks --------------------------------------------------------------------
+
+TRAPS = {
+    "1:30": "YAML reads 1:30 as 90 (in base 60): write 90, 1.5 if hours and minutes are meant, or '1:30' for a text",
+    "-2:00:00": "YAML reads -2:00:00 as -7200 (in base 60)",
+    "1:30.5": "YAML reads 1:30.5 as 90.5 (in base 60): write 90.5",
+    "010": "YAML reads 010 as 8 (in base 8): write 8, 10 if that is meant, or '010' for a text",
+    "0x1F": "YAML reads 0x1F as 31 (in base 16): write 31",
+    "0b11": "YAML reads 0b11 as 3 (in base 2): write 3",
+    "1_0": "YAML reads 1_0 as 10 (without its _): write 10",
+    "1_0.5": "1_0.5 is no number in plain decimal: write 10.5",
+    "01.5": "01.5 is no number in plain decimal: write 1.5",
+    ".inf": "YAML reads .inf as inf, which is not a finite number",
+    "-.INF": "YAML reads -.INF as -inf",
+    ".nan": "YAML reads .nan as nan",
+    "1.0e+999": "1.0e+999 is too large for a number",
+    "1.0e-999": "1.0e-999 is too small for a number",
+    "9223372036854775809": "is too large: a whole number is at most 2^63",
+    "9" * 400: "is too large: a whole number is at most 2^63",
+    "2024-01-31": "YAML reads 2024-01-31 as a date: put it in quotes, '2024-01-31'",
+    "2024-01-31 10:00:00": "as a date",
+    "!!timestamp x": "YAML reads x as a date",
+    "!!int x": "x is not a whole number",
+    "!!float x": "x is not a number",
+    "!!bool x": "x is neither true nor false",
+    "!!binary eA==": "has no place in this file",
+    "!!set {a}": "has no place in this file",
+    "=": "= means something to YAML",
+    '"\\0"': "holds a NUL character",
+    '"\\uD800"': "half of a character",
+}
+
+
+@pytest.mark.parametrize(("value", "part"), TRAPS.items(), ids=[value[:20] for value in TRAPS])
+def test_a_value_that_yaml_reads_in_another_way_than_it_looks_is_refused(
+    refusal: Callable[..., str], value: str, part: str
+) -> None:
+    for text, overrides, place in (
+        (f"{SMALL}budget: {{hours: {value}}}\n", (), "mine.yaml:12: budget.hours: "),
+        (f"{SMALL}budget:\n- {value}\n", (), "mine.yaml:13: budget.0: "),
+        (SMALL, (f"budget.hours={value}",), "--set 'budget.hours="),
+    ):
+        message = refusal(text, *overrides)
+        assert message.startswith(place)
+        assert part in message
+        assert len(message) < 500
+
+
+@pytest.mark.parametrize("value", ["0o10", "1e-4", "12e03", "1_000.0e5x", "08", "-.5", "'8'"])
+def test_text_that_looks_like_a_number_is_refused_where_one_is_wanted(refusal: Callable[..., str], value: str) -> None:
+    message = refusal(f"{SMALL}budget: {{hours: {value}}}\n")
+    assert message.startswith("mine.yaml:12: budget.hours: expected a number, got '")
+    written = {"0o10": "write 8", "1e-4": "write 1.0e-4", "08": "write 8.0", "-.5": "write -5.0e-1", "'8'": "write 8.0"}
+    assert written.get(value, "") in message or "drop the quotes" in message
+
+
+@pytest.mark.parametrize(("value", "hours"), [("1.5", 1.5), (".5", 0.5), ("2.", 2.0), ("1.5e+1", 15.0), ("+3", 3.0)])
+def test_a_number_in_decimal_is_read_as_it_stands(read: Callable[..., Sweep], value: str, hours: float) -> None:
+    assert read(f"{SMALL}budget: {{hours: {value}}}\n").budget.hours == hours
+
+
+def test_text_may_hold_what_would_be_a_trap_alone(read: Callable[..., Sweep]) -> None:
+    task = "{name: udpos, target_languages: [de, 'no', y, n], data_dir: 2024-01-31/010}"
+    sweep = read(SMALL.replace("{name: udpos, target_languages: [de]}", task))
+    assert sweep.arms[0].task.target_languages == ("de", "no", "y", "n")
+    assert (sweep.arms[0].locations.data_dir or "").endswith("/2024-01-31/010")
+
+
+@pytest.mark.parametrize("word", ["no", "on", "yes", "Off", "null", "~", ""])
+def test_a_language_that_yaml_takes_for_something_else_is_refused(refusal: Callable[..., str], word: str) -> None:
+    message = refusal(SMALL.replace("[de]", f"[fr, de, {word or 'null'}]"))
+    assert message.startswith("mine.yaml:1: task.target_languages[2]: expected text, got ")
+    assert "put the word in quotes" in message
+
+
+@pytest.mark.parametrize("key", ["null", "~", "no", "On", "1_0", "010", "1.50", "1:30", "+5", "? [a]\n  "])
+def test_a_key_that_yaml_takes_for_something_else_is_refused(refusal: Callable[..., str], key: str) -> None:
+    message = refusal(f"{SMALL}budget:\n  {key}: 1\n")
+    assert message.startswith("mine.yaml:13: ")
+    assert "YAML" in message
+
+
+def test_small_aliases_and_merges_work_and_keep_their_lines(
+    read: Callable[..., Sweep], refusal: Callable[..., str]
+) -> None:
+    text = SMALL.replace("arms:\n  deep:", "arms:\n  deep: &deep").replace("fixed:\n", "  more: {<<: *deep}\nfixed:\n")
+    sweep = read(text)
+    assert sweep.arm("more").space == sweep.arm("deep").space
+    assert refusal(text.replace("1.0e-3", "1_0")).startswith("mine.yaml:7: arms.deep.space.learning_rate.low: ")
+
+
+BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 40)
+)
+MERGED = "a0: &a0 {x: 1}\n" + "".join(f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 9)}]}}\n" for n in range(1, 40))
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("a: &a [*a]\n", "mine.yaml:1: not valid YAML here: an alias contains itself"),
+        ("a: 1\nb: &b {c: {d: *b}}\n", "mine.yaml:2: not valid YAML here: an alias contains itself"),
+        ("a: &a {? *a : 1}\n", "mine.yaml:1: not valid YAML"),
+        ("a: &a\n  <<: *a\n", "an alias contains itself"),
+        (BOMB, "mine.yaml:6: not valid YAML here: its aliases make more than 100000 values"),
+        (MERGED, "its aliases make more than 100000 values"),
+        ("a: " + "[" * 60 + "]" * 60, "mine.yaml:1: not valid YAML here: more than 50 levels"),
+        ("a: " + "[" * 100_000, "mine.yaml:1: not valid YAML here: nested too deeply"),
+        ("a: {<<: 1}\n", "<< takes a mapping"),
+    ],
+    ids=[
+        "itself",
+        "itself below",
+        "itself as a key",
+        "itself merged",
+        "bomb",
+        "merges",
+        "deep",
+        "deeper",
+        "merge of 1",
+    ],
+)
+def test_an_alias_or_a_depth_that_no_machine_holds_is_refused_at_once(
+    refusal: Callable[..., str], text: str, part: str
+) -> None:
+    assert part in refusal(text)
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", "a\nb", "x" * 151, "", ".", "..", "a\0b", "é"])
+def test_a_name_that_could_leave_its_folder_or_not_be_one_is_refused(refusal: Callable[..., str], name: str) -> None:
+    for text in (small(arms={name: {"method": "finetune"}}, fixed=None), small(name=name)):
+        message = refusal(text)
+        assert message.startswith("mine.yaml:")
+        assert len(message) < 500
+        assert "\n" not in message
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", "a\nb", "x" * 101, "", "..", "\x1b[31m", "\u202eab"])
+def test_a_language_that_cannot_be_a_part_of_a_files_name_is_refused(refusal: Callable[..., str], name: str) -> None:
+    for task in ({"target_languages": ["de", name]}, {"source_language": name}):
+        message = refusal(small(task={"name": "udpos", **task}))
+        assert f"task.{next(iter(task))}: {next(iter(task))} is {quoted(name)}, must be a code such as en" in message
+
+
+def test_a_message_quotes_only_the_beginning_of_a_long_value(refusal: Callable[..., str]) -> None:
+    values = [list(range(100_000)), {str(n): n for n in range(100_000)}, "x" * 100_000]
+    for value in values:
+        with pytest.raises(ConfigError) as caught:
+            parse_sweep({"arms": value}, Source("mine.yaml"))
+        assert len(str(caught.value)) < 600
+    assert len(refusal(SMALL, f"fixed.epochs={'x' * 5000}")) < 700
+    assert len(refusal(SMALL, f"{'k' * 5000}=1")) < 1200
+
+
+# -- how many points a space has -------------------------------------------------------------------------------------
+
+
+def test_the_points_of_a_space_are_counted_as_they_are_listed() -> None:
+    """Random small spaces with conditions on conditions, against going through all combinations."""
+    draw = random.Random(3)
+    for _ in range(200):
+        space: list[Dimension] = []
+        for index in range(draw.randint(0, 5)):
+            kind = draw.choice(["choice", "int", "float"])
+            values: dict[str, Any] = {"low": 0, "high": draw.randint(1, 4), "step": draw.choice([None, 1, 2])}
+            if kind == "choice":
+                values = {"choices": tuple(range(draw.randint(1, 3)))}
+            elif kind == "float":
+                values = {"low": 0.0, "high": 1.0, "step": draw.choice([0.25, 0.3])}
+            parents = draw.sample(space, k=min(len(space), draw.randint(0, 2)))
+            when = {p.name: tuple(draw.sample(list(p.grid()), k=1)) for p in parents}
+            space.append(Dimension(name=f"p{index}", kind=kind, when=when, **values))  # type: ignore[arg-type]
+        listed = [json.dumps(point) for point in points_of(space, {})]
+        assert len(listed) == len(set(listed)) == space_size(space)
+
+
+def test_a_space_too_large_to_list_is_counted_all_the_same(read: Callable[..., Sweep]) -> None:
+    top = 2**63 - 1
+    arm = read(of_space(batch_size={"low": 8, "high": top}, prompt_length=[4, 8])).arms[0]
+    assert arm.size == 2 * (top - 7)
+    when = {"projection": True}
+    space = {"projection": [True, False], "learning_rate": {"low": 0.1, "high": 0.5, "when": when}}
+    assert read(of_space(**space)).arms[0].size == float("inf")
+
+
+@pytest.mark.parametrize("searcher", ["tpe", "random", "grid", "qmc", "cmaes", "gp", "nsga2"])
+def test_every_searcher_ends_with_the_space(read: Callable[..., Sweep], searcher: str) -> None:
+    text = of_space(batch_size=[8, 16])
+    sweep = read(text, f"search.searcher={searcher}", "search.num_trials=8")
+    assert sweep.num_points(sweep.arms[0]) == 2
+    assert sweep.points_in_words() == "2 points per arm (the space has no more)"
+    assert read(text, "search.num_trials=1").points_in_words() == "1 point per arm"

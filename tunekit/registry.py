@@ -6,9 +6,13 @@ A name is looked up when it is needed, so that nothing here imports a method, a 
 from __future__ import annotations
 
 import importlib
+import inspect
+import sys
+import traceback
+from dataclasses import dataclass
 from typing import Any
 
-from tunekit.errors import ConfigError, nearest
+from tunekit.errors import MOST, ConfigError, nearest, quoted
 
 METHODS: dict[str, str] = {
     "finetune": "tunekit.methods.finetune:Finetune",
@@ -82,20 +86,83 @@ REGISTRIES: dict[str, dict[str, str]] = {
 """Every table by what its names name."""
 
 
+@dataclass(frozen=True)
+class _Callable:
+    """What a function found under a dotted name must be like before it is called."""
+
+    takes: tuple[str, ...]
+    """What it is called with."""
+    gives: str
+    """The last part of its return annotation, if it has one."""
+
+
+_CALLED: dict[str, _Callable] = {
+    "task": _Callable(("TaskConfig", "Locations"), "Task"),
+    "backbone": _Callable(("Locations",), "Path"),
+    "parallel corpus": _Callable(("TaskConfig", "Locations", "language"), "CorpusRows"),
+}
+"""The registries whose objects are called at once; what a method must have is checked by those who use it."""
+
+
 def lookup(registry: str, name: str) -> Any:
     """The object registered as `name` in ``REGISTRIES[registry]``, or found at a dotted ``module:attr``.
 
+    Nothing found is called here, and what a dotted name leads to is of a kind that this registry may call.
+
     Raises:
-        ConfigError: the name is unknown (the nearest valid one is named), or its module cannot be imported.
+        ConfigError: the name is unknown (the nearest valid one is named), its module cannot be imported, or what is
+            found is something else.
     """
     known = REGISTRIES[registry]
     target = known.get(name, name if ":" in name else None)
     if target is None:
         raise ConfigError(
-            f"unknown {registry} {name!r}; {nearest(name, known)}, or a dotted 'package.module:attribute'"
+            f"unknown {registry} {quoted(name)}; {nearest(name, known)}, or a dotted 'package.module:attribute'"
         )
+    found = _imported(target, f"cannot load {registry} {quoted(name)} from {quoted(target)}")
+    wanted = _CALLED.get(registry) if name not in known else None
+    if wanted is not None and not _fits(found, wanted):
+        raise ConfigError(
+            f"{registry} {quoted(name)} is {quoted(found)}, which makes no {registry}: a function "
+            f"({', '.join(wanted.takes)}) -> {wanted.gives} is expected"
+        )
+    return found
+
+
+def _imported(target: str, problem: str) -> object:
     module, _, attribute = target.partition(":")
     try:
         return getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError, TypeError) as error:
-        raise ConfigError(f"cannot load {registry} {name!r} from {target!r}: {error}") from error
+    except SyntaxError as error:
+        place = f"{error.filename}:{error.lineno}: " if error.filename else ""
+        raise ConfigError(f"{problem}: {place}{error.msg}") from error
+    except (Exception, SystemExit) as error:  # somebody else's code, which may do anything while it is imported
+        raise ConfigError(f"{problem}: {_place_of(error)}{_in_words(error)}") from error
+
+
+def _in_words(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    shown = text if len(text) <= MOST else f"{text[: MOST - 1]}…"
+    return shown if isinstance(error, ImportError | AttributeError) else f"{type(error).__name__}: {shown}"
+
+
+def _place_of(error: BaseException) -> str:
+    """File and line of the code that raised `error` while it was imported; nothing if only the import itself did."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if frame.filename != __file__ and "importlib" not in frame.filename]
+    return f"{own[-1].filename}:{own[-1].lineno}: " if own else ""
+
+
+def _fits(found: object, wanted: _Callable) -> bool:
+    """Whether an object is what a registry calls: by its arguments, and by what it says it returns."""
+    module = str(getattr(found, "__module__", "") or "").partition(".")[0]
+    if not callable(found) or module in sys.stdlib_module_names:
+        return False
+    try:
+        signature = inspect.signature(found)
+        signature.bind(*wanted.takes)
+    except (TypeError, ValueError):
+        return False
+    gives = signature.return_annotation
+    name = gives if isinstance(gives, str) else getattr(gives, "__name__", str(gives))
+    return gives is inspect.Signature.empty or name.rpartition(".")[2].strip("'\"") == wanted.gives

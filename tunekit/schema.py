@@ -11,7 +11,7 @@ import typing
 from collections.abc import Mapping
 from typing import Any, Literal, TypeVar
 
-from tunekit.errors import ConfigError, nearest
+from tunekit.errors import MOST, ConfigError, nearest, quoted
 
 Values = Mapping[str, Any]
 """Keys and values as YAML or JSON holds them."""
@@ -52,10 +52,10 @@ def build(cls: type[T], values: object, where: str) -> T:
     hints = type_hints(cls)  # type: ignore[arg-type]
     fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
     if not isinstance(values, Mapping):
-        raise ConfigError(f"{where}: expected keys and values, got {values!r}")
+        raise ConfigError(f"{where}: expected keys and values, got {quoted(values)}")
     for key in values:
         if key not in fields:
-            raise ConfigError(f"{where}: unknown key {key!r}; {nearest(str(key), fields)}")
+            raise ConfigError(f"{where}: unknown key {quoted(key)}; {nearest(str(key), fields)}")
     for name, f in fields.items():
         if name not in values and f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING:
             raise ConfigError(f"{where}: missing key {name!r}")
@@ -82,16 +82,18 @@ def coerce(hint: object, value: object, where: str) -> Any:
         return coerce(rest[0], value, where) if len(rest) == 1 else _one_of(rest, value, where)
     if origin is Literal:
         if value not in arguments or isinstance(value, bool) != any(isinstance(a, bool) for a in arguments):
-            raise ConfigError(f"{where}: {value!r} is not a valid choice; {nearest(str(value), map(str, arguments))}")
+            options = nearest(str(value) if isinstance(value, str) else "", map(str, arguments))
+            hint = f"; {_QUOTES}" if isinstance(value, bool) else ""
+            raise ConfigError(f"{where}: {quoted(value)} is not a valid choice; {options}{hint}")
         return value
     if origin is tuple:
         if not isinstance(value, (list, tuple)):
-            raise ConfigError(f"{where}: expected a list, got {value!r}")
+            raise ConfigError(f"{where}: expected a list, got {quoted(value)}")
         return tuple(coerce(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(value))
     if origin is Mapping:
         if not isinstance(value, Mapping):
-            raise ConfigError(f"{where}: expected keys and values, got {value!r}")
-        keys = {coerce(arguments[0], key, f"{where}: key {key!r}"): key for key in value}
+            raise ConfigError(f"{where}: expected keys and values, got {quoted(value)}")
+        keys = {coerce(arguments[0], key, f"{where}: key {quoted(key)}"): key for key in value}
         return {key: coerce(arguments[1], value[found], f"{where}: {key}") for key, found in keys.items()}
     if dataclasses.is_dataclass(hint):
         return value if isinstance(value, typing.cast(type, hint)) else build(typing.cast(type, hint), value, where)
@@ -100,6 +102,7 @@ def coerce(hint: object, value: object, where: str) -> Any:
     return value
 
 
+_QUOTES = "YAML reads no, off, yes and on as true or false: put the word in quotes"
 _SCALARS = {float: "a number", int: "a whole number", bool: "true or false", str: "text"}
 
 
@@ -114,32 +117,47 @@ def _one_of(kinds: list[Any], value: object, where: str) -> object:
 
 def _scalar(kind: type, value: object, where: str) -> object:
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:
+            raise ConfigError(f"{where}: {quoted(value)} is too large for a number") from None
     if kind is float and isinstance(value, float) and not math.isfinite(value):
         raise ConfigError(f"{where}: {value!r} is not a finite number")
     if type(value) is kind:
         return value
-    message = f"{where}: expected {_SCALARS[kind]}, got {value!r} ({type(value).__name__})"
-    if isinstance(value, str) and kind in (float, int) and _is_number(value):
-        right = _as_yaml_number(value, kind)
+    message = f"{where}: expected {_SCALARS[kind]}, got {quoted(value)} ({type(value).__name__})"
+    if isinstance(value, str) and kind in (float, int) and (right := _as_yaml_number(value, kind)) is not None:
         wrong = f"YAML reads {value} as text: write {right}" if right != value else "drop the quotes"
         raise ConfigError(f"{message}; {wrong}")
     if kind is str and isinstance(value, bool):
-        raise ConfigError(f"{message}; YAML reads no, off, yes and on as true or false: put the word in quotes")
+        raise ConfigError(f"{message}; {_QUOTES}")
+    if kind is str and value is None:
+        raise ConfigError(f"{message}; YAML reads null, ~ and nothing at all as no value: put the word in quotes")
+    if kind is str and isinstance(value, (int, float)):
+        raise ConfigError(f"{message}; put it in quotes if it is a name")
     raise ConfigError(message)
 
 
-def _is_number(text: str) -> bool:
+def _as_yaml_number(text: str, kind: type) -> str | None:
+    """How to write the number that `text` looks like; None if it looks like none."""
+    if len(text) > MOST:
+        return None
     try:
-        return math.isfinite(float(text))
+        number = float(text)
     except ValueError:
-        return False
-
-
-def _as_yaml_number(text: str, kind: type) -> str:
-    number = float(text)
-    if kind is int:
-        return str(int(number)) if number.is_integer() else "a whole number"
+        return _in_decimal(text)
+    if not math.isfinite(number):
+        return None
+    if kind is int or "_" in text:
+        return str(int(number)) if number.is_integer() else "a whole number" if kind is int else repr(number)
     mantissa, _, exponent = f"{number:.15e}".partition("e")
     mantissa = mantissa.rstrip("0")
     return f"{mantissa + '0' if mantissa.endswith('.') else mantissa}e{int(exponent):+d}"
+
+
+def _in_decimal(text: str) -> str | None:
+    """A number in another base, such as ``0o10``, in decimal."""
+    try:
+        return str(int(text, 0))
+    except ValueError:
+        return None

@@ -19,6 +19,15 @@ SCHEMA_VERSION = 3
 """Version of the identity of a trial; part of every ``trial_id``."""
 
 
+LANGUAGE_IN_WORDS = "a code such as en or zh-Hans; files are named by it, so one line of at most 100 bytes without '/'"
+
+
+def is_language(name: str) -> bool:
+    """Whether `name` can be a part of a file's name, and stays in its line."""
+    is_part = name not in ("", ".", "..") and not set(name) & set("/\\")
+    return is_part and name.isprintable() and len(name.encode()) <= 100
+
+
 @dataclass(frozen=True, kw_only=True)
 class TaskConfig:
     """What is learnt and scored: a task, its languages and how much of it is read."""
@@ -59,6 +68,11 @@ class TaskConfig:
     """Only for words of your own: how labels mark entities. None: as the whole inventory says, if it is clear."""
     null_labels: Literal["refuse", "drop"] = "refuse"
     """Examples without a label (``-``, ``-1``, ``_`` or nothing): an error, or left out and counted."""
+
+    def __post_init__(self) -> None:
+        require(is_language(self.source_language), "source_language", self.source_language, LANGUAGE_IN_WORDS)
+        for language in self.target_languages:
+            require(is_language(language), "target_languages", language, LANGUAGE_IN_WORDS)
 
 
 @dataclass(frozen=True, kw_only=True)

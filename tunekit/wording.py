@@ -5,6 +5,7 @@ Scores are fractions in [0, 1] inside tunekit and become percentages here and no
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 
 NOTHING = "–"
@@ -133,11 +134,24 @@ def printable(text: str, *, limit: int = 4000) -> str:
     return f"{found[:limit]} ... and {count(left)} more characters" if left > 0 else found
 
 
+_UNSEEN = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""What a terminal would obey instead of showing it: control characters, changes of direction; half characters."""
+
+
+def visible(text: str) -> str:
+    """`text` with what a terminal would obey spelled out; line feeds and tabs stay.
+
+    >>> visible("red: \\x1b[31m")
+    'red: \\\\x1b[31m'
+    """
+    return _UNSEEN.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
 def one_line(text: str, *, limit: int = 200) -> str:
-    """`text` without line breaks, cut at `limit` characters; bytes of a file name that are no UTF-8 are spelled out.
+    """`text` without line breaks, cut at `limit` characters; what is no character to be seen is spelled out.
 
     >>> one_line("lost: no\\n  space left", limit=14)
     'lost: no spac…'
     """
-    flat = " ".join(text.encode("utf-8", "backslashreplace").decode().split())
+    flat = " ".join(visible(text).split())
     return flat if len(flat) <= limit else f"{flat[: limit - 1]}…"

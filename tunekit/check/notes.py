@@ -42,9 +42,9 @@ def notes_of_arm(sweep: Sweep, arm: Arm, points: int, *, epochs: int, cut_share:
     if len(arm.enqueue) > points:
         yield f"of {len(arm.enqueue)} enqueued settings only the first {points} are tried"
     if sweep.finalise.top > points:
-        yield f"finalise.top is {sweep.finalise.top}, but there are only {points} points"
-    if not arm.space and points > 1:
-        yield f"nothing is searched: its {points} points differ in their seeds only"
+        yield f"finalise.top is {sweep.finalise.top}, but an arm of {plural(points, 'point')} has no more"
+    if not arm.space and sweep.search.num_trials > 1:
+        yield "nothing is searched: it is one point; more trials of it are more `seeds`"
     if cut_share > 0:
         yield f"up to {cut_share:.0%} of the training pairs are longer than max_length and are cut"
 

@@ -73,7 +73,7 @@ def _plan(check: SweepCheck) -> list[tuple[str, str]]:
 
 
 def _search(sweep: Sweep) -> str:
-    searcher = f"{sweep.search.searcher} (seed {sweep.search.seed}), {plural(sweep.search.num_trials, 'point')} per arm"
+    searcher = f"{sweep.search.searcher} (seed {sweep.search.seed}), {sweep.points_in_words()}"
     if all(arm.searches_seed for arm in sweep.arms):
         return f"{searcher}, each with a seed of its own"
     return f"{searcher}, each on {plural(len(sweep.seeds), 'seed')}: {listed(sweep.seeds)}"

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tunekit.cli.time_left import TimeLeft
-from tunekit.wording import clock, parameters, percent, plural
+from tunekit.wording import clock, parameters, percent, plural, visible
 
 if TYPE_CHECKING:
     from tunekit.journal import Event, TrialRecord
@@ -74,7 +74,9 @@ class Progress:
     def say(self, text: str) -> None:
         """Print one line with the time before it."""
         self._said_at = time.monotonic()
-        self._console.print(f"{time.strftime('%H:%M:%S')}  {text}", markup=False, soft_wrap=True)
+        self._console.print(
+            f"{time.strftime('%H:%M:%S')}  {visible(' '.join(text.splitlines()))}", markup=False, soft_wrap=True
+        )
 
     def _tell(self, search: Search, event: Event) -> None:
         kind = event["event"]

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import typer
 
 from tunekit.errors import ConfigError, TunekitError
+from tunekit.wording import visible
 
 DONE, UNFINISHED, BAD_INPUT = 0, 1, 2
 """Exit codes."""
@@ -17,7 +18,7 @@ DONE, UNFINISHED, BAD_INPUT = 0, 1, 2
 def complain(message: str) -> None:
     """Tell the user what went wrong, on standard error."""
     typer.secho("error: ", fg="red", bold=True, nl=False, err=True)
-    typer.echo(message, err=True)
+    typer.echo(visible(message), err=True)
 
 
 def explain(error: Exception) -> int:

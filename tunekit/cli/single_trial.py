@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tunekit.cli.exits import DONE, UNFINISHED, complain, interruptible
-from tunekit.errors import ConfigError, nearest
-from tunekit.schema import build, to_json
+from tunekit.errors import ConfigError, nearest, quoted
+from tunekit.schema import JsonObject, build, to_json
 from tunekit.storage import TrialFolder, write_json
 from tunekit.trial import FIGURES, EpochReport, Locations, TrialConfig
 from tunekit.wording import percent
@@ -25,16 +25,25 @@ def load_trial(path: Path) -> tuple[TrialConfig, Locations]:
     Raises:
         ConfigError: anything is wrong with it; names file and key.
     """
-    from tunekit.sweep import read_yaml
+    from tunekit.sweep import located, read_yaml
+
+    content, lines = read_yaml(path)
+    try:
+        return _checked(content, path)
+    except ConfigError as error:
+        raise type(error)(located(str(error), str(path), lines)) from None
+
+
+def _checked(content: JsonObject, path: Path) -> tuple[TrialConfig, Locations]:
+    """The configuration in the content of a file."""
     from tunekit.sweep.parameters import field_names, method_class
 
-    content, _ = read_yaml(path)
     if "arms" in content:
         raise ConfigError(f"{path} is a sweep file, not one configuration; run it with: tunekit sweep {path}")
     valid = (*field_names(TrialConfig), "locations")
     for key in content:
         if key not in valid:
-            raise ConfigError(f"{path}: unknown key {key!r}; {nearest(key, valid)}")
+            raise ConfigError(f"{path}: unknown key {quoted(key)}; {nearest(str(key), valid)}")
     locations = build(Locations, content.pop("locations", None) or {}, f"{path}: locations")
     method = method_class(str(content.get("method")))
     defaults = method.training_defaults()

@@ -123,9 +123,9 @@ def banner(checked: SweepCheck, folder: SweepFolder, execution: Execution) -> st
     sweep = checked.sweep
     where = "in this process" if execution.in_process else f"on Ray at {execution.address or 'this machine'}"
     arms = ", ".join(arm.name for arm in sweep.arms)
-    points = plural(sweep.search.num_trials, "point")
     notes = "".join(f"\nworth knowing: {note}" for note in checked.notes)
-    return f"{sweep.name}: {arms}; {points} per arm, {where}\nwhat libraries print is in {folder.driver_log}{notes}"
+    plan = f"{sweep.name}: {arms}; {sweep.points_in_words()}, {where}"
+    return f"{plan}\nwhat libraries print is in {folder.driver_log}{notes}"
 
 
 def conclude(console: Console, folder: SweepFolder) -> None:

@@ -1,6 +1,7 @@
 """What an arm's trials add up to: points, and which of them are best. Kept up to date event by event.
 
-A point is a configuration without its seed. Each event costs the same whatever the number of trials before it.
+A point is a configuration without its seed. Each event costs the same whatever the number of trials before it. A point
+that was drawn several times is ranked once, by all of its trials (:mod:`tunekit.journal.ranking`).
 """
 
 from __future__ import annotations
@@ -9,63 +10,13 @@ import bisect
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from statistics import fmean
 
+from tunekit.journal.ranking import Point, Ranking
 from tunekit.journal.trial_record import TrialRecord
 from tunekit.schema import Values
 from tunekit.trial import EpochReport
 
-
-@dataclass(slots=True)
-class Point:
-    """A configuration without its seed, and its trials."""
-
-    number: int
-    point_id: str
-    params: Values
-    """What the search chose, the seed left out."""
-    sampler: Values = field(default_factory=dict)
-    """What the searcher remembers of this draw."""
-    trials: list[TrialRecord] = field(default_factory=list)
-    """Those of the search, in the order of creation; at least one."""
-    finals: list[TrialRecord] = field(default_factory=list)
-    """Those that only finalising asked for."""
-
-    @property
-    def first(self) -> TrialRecord:
-        """The first trial of the search, whose curve the searcher sees."""
-        return self.trials[0]
-
-    @property
-    def value(self) -> float | None:
-        """Mean dev objective over the trials of the search; None unless every one of them is COMPLETE.
-
-        Trials of finalising do not count, so that finalising cannot change what is finalised.
-        """
-        values = [trial.value for trial in self.trials]
-        found = [value for value in values if value is not None]
-        return fmean(found) if found and len(found) == len(values) else None
-
-    def search_seeds(self, seeds: Sequence[int]) -> tuple[int, ...]:
-        """The seeds that its search runs on: the sweep's, but for a searched seed or a point drawn again its own."""
-        first = self.first
-        return tuple(seeds) if first.seed == seeds[0] and "seed" not in first.params else (first.seed,)
-
-    def missing_seed(self, seeds: Sequence[int]) -> int | None:
-        """The next seed that the search owes this point; none while a trial runs, or once one was stopped or failed."""
-        if any(trial.state != "COMPLETE" for trial in self.trials):
-            return None
-        done = {trial.seed for trial in self.trials}
-        return next((seed for seed in self.search_seeds(seeds) if seed not in done), None)
-
-    def end(self, seeds: Sequence[int]) -> tuple[str, float | None] | None:
-        """How the point's search ended, COMPLETE with its mean over seeds, PRUNED or FAILED; None if it has not."""
-        stopped = next((trial.state for trial in self.trials if trial.state in ("PRUNED", "FAILED")), None)
-        if stopped is not None:
-            return stopped, None
-        value = self.value
-        is_whole = len(self.trials) >= len(self.search_seeds(seeds))
-        return ("COMPLETE", value) if value is not None and is_whole else None
+__all__ = ["ArmRecord", "Point", "top_points"]
 
 
 @dataclass
@@ -93,8 +44,7 @@ class ArmRecord:
     """Trials scored on test."""
     wanting: list[int] = field(default_factory=list)
     """Numbers of the points that still need a trial on another seed, ascending."""
-    _ranking: list[tuple[float, int]] = field(default_factory=list)
-    """(-value, number) of the points that have a value, best first; of equals the one drawn first."""
+    _ranking: Ranking = field(default_factory=Ranking)
 
     @property
     def num_searched(self) -> int:
@@ -106,14 +56,11 @@ class ArmRecord:
         return self.counts[phase, state]
 
     def top(self, number: int) -> list[Point]:
-        """The best `number` points by the dev objective of their search trials, best first; each configuration once."""
-        found: dict[str, Point] = {}
-        for _, place in self._ranking:
-            if len(found) >= number:
-                break
-            point = self.points[place]
-            found.setdefault(point.point_id, point)
-        return list(found.values())[:number]
+        """The best `number` points by the dev objective of their search trials, best first; each configuration once.
+
+        A point that was drawn several times holds the trials of all draws and the number of the first.
+        """
+        return self._ranking.best(number)
 
     def add(self, trial: TrialRecord, sampler: Values, seeds: Sequence[int]) -> None:
         """Take a new trial."""
@@ -126,9 +73,11 @@ class ArmRecord:
         point = self.points[trial.number]
         if trial.phase != "search":
             point.finals.append(trial)
+            self._ranking.finalise(point, trial)
             return
         self._leave(point, seeds)
         point.trials.append(trial)
+        self._ranking.add(point, trial)
         self._enter(point, seeds)
 
     def change(self, trial: TrialRecord, state: str, seeds: Sequence[int]) -> None:
@@ -171,16 +120,12 @@ class ArmRecord:
         """Take the point out of the ranking and of those that want a seed, before it changes."""
         if not point.trials:
             return
-        value = point.value
-        if value is not None:
-            del self._ranking[bisect.bisect_left(self._ranking, (-value, point.number))]
+        self._ranking.leave(point)
         if point.missing_seed(seeds) is not None:
             del self.wanting[bisect.bisect_left(self.wanting, point.number)]
 
     def _enter(self, point: Point, seeds: Sequence[int]) -> None:
-        value = point.value
-        if value is not None:
-            bisect.insort(self._ranking, (-value, point.number))
+        self._ranking.enter(point)
         if point.missing_seed(seeds) is not None:
             bisect.insort(self.wanting, point.number)
 

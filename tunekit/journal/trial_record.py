@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 from tunekit.schema import JsonObject, Values
@@ -65,6 +66,16 @@ class TrialRecord:
     def best_so_far(self) -> float | None:
         """The best dev objective reported yet, whatever the state."""
         return max((report.value for report in self.reports.values()), default=None)
+
+    @property
+    def reached(self) -> float | None:
+        """The best dev objective of a trial that has ended: what it had reached, if it was stopped or failed."""
+        if self.state in ("RUNNING", "COMPLETE"):
+            found = self.value
+        else:
+            found = self.outcome.value if self.outcome is not None else None
+            found = self.best_so_far if found is None else found
+        return found if found is not None and math.isfinite(found) else None
 
     @property
     def num_epochs(self) -> int:

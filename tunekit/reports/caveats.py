@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from tunekit.reports.differences import different_data, different_drivers, different_machines
-from tunekit.reports.render.formats import code
+from tunekit.reports.render.formats import code, plain
 from tunekit.reports.results import ArmResult, Comparison, SweepResult
 from tunekit.wording import count, duration, names, one_line, percent, plural
 
@@ -36,7 +36,7 @@ def caveats(result: SweepResult) -> list[str]:
     for about in about_a_table:
         for comparison in result.comparisons:
             for text in about(comparison):
-                tasks.setdefault(text, []).append(comparison.task)
+                tasks.setdefault(text, []).append(plain(comparison.task))
     several = len(result.comparisons) > 1
     return found + [f"{', '.join(where)}: {text}" if several else text for text, where in tasks.items()]
 
@@ -59,7 +59,7 @@ def _unfinished(result: SweepResult) -> Iterator[str]:
     for arm in result.arms:
         state = arm.progress
         final = f", {state.num_final} of {state.num_final_asked} final trials" if state.num_final_asked else ""
-        parts.append(f"{arm.name} {state.num_points} of {state.num_points_asked} points{final}")
+        parts.append(f"{plain(arm.name)} {state.num_points} of {state.num_points_asked} points{final}")
     yield f"**The sweep is unfinished** ({'; '.join(parts)}): best points and scores may still change."
 
 
@@ -79,27 +79,28 @@ def _without_result(result: SweepResult) -> Iterator[str]:
         if arm.best is None and arm.leader is None and arm.trials:
             failed = arm.num_searched("FAILED")
             ended = f"{failed} of {plural(len(arm.searched), 'search trial')} FAILED"
-            yield f"**{arm.name} has no result**: none of its points is COMPLETE ({ended})."
+            yield f"**{plain(arm.name)} has no result**: none of its points is COMPLETE ({ended})."
 
 
 def _missing_seeds(comparison: Comparison) -> Iterator[str]:
     for arm in comparison.arms:
         if arm.best is not None and arm.best.missing:
             wanted = len(arm.best.trials) + len(arm.best.missing)
-            why = "; ".join(f"seed {seed}: {one_line(reason, limit=120)}" for seed, reason in arm.best.missing.items())
-            yield f"**Missing seeds**: {arm.name} has n = {len(arm.best.trials)} of {wanted} ({why})."
+            reasons = {seed: plain(one_line(reason, limit=120)) for seed, reason in arm.best.missing.items()}
+            why = "; ".join(f"seed {seed}: {reason}" for seed, reason in reasons.items())
+            yield f"**Missing seeds**: {plain(arm.name)} has n = {len(arm.best.trials)} of {wanted} ({why})."
         others = [final for final in arm.tested if final.missing and final is not arm.best]
         if others:
             found = names(f"{final.number} (n = {len(final.trials)})" for final in others)
-            yield f"{arm.name}: seeds are also missing in finalised points that are not reported: {found}."
+            yield f"{plain(arm.name)}: seeds are also missing in finalised points that are not reported: {found}."
 
 
 def _unequal_budgets(comparison: Comparison) -> Iterator[str]:
-    updates = {arm.name: arm.num_updates("search") for arm in comparison.arms}
+    updates = {plain(arm.name): arm.num_updates("search") for arm in comparison.arms}
     spent: list[tuple[str, Mapping[str, float], Callable[[float], str], float]] = [
-        ("search trials", {arm.name: len(arm.searched) for arm in comparison.arms}, count, 1.0),
+        ("search trials", {plain(arm.name): len(arm.searched) for arm in comparison.arms}, count, 1.0),
         ("updates", {name: n for name, n in updates.items() if n is not None}, count, ALIKE),
-        ("time", {arm.name: arm.duration_s("search") for arm in comparison.arms}, duration, ALIKE),
+        ("time", {plain(arm.name): arm.duration_s("search") for arm in comparison.arms}, duration, ALIKE),
     ]
     unequal = [
         f"{unit} {', '.join(f'{name} {written(value)}' for name, value in values.items())}{_factor(values.values())}"
@@ -116,10 +117,10 @@ def _factor(values: Iterable[float]) -> str:
 
 
 def _different_tests(comparison: Comparison) -> Iterator[str]:
-    targets = {arm.name: ", ".join(arm.targets) or "none" for arm in comparison.arms}
+    targets = {plain(arm.name): ", ".join(map(plain, arm.targets)) or "none" for arm in comparison.arms}
     if len(set(targets.values())) > 1:
         yield f"**Different target languages**, so zero-shot means are not comparable: {_by_value(targets)}."
-    tests = {arm.name: ", ".join(f"{k} {getattr(arm.task, k)}" for k in SAMPLE_KEYS) for arm in comparison.arms}
+    tests = {plain(arm.name): ", ".join(f"{k} {getattr(arm.task, k)}" for k in SAMPLE_KEYS) for arm in comparison.arms}
     sampled = any(arm.task.max_test_examples for arm in comparison.arms)
     if sampled and len(set(tests.values())) > 1:
         yield f"**Different test samples**: {_by_value(tests)}."
@@ -169,15 +170,15 @@ def _below_majority(comparison: Comparison) -> Iterator[str]:
             floor = arm.best.majority(language, comparison.metric)
             if score is None or floor is None:
                 continue
-            text = f"{language} ({percent(score.mean)} against {percent(floor)})"
+            text = f"{plain(language)} ({percent(score.mean)} against {percent(floor)})"
             if score.mean <= floor:
                 below.append(text)
             elif score.mean - (score.std or 0.0) <= floor:
                 close.append(text)
         if below:
-            yield f"**Not above majority**: {arm.name} in {names(below)}."
+            yield f"**Not above majority**: {plain(arm.name)} in {names(below)}."
         if close:
-            yield f"{arm.name} is above majority by less than one standard deviation in {names(close)}."
+            yield f"{plain(arm.name)} is above majority by less than one standard deviation in {names(close)}."
 
 
 def _cut_pairs(comparison: Comparison) -> Iterator[str]:
@@ -186,7 +187,7 @@ def _cut_pairs(comparison: Comparison) -> Iterator[str]:
         if facts is not None and facts.num_train_truncated:
             length = arm.trials[0].config["training"]["max_length"]
             cut, whole = facts.num_train_truncated, facts.num_train_examples
-            yield f"{arm.name}: {cut} of {whole} training pairs were cut at {length} tokens."
+            yield f"{plain(arm.name)}: {cut} of {whole} training pairs were cut at {length} tokens."
 
 
 def _samples(comparison: Comparison) -> Iterator[str]:
@@ -195,7 +196,7 @@ def _samples(comparison: Comparison) -> Iterator[str]:
         stated = [f"{split} {count(n)}" for split in SPLITS if (n := getattr(arm.task, f"max_{split}_examples"))]
         if arm.task.shots:
             stated.insert(0, f"{arm.task.shots} shots per class in train and dev")
-        limits[arm.name] = ", ".join(stated) or "none"
+        limits[plain(arm.name)] = ", ".join(stated) or "none"
     if set(limits.values()) != {"none"}:
         text = next(iter(limits.values())) if len(set(limits.values())) == 1 else _by_value(limits)
         yield (

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 
-from tunekit.reports.render.formats import code
+from tunekit.reports.render.formats import code, plain
 from tunekit.reports.results import ArmResult, Comparison, SweepResult
 from tunekit.trial import TrialFacts
 from tunekit.wording import listed, names, plural
@@ -43,7 +43,7 @@ def _changed_data(arm: ArmResult) -> Iterator[str]:
         if len(found) > 1:
             what = "backbone" if key == "backbone" else "data"
             prints = names(f"{code(each)} ({plural(found[each], 'trial')})" for each in sorted(found))
-            yield f"**The {what} changed** while {arm.name} ran: of {key} its trials saw {prints}."
+            yield f"**The {what} changed** while {plain(arm.name)} ran: of {key} its trials saw {prints}."
 
 
 def _different_split(split: str, arms: Sequence[ArmResult]) -> Iterator[str]:
@@ -80,7 +80,7 @@ def _prints(arms: Iterable[ArmResult]) -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = {}
     for arm in arms:
         for key, fingerprint in (arm.facts.fingerprints if arm.facts else {}).items():
-            found.setdefault(key, {})[arm.name] = fingerprint
+            found.setdefault(key, {})[plain(arm.name)] = fingerprint
     return found
 
 
@@ -105,7 +105,7 @@ def different_machines(comparison: Comparison) -> Iterator[str]:
         what = f"versions of {key}" if key not in CODE_KEYS else _CODE[key]
         yield from _unlike(comparison, what, lambda facts, key=key: facts.versions.get(key))  # type: ignore[misc]
     yield from _unlike(comparison, "devices", lambda facts: facts.device or None)
-    formats = {arm.name: sorted({str(t.config["backbone"]["dtype"]) for t in arm.trials}) for arm in comparison.arms}
+    formats = {plain(arm.name): sorted({str(t.config["backbone"]["dtype"]) for t in arm.trials}) for arm in comparison.arms}
     if len(set(chain.from_iterable(formats.values()))) > 1:
         shown = "; ".join(f"{name}: {names(found)}" for name, found in formats.items() if found)
         yield f"Trials computed in different number formats: {shown}."
@@ -115,7 +115,7 @@ _CODE = {"tunekit_code": "source files of tunekit", "method_code": "source files
 
 
 def _unlike(comparison: Comparison, what: str, of: Callable[[TrialFacts], str | None]) -> Iterator[str]:
-    found = {arm.name: Counter(v for facts in arm.all_facts if (v := of(facts))) for arm in comparison.arms}
+    found = {plain(arm.name): Counter(v for facts in arm.all_facts if (v := of(facts))) for arm in comparison.arms}
     if what == _CODE["method_code"]:  # of another method it is another file
         found = {name: values for name, values in found.items() if len(values) > 1}
     if len({value for values in found.values() for value in values}) < 2:

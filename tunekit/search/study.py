@@ -11,7 +11,7 @@ import hashlib
 import random
 import warnings
 from collections.abc import Mapping
-from typing import cast
+from typing import Any, cast
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
@@ -19,6 +19,7 @@ from optuna.trial import TrialState
 
 from tunekit.schema import JsonObject, Values, canonical_json
 from tunekit.search.bounded_storage import BoundedStorage
+from tunekit.search.drawn import DrawnPoints, agrees
 from tunekit.sweep import Arm, Dimension, Sweep
 from tunekit.trial import EpochReport
 
@@ -30,6 +31,9 @@ Choice = str | int | float | bool | None
 HISTORY = {"tpe": (100, 200), "gp": (50, 100)}
 """Finished points that a searcher sees at most: the best ones and the latest ones. Others see as many as TPE; a
 Gaussian process costs the cube of their number. Below this bound nothing changes."""
+
+MOST_SHUFFLED = 1_000_000
+"""Points of a grid that are put into a random order; from a larger one points are drawn at random, none twice."""
 
 
 def derived_seed(seed: int, *parts: object) -> int:
@@ -105,7 +109,8 @@ class ArmStudy:
         self._arm = arm
         self._searcher = sweep.search.searcher
         self._seed = derived_seed(sweep.search.seed, arm.name)
-        self._grid = self._shuffled_grid() if self._searcher == "grid" else []
+        self._grid = self._shuffled_grid() if self._searcher == "grid" and arm.size <= MOST_SHUFFLED else []
+        self._drawn = DrawnPoints(arm)
         num_best, num_latest = HISTORY.get(self._searcher, HISTORY["tpe"])
         self._storage = BoundedStorage(num_best=num_best, num_latest=num_latest)
         with warnings.catch_warnings():
@@ -127,7 +132,7 @@ class ArmStudy:
         """Every combination in a random order, enqueued ones first."""
         points = list(self._arm.grid())
         random.Random(self._seed).shuffle(points)
-        queued = [point for point in points if any(_agrees(point, setting) for setting in self._arm.enqueue)]
+        queued = [point for point in points if any(agrees(point, setting) for setting in self._arm.enqueue)]
         return queued + [point for point in points if point not in queued] if queued else points
 
     def ask(self, number: int) -> tuple[JsonObject, JsonObject]:
@@ -148,8 +153,26 @@ class ArmStudy:
             for dimension in self._arm.space:
                 if dimension.is_active(params):
                     params[dimension.name] = _suggest(trial, dimension)
+            if self._drawn.has(params):
+                params = self._instead(number, params)
+        self._drawn.add(params)
         remembered = dict(self._storage.trial_of(self._id, number).system_attrs)
         return params, {"trial": remembered, "study": dict(self._storage.changed_attributes)}
+
+    def _instead(self, number: int, params: JsonObject) -> JsonObject:
+        """Another point of a finite space for one that was drawn before; the study is told what is really run."""
+        generator = random.Random(derived_seed(self._seed, number, "instead"))
+        queued = self._arm.enqueue[number] if number < len(self._arm.enqueue) else {}
+        found = self._drawn.unused(generator, queued)
+        if found is None:
+            return params
+        frozen = self._storage.trial_of(self._id, number)
+        frozen.params, frozen.distributions = self._in_optunas_terms(found)
+        return found
+
+    def _in_optunas_terms(self, params: Values) -> tuple[dict[str, Any], dict[str, BaseDistribution]]:
+        found = {name: _plain(value) for name, value in params.items()}
+        return found, {d.name: distribution(d) for d in self._arm.space if d.name in params}
 
     def _known_setting(self, number: int) -> Values | None:
         """An enqueued setting (first), or the grid's next point; None leaves all to the searcher."""
@@ -161,11 +184,12 @@ class ArmStudy:
         """Put back a point that an earlier process drew."""
         for key, value in remembered["study"].items():
             self._storage.set_study_system_attr(self._id, key, value)
-        dimensions = {d.name: distribution(d) for d in self._arm.space if d.name in params}
+        self._drawn.add(params)
+        values, dimensions = self._in_optunas_terms(params)
         self.study.add_trial(
             optuna.trial.create_trial(
                 state=TrialState.RUNNING,
-                params={name: _plain(value) for name, value in params.items()},
+                params=values,
                 distributions=dimensions,
                 system_attrs=dict(remembered["trial"]),
             )
@@ -181,7 +205,3 @@ class ArmStudy:
         """Tell how the point ended: COMPLETE with its mean over seeds, PRUNED with its curve, or FAILED."""
         optuna_state = {"COMPLETE": TrialState.COMPLETE, "PRUNED": TrialState.PRUNED, "FAILED": TrialState.FAIL}[state]
         self.study.tell(number, value if state == "COMPLETE" else None, state=optuna_state)
-
-
-def _agrees(point: Values, setting: Values) -> bool:
-    return all(point.get(key) == value for key, value in setting.items())

@@ -1,19 +1,20 @@
 """What to search: YAML -> Sweep (arms, space, budget) with strict keys; params -> TrialConfig."""
 
+from tunekit.sweep.dimensions import Dimension
 from tunekit.sweep.parameters import parameter_hints, resolve, trial_config
 from tunekit.sweep.reader import load_sweep, parse_sweep
 from tunekit.sweep.resolved import from_resolved, resolved
-from tunekit.sweep.source import Source, read_yaml
+from tunekit.sweep.source import Source, located
 from tunekit.sweep.types import (
     Arm,
     BudgetConfig,
-    Dimension,
     FinaliseConfig,
     ResourcesConfig,
     SchedulerConfig,
     SearchConfig,
     Sweep,
 )
+from tunekit.sweep.yaml_text import read_yaml
 
 __all__ = [
     "Arm",
@@ -27,6 +28,7 @@ __all__ = [
     "Sweep",
     "from_resolved",
     "load_sweep",
+    "located",
     "parameter_hints",
     "parse_sweep",
     "read_yaml",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 import typing
 from collections.abc import Mapping
 from pathlib import Path
 
-from tunekit.errors import ConfigError, nearest, require
+from tunekit.errors import ConfigError, nearest, quoted, require
 from tunekit.registry import BACKBONES, METHODS, TASKS
 from tunekit.schema import JsonObject, Values, build, coerce
 from tunekit.sweep.parameters import field_names, method_class, parameter_hints
@@ -19,8 +20,16 @@ from tunekit.trial import BackboneConfig, Locations, TaskConfig, TrainingConfig
 ARM_KEYS = ("method", "task", "backbone", "shots", "fixed", "space", "enqueue")
 PATH_KEYS = ("data_dir", "files", "fewshot_dir", "parallel_dir", "cache_dir")
 """Keys of a `task` block that are Locations."""
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]*")
-"""What a sweep and an arm may be called: they name folders."""
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,149}")
+"""What a sweep and an arm may be called: they name folders, and a file system takes 255 bytes for a name."""
+NAME_IN_WORDS = "at most 150 letters, digits, '.', '_' and '-', starting with a letter or digit"
+MOST_BYTES = 255
+"""Of a part of a path."""
+
+
+def is_name(name: str) -> bool:
+    """Whether a sweep or an arm may be called so."""
+    return NAME.fullmatch(name) is not None
 
 
 class ArmReader:
@@ -46,17 +55,18 @@ class ArmReader:
         """
         source, content = self._source, self._content
         if not isinstance(content["arms"], Mapping):
-            raise ConfigError(f"{source.at('arms')}: expected `name: {{method: ...}}`, got {content['arms']!r}")
+            raise ConfigError(f"{source.at('arms')}: expected `name: {{method: ...}}`, got {quoted(content['arms'])}")
         arms: list[Arm] = []
         for name, raw in content["arms"].items():
-            if not NAME.fullmatch(name):
-                raise ConfigError(
-                    f"{source.at('arms', name)}: {name!r} cannot name an arm; use letters, digits, '.', '_' and '-'"
-                )
+            if not is_name(name):
+                where = source.at("arms", name)
+                raise ConfigError(f"{where}: {quoted(name)} cannot name an arm; use {NAME_IN_WORDS}")
             known_keys(raw, ARM_KEYS, source, ("arms", name))
             for label, shots in self._labels(name, raw):
                 if any(label == arm.name for arm in arms):
-                    raise ConfigError(f"{source.at('arms', name)}: there is an arm {label!r} already; each name once")
+                    raise ConfigError(
+                        f"{source.at('arms', name)}: there is an arm {quoted(label)} already; each name once"
+                    )
                 arms.append(self._arm(label, name, shots))
         self._refuse_unused(arms)
         return arms
@@ -81,7 +91,7 @@ class ArmReader:
                 if key not in self._used:
                     valid = sorted({k for arm in arms for k in parameter_hints(arm.method)})
                     where = self._source.at(block, key)
-                    raise ConfigError(f"{where}: no arm has a parameter {key!r}; {nearest(key, valid)}")
+                    raise ConfigError(f"{where}: no arm has a parameter {quoted(key)}; {nearest(key, valid)}")
 
     def _arm(self, label: str, name: str, shots: int | None) -> Arm:
         raw, path, source = self._content["arms"][name], ("arms", name), self._source
@@ -116,8 +126,8 @@ class ArmReader:
             for key in raw.get(block) or {}:
                 if key in field_names(TrainingConfig) and key not in useful:
                     raise ConfigError(
-                        f"{self._source.at('arms', name, block, key)}: {key!r} has no effect, since {method} trains "
-                        f"nothing; {nearest('', useful)}"
+                        f"{self._source.at('arms', name, block, key)}: {quoted(key)} has no effect, since {method} "
+                        f"trains nothing; {nearest('', useful)}"
                     )
 
     def _task(self, name: str, shots: int | None) -> tuple[TaskConfig, JsonObject]:
@@ -141,12 +151,18 @@ class ArmReader:
             values["columns"] = [str(column) for column in values["columns"]]
         hints = typing.get_type_hints(TaskConfig)
         values = {key: coerce(hints[key], value, origin.get(key, where)) for key, value in values.items()}
-        task = build(TaskConfig, values, where)
+        try:
+            task = build(TaskConfig, values, where)
+        except ConfigError as error:  # what the class refuses begins with its key
+            text = str(error).removeprefix(f"{where}: ")
+            raise ConfigError(f"{origin.get(text.partition(' ')[0], where)}: {text}") from None
         languages = (task.source_language, *task.target_languages)
         again = next((language for language in languages if languages.count(language) > 1), None)
         if again is not None:
             here = origin.get("target_languages", where)
-            raise ConfigError(f"{here}: {again!r} is named twice (the source language is scored anyway); once is right")
+            raise ConfigError(
+                f"{here}: {quoted(again)} is named twice (the source language is scored anyway); once is right"
+            )
         return task, places
 
     def _backbone(self, name: str) -> tuple[BackboneConfig, str | None]:
@@ -165,15 +181,15 @@ class ArmReader:
         if folder is None and isinstance(block.get("name"), str) and is_folder(block["name"]):
             folder = block["name"]
             block["name"] = Path(folder).name
-        if folder is not None and self._folders_must_exist and not Path(folder).is_dir():
-            raise ConfigError(f"{source.at(*path)}: no folder {folder!r}")
+        if folder is not None and self._folders_must_exist and not os.path.isdir(folder):
+            raise ConfigError(f"{source.at(*path)}: no folder {quoted(folder)}")
         return source.build(BackboneConfig, block, *path), folder
 
 
 def is_folder(backbone: str) -> bool:
     """Whether a backbone's name means a folder: it looks like a path, or there is one of that name."""
     looks_local = backbone.startswith(("/", "./", "../", "~", "$")) or backbone in (".", "..")
-    return looks_local or (backbone not in BACKBONES and Path(backbone).is_dir())
+    return looks_local or (backbone not in BACKBONES and os.path.isdir(backbone))
 
 
 def _check_task_name(values: Values, where: str) -> None:
@@ -182,7 +198,7 @@ def _check_task_name(values: Values, where: str) -> None:
     name = str(values["name"])
     if values.get("kind") is None and name not in TASKS and ":" not in name:
         raise ConfigError(
-            f"{where}: unknown task {values['name']!r}; {nearest(name, TASKS)}; "
+            f"{where}: unknown task {quoted(values['name'])}; {nearest(name, TASKS)}; "
             "for a task of your own add `kind: token` or `kind: pair` and `files:`"
         )
 
@@ -190,5 +206,10 @@ def _check_task_name(values: Values, where: str) -> None:
 def _place(key: str, value: object, where: str) -> object:
     """A path, a pattern of paths, or for `files` a mapping of them."""
     if key != "files" or not isinstance(value, Mapping):
-        return coerce(str | None, value, where)
+        place = coerce(str | None, value, where)
+        if place is not None and any(len(os.fsencode(part)) > MOST_BYTES for part in place.split("/")):
+            raise ConfigError(
+                f"{where}: {quoted(place)} has a part longer than {MOST_BYTES} bytes, the most for a file"
+            )
+        return place
     return {inner: _place(key, paths, f"{where}.{inner}") for inner, paths in value.items()}

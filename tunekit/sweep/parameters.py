@@ -7,7 +7,7 @@ import typing
 from collections.abc import Mapping
 from typing import Protocol
 
-from tunekit.errors import ConfigError
+from tunekit.errors import ConfigError, quoted
 from tunekit.registry import lookup
 from tunekit.schema import Values, build, to_json
 from tunekit.sweep.types import Arm, Selection, Sweep
@@ -71,8 +71,11 @@ def method_class(name: str) -> MethodClass:
     lacking = [
         key for key in ("Config", "is_trained", "training_parameters", "training_defaults") if not hasattr(found, key)
     ]
-    if lacking:
-        raise ConfigError(f"method {name!r} is {found!r}, which is no Method: it lacks {', '.join(lacking)}")
+    problem = f"it lacks {', '.join(lacking)}" if lacking else None
+    if problem is None and not (isinstance(found, type) and dataclasses.is_dataclass(found.Config)):
+        problem = "it is no class whose Config is a dataclass"
+    if problem is not None:
+        raise ConfigError(f"method {quoted(name)} is {quoted(found)}, which is no Method: {problem}")
     return found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import combinations
 
-from tunekit.errors import ConfigError
+from tunekit.errors import ConfigError, quoted
 from tunekit.schema import canonical_json
 from tunekit.sweep.source import Source
 from tunekit.sweep.types import Arm
@@ -33,8 +33,8 @@ def require_distinct_names(arms: Sequence[Arm], source: Source) -> None:
             where = source.at("arms", other.name.partition("@")[0])
             cure = _CURES["backbone" if key == "backbone_path" else "data" if one.task.kind is None else "own data"]
             raise ConfigError(
-                f"{where}: arms {one.name!r} and {other.name!r} read different places under one name ({key}: {first!r} "
-                f"and {second!r}), so their trials could not be told apart; {cure}"
+                f"{where}: arms {one.name!r} and {other.name!r} read different places under one name "
+                f"({key}: {quoted(first)} and {quoted(second)}), so their trials could not be told apart; {cure}"
             )
 
 

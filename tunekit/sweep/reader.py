@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import yaml
-
-from tunekit.errors import ConfigError, TunekitError
+from tunekit.errors import ConfigError, TunekitError, quoted
 from tunekit.registry import lookup
 from tunekit.schema import JsonObject, Values, coerce
-from tunekit.sweep.arms import ARM_KEYS, NAME, ArmReader, is_folder
+from tunekit.sweep.arms import ARM_KEYS, NAME_IN_WORDS, ArmReader, is_folder, is_name
 from tunekit.sweep.arms import PATH_KEYS as _PATH_KEYS
 from tunekit.sweep.parameters import resolve
 from tunekit.sweep.places import require_distinct_names
-from tunekit.sweep.source import Source, known_keys, read_yaml, yaml_problem
+from tunekit.sweep.source import Source, known_keys
 from tunekit.sweep.types import (
     SEED_RANGE,
     Arm,
@@ -29,6 +28,7 @@ from tunekit.sweep.types import (
     Sweep,
     is_seed,
 )
+from tunekit.sweep.yaml_text import read_override, read_yaml
 
 __all__ = ["ARM_KEYS", "TOP_KEYS", "load_sweep", "parse_sweep"]
 
@@ -66,11 +66,8 @@ def _override(content: JsonObject, override: str) -> tuple[str, ...]:
     key, separator, text = override.partition("=")
     *parents, last = (part.strip() for part in key.split("."))
     if not separator or not all((*parents, last)):
-        raise ConfigError(f"--set {override!r}: expected KEY=VALUE, such as search.num_trials=8")
-    try:
-        value = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError) as error:
-        raise ConfigError(f"--set {override!r}: {text!r} is not valid YAML: {yaml_problem(error)}") from None
+        raise ConfigError(f"--set {quoted(override)}: expected KEY=VALUE, such as search.num_trials=8")
+    value = read_override(override, (*parents, last), text)
     place = content
     for parent in parents:
         if place.get(parent) is None:
@@ -79,7 +76,9 @@ def _override(content: JsonObject, override: str) -> tuple[str, ...]:
             place[parent] = {"name": place[parent]}
         place = place[parent]
         if not isinstance(place, dict):
-            raise ConfigError(f"--set {override!r}: {parent!r} is {place!r}, which has no keys below it")
+            raise ConfigError(
+                f"--set {quoted(override)}: {quoted(parent)} is {quoted(place)}, which has no keys below it"
+            )
     place[last] = value
     return (*parents, last)
 
@@ -123,10 +122,9 @@ def _name(content: Values, source: Source) -> str:
     """The sweep's name; a number or a date will do."""
     name = content.get("name", "sweep")
     name = coerce(str, name, source.at("name")) if isinstance(name, (bool, list, dict)) else str(name)
-    if not NAME.fullmatch(name):
+    if not is_name(name):
         raise ConfigError(
-            f"{source.at('name')}: {name!r} cannot name a folder; "
-            "write `name:` or --name with letters, digits, '.', '_' and '-', starting with a letter or digit"
+            f"{source.at('name')}: {quoted(name)} cannot name a folder; write `name:` or --name with {NAME_IN_WORDS}"
         )
     return name
 
@@ -138,9 +136,9 @@ def _selection_hint() -> object:
 def _seeds(content: Values, source: Source) -> tuple[int, ...]:
     seeds: tuple[int, ...] = coerce(tuple[int, ...], content.get("seeds", [10]), source.at("seeds"))
     if not seeds or len(set(seeds)) != len(seeds):
-        raise ConfigError(f"{source.at('seeds')}: {list(seeds)} must be at least one seed, none repeated")
+        raise ConfigError(f"{source.at('seeds')}: {quoted(list(seeds))} must be at least one seed, none repeated")
     if not all(map(is_seed, seeds)):
-        raise ConfigError(f"{source.at('seeds')}: {list(seeds)} must be {SEED_RANGE}")
+        raise ConfigError(f"{source.at('seeds')}: {quoted(list(seeds))} must be {SEED_RANGE}")
     return seeds
 
 
@@ -152,7 +150,7 @@ def _with_bytes(resources: object, source: Source) -> object:
     match = re.fullmatch(rf"(\d+(?:\.\d+)?)\s*({'|'.join(units)})", resources["memory"])
     if not match:
         raise ConfigError(
-            f"{source.at('resources', 'memory')}: {resources['memory']!r} is not a size; "
+            f"{source.at('resources', 'memory')}: {quoted(resources['memory'])} is not a size; "
             "write bytes or a number with KiB, MiB, GiB or TiB"
         )
     return {**resources, "memory": int(float(match[1]) * 1024 ** (units.index(match[2]) + 1))}
@@ -191,10 +189,8 @@ def _check(sweep: Sweep, content: Values, source: Source) -> None:
                 f"{where}: method {arm.method!r} serves {kinds} tasks, {arm.task.name!r} is a {arm.task.kind} task"
             )
         _check_corners(sweep, arm, source)
-        try:
-            sweep.num_points(arm)
-        except ConfigError as error:  # the grid searcher on a range without steps
-            raise ConfigError(f"{where}: {error}") from None
+        if sweep.search.searcher == "grid":
+            _require_grid(arm, where)
     if "seeds" in content and all(arm.searches_seed for arm in sweep.arms):
         raise ConfigError(f"{source.at('seeds')}: `seed` is searched, so `seeds` has no effect; keep one of them")
     budget, num_arms = sweep.budget.trials, len(sweep.arms)
@@ -202,6 +198,15 @@ def _check(sweep: Sweep, content: Values, source: Source) -> None:
         raise ConfigError(
             f"{source.at('budget', 'trials')}: {budget} is less than one trial for each of {num_arms} arms"
         )
+
+
+def _require_grid(arm: Arm, where: str) -> None:
+    """Raise a ConfigError where the points of `arm` are no grid."""
+    for dimension in arm.space:
+        if math.isinf(dimension.size):
+            raise ConfigError(
+                f"{where}: space.{dimension.name}: the grid searcher needs `choices` or a `step` for a float"
+            )
 
 
 def _check_corners(sweep: Sweep, arm: Arm, source: Source) -> None:

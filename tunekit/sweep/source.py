@@ -5,13 +5,10 @@ from __future__ import annotations
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TypeVar
 
-import yaml
-
-from tunekit.errors import ConfigError, nearest
-from tunekit.schema import JsonObject, Values, build, coerce
+from tunekit.errors import MOST, ConfigError, nearest, quoted
+from tunekit.schema import Values, build, coerce
 
 T = TypeVar("T")
 
@@ -33,12 +30,12 @@ class Source:
         place = self.file
         for known in (path[:n] for n in range(len(path), 0, -1)):
             if known in self.overrides:
-                place = f"--set {self.overrides[known]!r}"
+                place = f"--set {quoted(self.overrides[known])}"
                 break
             if known in self.lines:
                 place = f"{self.file}:{self.lines[known]}"
                 break
-        return f"{place}: {'.'.join(path)}" if path else place
+        return f"{place}: {key_path(path)}" if path else place
 
     def of(self, arm: str, message: str) -> str:
         """Where to put right what `message` says of an arm: at the key that it begins with, if the file sets it."""
@@ -63,72 +60,28 @@ class Source:
             raise ConfigError(f"{self.at(*path, key) if key in block else self.at(*path)}: {text}") from None
 
 
-def read_yaml(path: Path) -> tuple[JsonObject, dict[tuple[str, ...], int]]:
-    """The mapping in a YAML file and the line of every key path in it.
-
-    Raises:
-        ConfigError: the file is missing, is not YAML, repeats a key, or is not a mapping.
-    """
-    lines: dict[tuple[str, ...], int] = {}
-    try:
-        text = path.read_text(encoding="utf-8")
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        content: JsonObject = yaml.safe_load(text)
-        if isinstance(node, yaml.MappingNode):
-            _collect_lines(node, (), lines, path)
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: no such file") from None
-    except IsADirectoryError:
-        raise ConfigError(f"{path}: is a folder; name a YAML file") from None
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: cannot be read: it is not UTF-8 text ({error.reason})") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
-        raise ConfigError(f"{place}: not valid YAML: {yaml_problem(error)}") from None
-    except (ValueError, RecursionError) as error:  # 2024-13-45 looks like a date and is none; an alias may hold itself
-        raise ConfigError(f"{path}: not valid YAML: {error}") from None
-    if not isinstance(node, yaml.MappingNode):
-        found = "nothing" if node is None else "a list" if isinstance(node, yaml.SequenceNode) else "a single value"
-        raise ConfigError(f"{path}: expected keys and values, found {found}")
-    return content, lines
+def located(message: str, file: str, lines: Mapping[tuple[str, ...], int]) -> str:
+    """A message of `schema.build` that begins with ``file: a: b: ...``, with the line of the last known key in it."""
+    path: tuple[str, ...] = ()
+    rest = message.removeprefix(f"{file}: ")
+    while rest != message:
+        key, colon, after = rest.partition(": ")
+        if not colon or (*path, key.partition("[")[0]) not in lines:
+            break
+        path, rest = (*path, key.partition("[")[0]), after
+    return f"{file}:{lines[path]}{message.removeprefix(file)}" if path else message
 
 
-def yaml_problem(error: Exception) -> str:
-    """What is wrong, in one line."""
-    problem = str(getattr(error, "problem", None) or error).partition("\n")[0]
-    return f"{problem}; is the end missing?" if "<stream end>" in problem else problem
-
-
-def _collect_lines(node: yaml.Node, path: tuple[str, ...], lines: dict[tuple[str, ...], int], file: Path) -> None:
-    if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            inner = (*path, str(key.value))
-            place = f"{file}:{key.start_mark.line + 1}"
-            if key.tag == "tag:yaml.org,2002:bool":
-                raise ConfigError(
-                    f"{place}: YAML reads the key {key.value!r} as true or false: put it in quotes, {key.value!r}"
-                )
-            if inner in lines:
-                raise ConfigError(
-                    f"{place}: key {'.'.join(inner)!r} stands here a second time (first in line {lines[inner]})"
-                )
-            lines[inner] = key.start_mark.line + 1
-            _collect_lines(value, inner, lines, file)
-    elif isinstance(node, yaml.SequenceNode):
-        for index, value in enumerate(node.value):
-            inner = (*path, str(index))
-            lines[inner] = value.start_mark.line + 1
-            _collect_lines(value, inner, lines, file)
+def key_path(path: Sequence[str]) -> str:
+    """``a.b.c``, each key in one line and not too long."""
+    return ".".join(part if part.isprintable() and len(part) <= MOST else quoted(part) for part in path)
 
 
 def known_keys(values: object, valid: Sequence[str], source: Source, path: tuple[str, ...]) -> Values:
     """`values` as a mapping; refuses what is none, and the first key that is not among `valid`."""
     if not isinstance(values, Mapping):
-        raise ConfigError(f"{source.at(*path)}: expected keys and values, got {values!r}")
+        raise ConfigError(f"{source.at(*path)}: expected keys and values, got {quoted(values)}")
     for key in values:
         if key not in valid:
-            raise ConfigError(f"{source.at(*path, str(key))}: unknown key {key!r}; {nearest(str(key), valid)}")
+            raise ConfigError(f"{source.at(*path, str(key))}: unknown key {quoted(key)}; {nearest(str(key), valid)}")
     return values

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from tunekit.errors import ConfigError, nearest
+from tunekit.errors import ConfigError, nearest, quoted
 from tunekit.schema import JsonObject, Values, coerce
+from tunekit.sweep.dimensions import Conditions, Dimension
 from tunekit.sweep.source import Source, known_keys
-from tunekit.sweep.types import SEED_RANGE, Conditions, Dimension, is_seed
+from tunekit.sweep.types import SEED_RANGE, is_seed
 
 _DIMENSION_KEYS = ("low", "high", "log", "step", "choices", "type", "when")
 
@@ -41,13 +42,13 @@ def parameters(
             if key in hints:
                 used.add(key)
             elif key in RESOURCES:
-                raise ConfigError(f"{where}: {key!r} is no parameter but a resource: write it as resources.{key}")
+                raise ConfigError(f"{where}: {quoted(key)} is no parameter but a resource: write it as resources.{key}")
             elif path:  # the arm's own; what stands at the top may be meant for other arms
-                raise ConfigError(f"{where}: unknown parameter {key!r}; {nearest(key, hints)}")
+                raise ConfigError(f"{where}: unknown parameter {quoted(key)}; {nearest(key, hints)}")
             else:
                 continue
             if key in own_fixed and key in own_space:
-                raise ConfigError(f"{where}: {key!r} is both fixed and searched; keep one")
+                raise ConfigError(f"{where}: {quoted(key)} is both fixed and searched; keep one")
             fixed.pop(key, None)
             space.pop(key, None)
             if kind == "fixed":
@@ -63,7 +64,7 @@ def _mapping(block: Values, key: str, source: Source, path: tuple[str, ...]) -> 
     if found is None:
         return {}
     if not isinstance(found, Mapping):
-        raise ConfigError(f"{source.at(*path, key)}: expected keys and values, got {found!r}")
+        raise ConfigError(f"{source.at(*path, key)}: expected keys and values, got {quoted(found)}")
     return {str(name): value for name, value in found.items()}
 
 
@@ -71,7 +72,7 @@ def _fixed(name: str, value: object, hint: object, where: str) -> object:
     if name == "seed":
         raise ConfigError(f"{where}: a seed is not fixed here; write `seeds: [{value}]` at the top of the file")
     if isinstance(value, (list, Mapping)) and hint in (int, float, str, bool, int | None, float | None):
-        raise ConfigError(f"{where}: {value!r} is not a single value; what is searched goes under `space`")
+        raise ConfigError(f"{where}: {quoted(value)} is not a single value; what is searched goes under `space`")
     return coerce(hint, value, where)
 
 
@@ -80,15 +81,15 @@ def _dimension(name: str, value: object, hint: object, where: str) -> Dimension:
         value = {"choices": value}
     if not isinstance(value, Mapping):
         raise ConfigError(
-            f"{where}: expected {{low: ..., high: ...}} or {{choices: [...]}}, got {value!r}; "
+            f"{where}: expected {{low: ..., high: ...}} or {{choices: [...]}}, got {quoted(value)}; "
             "a single value goes under `fixed`"
         )
     for key in value:
         if key not in _DIMENSION_KEYS:
-            raise ConfigError(f"{where}: unknown key {key!r}; {nearest(str(key), _DIMENSION_KEYS)}")
+            raise ConfigError(f"{where}: unknown key {quoted(key)}; {nearest(str(key), _DIMENSION_KEYS)}")
     condition = value.get("when") or {}
     if not isinstance(condition, Mapping):
-        raise ConfigError(f"{where}.when: expected {{other_parameter: value or list}}, got {condition!r}")
+        raise ConfigError(f"{where}.when: expected {{other_parameter: value or list}}, got {quoted(condition)}")
     when = {str(k): tuple(v) if isinstance(v, list) else (v,) for k, v in condition.items()}
     if "choices" in value:
         return _choice(name, value, hint, when=when, where=where)
@@ -103,23 +104,23 @@ def _choice(name: str, value: Values, hint: object, *, when: Conditions, where: 
     if extra:
         raise ConfigError(f"{where}: {', '.join(sorted(extra))} has no effect beside `choices`")
     if not isinstance(value["choices"], (list, tuple)):
-        raise ConfigError(f"{where}.choices: expected a list, got {value['choices']!r}")
+        raise ConfigError(f"{where}.choices: expected a list, got {quoted(value['choices'])}")
     choices = tuple(coerce(hint, item, f"{where}.choices[{i}]") for i, item in enumerate(value["choices"]))
     if not choices or any(choice in choices[:i] for i, choice in enumerate(choices)):
-        raise ConfigError(f"{where}: choices {list(choices)} must be at least one value, none repeated")
+        raise ConfigError(f"{where}: choices {quoted(list(choices))} must be at least one value, none repeated")
     if name == "seed" and not all(map(is_seed, choices)):
-        raise ConfigError(f"{where}: {list(choices)} are no seeds; use {SEED_RANGE}")
+        raise ConfigError(f"{where}: {quoted(list(choices))} are no seeds; use {SEED_RANGE}")
     return Dimension(name=name, kind="choice", choices=choices, when=when)
 
 
 def _range(name: str, value: Values, hint: object, *, when: Conditions, where: str) -> Dimension:
     is_int, is_float = hint in (int, int | None), hint in (float, float | None)
     if not is_int and not is_float:
-        raise ConfigError(f"{where}: {name!r} is not a number, so it takes `choices`, not a range")
+        raise ConfigError(f"{where}: {quoted(name)} is not a number, so it takes `choices`, not a range")
     kind = value.get("type", "int" if is_int else "float")
     if kind not in ("int", "float") or (kind == "float" and is_int):
         right = "a whole number: int" if is_int else "a number: float or int"
-        raise ConfigError(f"{where}: type {kind!r} does not fit; {name!r} is {right}")
+        raise ConfigError(f"{where}: type {quoted(kind)} does not fit; {quoted(name)} is {right}")
     for bound in ("low", "high"):
         if bound not in value:
             raise ConfigError(f"{where}: missing key {bound!r}")
@@ -128,11 +129,11 @@ def _range(name: str, value: Values, hint: object, *, when: Conditions, where: s
     step = coerce(number, value["step"], f"{where}.step") if value.get("step") is not None else None
     log = coerce(bool, value.get("log", False), f"{where}.log")
     if low >= high:
-        raise ConfigError(f"{where}: low {low!r} must be less than high {high!r}")
+        raise ConfigError(f"{where}: low {quoted(low)} must be less than high {quoted(high)}")
     if log and (low <= 0 or step is not None):
-        raise ConfigError(f"{where}: a log range needs low > 0 (is {low!r}) and no step (is {step!r})")
+        raise ConfigError(f"{where}: a log range needs low > 0 (is {quoted(low)}) and no step (is {quoted(step)})")
     if step is not None and not 0 < step <= high - low:
-        raise ConfigError(f"{where}: step {step!r} must be greater than 0 and at most high - low")
+        raise ConfigError(f"{where}: step {quoted(step)} must be greater than 0 and at most high - low")
     return Dimension(name=name, kind=kind, low=low, high=high, log=log, step=step, when=when)
 
 
@@ -154,8 +155,8 @@ def _ordered(space: Mapping[str, Dimension], origin: Mapping[str, str]) -> tuple
             for parent, values in dimension.when.items():
                 if not any(space[parent].contains(v) for v in values):
                     raise ConfigError(
-                        f"{origin[dimension.name]}: `when` can never hold: {parent} is never one of {list(values)} "
-                        f"(it is {space[parent]})"
+                        f"{origin[dimension.name]}: `when` can never hold: {parent} is never one of "
+                        f"{quoted(list(values))} (it is {space[parent]})"
                     )
         ordered += ready
         for dimension in ready:
@@ -166,7 +167,7 @@ def _ordered(space: Mapping[str, Dimension], origin: Mapping[str, str]) -> tuple
 def enqueued(settings: object, space: Sequence[Dimension], source: Source, path: tuple[str, ...]) -> list[JsonObject]:
     """The settings that an arm tries first, held against its space."""
     if not isinstance(settings, list):
-        raise ConfigError(f"{source.at(*path, 'enqueue')}: expected a list of settings, got {settings!r}")
+        raise ConfigError(f"{source.at(*path, 'enqueue')}: expected a list of settings, got {quoted(settings)}")
     by_name = {dimension.name: dimension for dimension in space}
     result = []
     for index, setting in enumerate(settings):
@@ -177,8 +178,8 @@ def enqueued(settings: object, space: Sequence[Dimension], source: Source, path:
             parent = _excluding(key, checked, by_name)
             if parent is not None:
                 raise ConfigError(
-                    f"{source.at(*here, key)}: {key!r} has no effect where {parent} is {checked[parent]!r}: "
-                    "it is not searched there"
+                    f"{source.at(*here, key)}: {quoted(key)} has no effect where {parent} is "
+                    f"{quoted(checked[parent])}: it is not searched there"
                 )
         result.append(checked)
     return result
@@ -203,7 +204,7 @@ def _setting(dimension: Dimension, value: object, where: str) -> object:
     if isinstance(value, str) and kind in (int, float):
         value = coerce(kind, value, where)  # raises: 1e-4 is text to YAML
     if not dimension.contains(value):
-        raise ConfigError(f"{where}: {value!r} lies outside the space: {dimension}")
+        raise ConfigError(f"{where}: {quoted(value)} lies outside the space: {dimension}")
     if dimension.kind == "choice":
         return dimension.choices[dimension.choices.index(value)]
     return numbers[dimension.kind](value)

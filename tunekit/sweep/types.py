@@ -7,20 +7,18 @@ trials of it). No method's code is needed here, and so neither torch nor Ray.
 from __future__ import annotations
 
 import dataclasses
-import itertools
-import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from decimal import Decimal
+from functools import cached_property
 from typing import Literal
 
 from tunekit.errors import ConfigError, nearest, require
-from tunekit.schema import JsonObject, Values, canonical_json, to_json
+from tunekit.schema import JsonObject, Values, to_json
+from tunekit.sweep.dimensions import Dimension, points_of, space_size
 from tunekit.sweep.source import Source
 from tunekit.trial import TOKENS_PER_STEP, BackboneConfig, Locations, TaskConfig
+from tunekit.wording import plural
 
-Conditions = Mapping[str, tuple[object, ...]]
-"""Values that each named parameter must have."""
 Selection = Literal["source_dev", "target_dev"]
 """What the search maximises."""
 
@@ -30,65 +28,6 @@ SEED_RANGE = f"whole numbers from 0 to {2**32 - 1}"
 def is_seed(value: float) -> bool:
     """Whether every random generator takes `value` as its seed (numpy's takes the least)."""
     return 0 <= value < 2**32
-
-
-@dataclass(frozen=True, kw_only=True)
-class Dimension:
-    """One searched parameter."""
-
-    name: str
-    kind: Literal["float", "int", "choice"]
-    low: float | None = None
-    high: float | None = None
-    log: bool = False
-    step: float | None = None
-    choices: tuple[object, ...] = ()
-    when: Conditions = field(default_factory=dict)
-    """Only searched where each named parameter has one of the listed values."""
-
-    def is_active(self, params: Values) -> bool:
-        """Whether this dimension is searched, given the params drawn before it."""
-        return all(name in params and params[name] in values for name, values in self.when.items())
-
-    def contains(self, value: object) -> bool:
-        """Whether `value` lies in the range or among the choices."""
-        if self.kind == "choice":
-            # True == 1 in Python, and not in a sweep file.
-            return any(
-                value == choice and isinstance(value, bool) == isinstance(choice, bool) for choice in self.choices
-            )
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or self.low is None or self.high is None:
-            return False
-        steps = (value - self.low) / (self.step or 1)
-        on_grid = (self.kind == "float" and self.step is None) or abs(steps - round(steps)) < 1e-8
-        return self.low <= value <= self.high and on_grid
-
-    def corners(self) -> tuple[object, ...]:
-        """The extreme values (or all choices), for checking that a method accepts them."""
-        return self.choices if self.kind == "choice" else (self.low, self.high)
-
-    def grid(self) -> tuple[object, ...]:
-        """Every value, for the grid searcher.
-
-        Raises:
-            ConfigError: a float without `step` has no finite grid.
-        """
-        if self.kind == "choice":
-            return self.choices
-        assert self.low is not None and self.high is not None
-        if self.kind == "float" and self.step is None:
-            raise ConfigError(f"space.{self.name}: the grid searcher needs `choices` or a `step` for a float")
-        # In decimal, as written: 0.1 + 2 * 0.1 would be 0.30000000000000004, outside of 0.1 to 0.3.
-        low, high, step = (Decimal(repr(number)) for number in (self.low, self.high, self.step or 1))
-        values = (low + i * step for i in range(math.floor((high - low) / step) + 1))
-        return tuple(int(v) if self.kind == "int" else float(v) for v in values)
-
-    def __str__(self) -> str:
-        condition = " when " + ", ".join(f"{k} in {list(v)}" for k, v in self.when.items()) if self.when else ""
-        if self.kind == "choice":
-            return f"one of {', '.join(map(str, self.choices))}{condition}"
-        marks = [self.kind, *(["log"] if self.log else []), *([f"step {self.step:g}"] if self.step else [])]
-        return f"{self.low:g} to {self.high:g} ({', '.join(marks)}){condition}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,18 +51,25 @@ class Arm:
         """Whether the seed is drawn like any parameter."""
         return any(dimension.name == "seed" for dimension in self.space)
 
+    @cached_property
+    def size(self) -> float:
+        """How many different points the space has, the seed among them if it is searched; may be infinite.
+
+        A parameter counts where it is searched. Nothing is enumerated but the values that a `when` names.
+        """
+        return space_size(self.space)
+
     def grid(self) -> Iterator[JsonObject]:
-        """Every combination, in a fixed order; inactive conditional parameters are left out."""
-        seen: set[str] = set()
-        for values in itertools.product(*(dimension.grid() for dimension in self.space)):
-            params: JsonObject = {}
-            for dimension, value in zip(self.space, values, strict=True):
-                if dimension.is_active(params):
-                    params[dimension.name] = value
-            key = canonical_json(params)
-            if key not in seen:
-                seen.add(key)
-                yield params
+        """Every point once, in a fixed order; inactive conditional parameters are left out.
+
+        Raises:
+            ConfigError: a float without `step` has no finite grid.
+        """
+        return points_of(self.space, {})
+
+    def place(self, params: Values) -> tuple[tuple[str, object], ...]:
+        """What two spellings of one point have in common; see `Dimension.place`."""
+        return tuple((d.name, d.place(params[d.name])) for d in self.space if d.name in params)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -254,9 +200,19 @@ class Sweep:
         raise ConfigError(f"sweep {self.name!r} has no arm {name!r}; {nearest(name, [arm.name for arm in self.arms])}")
 
     def num_points(self, arm: Arm) -> int:
-        """Points that the search draws for `arm`: `num_trials`, or the whole grid if that is smaller."""
-        wanted = self.search.num_trials
-        return sum(1 for _ in itertools.islice(arm.grid(), wanted)) if self.search.searcher == "grid" else wanted
+        """Points that the search draws for `arm`: `num_trials`, or as many as its space has."""
+        return int(min(self.search.num_trials, arm.size))
+
+    def points_in_words(self) -> str:
+        """How many points each arm draws, and why not more."""
+        few = {arm.name: found for arm in self.arms if (found := self.num_points(arm)) < self.search.num_trials}
+        if not few:
+            return f"{plural(self.search.num_trials, 'point')} per arm"
+        if len(few) == len(self.arms) and len(set(few.values())) == 1:
+            return f"{plural(next(iter(few.values())), 'point')} per arm (the space has no more)"
+        listed = ", ".join(f"{name} {plural(number, 'point')}" for name, number in few.items())
+        rest = "" if len(few) == len(self.arms) else f"{plural(self.search.num_trials, 'point')} per arm, but "
+        return f"{rest}{listed} ({'its space has' if len(few) == 1 else 'their spaces have'} no more)"
 
     def identity(self) -> JsonObject:
         """What may not change between launches: everything that decides which trials are run and how they score."""

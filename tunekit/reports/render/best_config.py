@@ -55,10 +55,10 @@ def to_yaml(result: SweepResult, arm: ArmResult) -> str:
 
 
 def _header(result: SweepResult, arm: ArmResult, best: FinalPoint | Point, trial: TrialRecord) -> list[str]:
-    seeds = [t.seed for t in best.trials if t.value is not None]
+    seeds = [t.seed for t in best.trials if t.reached is not None]
     is_final = isinstance(best, FinalPoint)
     rule = "target-language dev" if result.is_target_dev else f"dev in {arm.source}"
-    dev = spread(Spread.of(t.value for t in best.trials))
+    dev = spread(Spread.of(t.reached for t in best.trials))
     lines = [
         f"Best configuration of arm {arm.name} in sweep {result.sweep.name}: point {best.number}"
         f" ({'finalised' if is_final else 'the best of the search, not finalised'}).",

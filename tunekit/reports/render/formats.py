@@ -24,6 +24,18 @@ def spread(value: Spread | None) -> str:
     return percent(value.mean) if value.std is None else f"{percent(value.mean)} ± {percent(value.std)}"
 
 
+def plain(text: object) -> str:
+    """A name or a value from outside as Markdown that shows it as it is, in one line: no markup, no HTML, no link."""
+    flat = one_line(str(text))
+    flat = re.sub("&(?=#?[0-9A-Za-z]+;)", "&amp;", flat).replace("<", "&lt;")
+    return re.sub(r"([*`]|\\(?=[!-/:-@\[-`{-~])|\](?=\())", r"\\\1", flat)
+
+
+def unmarked(markdown: str) -> str:
+    """What `plain` made, as it was."""
+    return re.sub(r"\\([*`\\\]])", r"\1", markdown).replace("&lt;", "<").replace("&amp;", "&")
+
+
 def searched(params: Mapping[str, object]) -> str:
     """What the search chose, in one line."""
     return parameters(params) or "nothing was searched"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,9 +12,9 @@ from tunekit.journal import SweepRecord
 from tunekit.reports.caveats import caveats
 from tunekit.reports.files import save
 from tunekit.reports.render import sections
-from tunekit.reports.render.formats import metric_name
+from tunekit.reports.render.formats import metric_name, plain
 from tunekit.reports.results import Comparison, SweepResult, read
-from tunekit.wording import names, one_line, parameters, plural
+from tunekit.wording import names, parameters, plural
 
 
 def write(record: SweepRecord, out: Path) -> list[Path]:
@@ -24,7 +25,7 @@ def write(record: SweepRecord, out: Path) -> list[Path]:
 def render(result: SweepResult) -> str:
     """The whole report as Markdown that also reads well as plain text."""
     parts = [
-        f"# Sweep {result.sweep.name}",
+        f"# Sweep {plain(result.sweep.name)}",
         _opening(result),
         *_caveats(result),
         "## How the reported points were chosen",
@@ -58,7 +59,7 @@ def _caveats(result: SweepResult) -> list[str]:
 def selection(result: SweepResult) -> str:
     """The selection rule in words."""
     sweep, finalise = result.sweep, result.sweep.finalise
-    sources = names(dict.fromkeys(arm.source for arm in result.arms))
+    sources = names(dict.fromkeys(plain(arm.source) for arm in result.arms))
     if result.is_target_dev:
         objective = "**the mean dev score over the TARGET languages** (`selection: target_dev`)"
         dev = "Dev of every target language was read during the search; this is not zero-shot model selection."
@@ -91,7 +92,7 @@ def _comparison(result: SweepResult, comparison: Comparison) -> Iterator[str]:
     loud = ", selected on TARGET dev" if result.is_target_dev else ""
     metric = metric_name(comparison.metric)
     has_final = any(arm.best is not None for arm in comparison.arms)
-    yield f"## {comparison.task}: " + (f"test {metric}{loud}" if has_final else f"dev {metric}, not test{loud}")
+    yield f"## {plain(comparison.task)}: " + (f"test {metric}{loud}" if has_final else f"dev {metric}, not test{loud}")
     if has_final:
         yield sections.transfer(comparison)
         yield (
@@ -125,18 +126,19 @@ def _searched_with(result: SweepResult) -> str:
     elif scheduler.name != "none":
         factor = scheduler.reduction_factor
         rule = f"early stopping by `{scheduler.name}` (from epoch {scheduler.grace_period}, one in {factor} goes on)"
-    return f"Searcher `{search.searcher}` (seed {search.seed}), {search.num_trials} points per arm; {rule}."
+    return f"Searcher `{search.searcher}` (seed {search.seed}), {result.sweep.points_in_words()}; {rule}."
 
 
 def _arms(result: SweepResult) -> Iterator[str]:
     for arm in result.arms:
-        yield f"### {arm.name}"
+        yield f"### {plain(arm.name)}"
         if arm.arm.fixed:
-            yield f"Fixed: {parameters(arm.arm.fixed)}."
+            yield f"Fixed: {plain(parameters(arm.arm.fixed))}."
         yield sections.space(arm) if arm.arm.space else "Nothing was searched."
         if arm.leader is not None:
             yield f"The {sections.NUM_TOP} best points by dev (←: reported):" if arm.best else "The best points by dev:"
             yield sections.top(arm)
+            yield sections.drawn_again(arm)
         elif not arm.trials:
             yield "No trial has been run."
         else:
@@ -151,7 +153,7 @@ def _incomplete(result: SweepResult) -> Iterator[str]:
     retried = [trial for trial in result.record.trials.values() if trial.earlier_failures]
     if retried:
         reasons = dict.fromkeys(reason for trial in retried for reason in trial.earlier_failures)
-        why = "; ".join(one_line(reason) for reason in list(reasons)[:3])
+        why = "; ".join(plain(reason) for reason in list(reasons)[:3])
         yield f"{plural(len(retried), 'trial')} had FAILED and were taken up again. Why they had: {why}."
     running = [trial for trial in result.record.trials.values() if trial.state == "RUNNING"]
     if running:
@@ -176,7 +178,9 @@ def _reproduction(result: SweepResult) -> Iterator[str]:
             " (an interrupted trial goes on after its last whole epoch).",
         ]
     )
-    yield "```yaml\n" + _definition_yaml(result) + "```"
+    definition = _definition_yaml(result)
+    fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", definition)), default=0))
+    yield f"{fence}yaml\n{definition}{fence}"
 
 
 def _definition_yaml(result: SweepResult) -> str:

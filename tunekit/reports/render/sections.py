@@ -8,10 +8,10 @@ from collections.abc import Iterator
 
 from tunekit.journal import TrialRecord
 from tunekit.reports.render.best_config import file_name
-from tunekit.reports.render.formats import code, markdown_table, searched, spread
+from tunekit.reports.render.formats import code, markdown_table, plain, searched, spread
 from tunekit.reports.results import ArmResult, Comparison, SweepResult
 from tunekit.reports.scores import Spread
-from tunekit.wording import NOTHING, count, duration, names, one_line, parameter, percent, plural, share
+from tunekit.wording import NOTHING, count, duration, names, parameter, percent, plural, share
 
 SPLITS = ("train", "dev", "test")
 NUM_TOP = 5
@@ -21,17 +21,24 @@ NUM_TOP = 5
 def transfer(comparison: Comparison) -> str:
     """Arms × languages on test: mean ± std over seeds, the zero-shot mean and the transfer gap; majority last."""
     languages, metric = comparison.languages, comparison.metric
-    header = ["arm", "n", f"{comparison.source} (source)", *languages[1:], "zero_shot", "transfer_gap"]
+    header = [
+        "arm",
+        "n",
+        f"{plain(comparison.source)} (source)",
+        *map(plain, languages[1:]),
+        "zero_shot",
+        "transfer_gap",
+    ]
     rows = []
     for arm in comparison.arms:
         best = arm.best
         if best is None:
-            rows.append([arm.name, "0", *[NOTHING] * (len(languages) + 2)])
+            rows.append([plain(arm.name), "0", *[NOTHING] * (len(languages) + 2)])
             continue
         scores = [spread(best.score(language, metric)) for language in languages]
         zero_shot = best.zero_shot(arm.targets, metric)
         gap = best.transfer_gap(comparison.source, arm.targets, metric)
-        rows.append([arm.name, str(len(best.trials)), *scores, spread(zero_shot), spread(gap)])
+        rows.append([plain(arm.name), str(len(best.trials)), *scores, spread(zero_shot), spread(gap)])
     rows += [[label, NOTHING, *map(percent, values)] for label, values in majority_rows(comparison)]
     return markdown_table(header, rows)
 
@@ -48,12 +55,12 @@ def majority_rows(comparison: Comparison) -> list[tuple[str, list[float | None]]
         gap = source - mean if source is not None and mean is not None else None
         found.setdefault((*floors.values(), mean, gap), []).append(arm.name)
     label = "majority" if len(found) == 1 else "majority ({})"
-    return [(label.format(", ".join(arms)), list(values)) for values, arms in found.items()]
+    return [(label.format(plain(", ".join(arms))), list(values)) for values, arms in found.items()]
 
 
 def above_majority(comparison: Comparison) -> str:
     """Which arms beat the majority baseline in every language that they were scored in; empty if none does."""
-    above = [arm.name for arm in comparison.arms if _is_above_majority(arm, comparison.metric)]
+    above = [plain(arm.name) for arm in comparison.arms if _is_above_majority(arm, comparison.metric)]
     return f"Above majority in every language: {names(above)}." if above else ""
 
 
@@ -72,12 +79,14 @@ def dev_scores(comparison: Comparison) -> str:
         leader = arm.leader
         if leader is None:
             best = f"; best so far {percent(arm.best_so_far)}" if arm.best_so_far is not None else ""
-            rows.append([arm.name, NOTHING, "0", NOTHING, NOTHING, f"no COMPLETE point{best}"])
+            rows.append([plain(arm.name), NOTHING, "0", NOTHING, NOTHING, f"no COMPLETE point{best}"])
             continue
         floor = _dev_majority(arm)
-        values = Spread.of(trial.value for trial in leader.trials)
+        values = Spread.of(leader.counted)
         seeds = str(values.n) if values else "0"
-        rows.append([arm.name, str(leader.number), seeds, spread(values), percent(floor), searched(leader.params)])
+        rows.append(
+            [plain(arm.name), str(leader.number), seeds, spread(values), percent(floor), plain(searched(leader.params))]
+        )
     return markdown_table(["arm", "point", "n", "dev", "majority", "params"], rows, texts=["params"])
 
 
@@ -97,7 +106,7 @@ def budget(comparison: Comparison) -> str:
         states = [arm.num_searched(state) for state in ("COMPLETE", "PRUNED", "FAILED", "RUNNING")]
         rows.append(
             [
-                arm.name,
+                plain(arm.name),
                 f"{arm.progress.num_points} of {arm.progress.num_points_asked}",
                 count(len(arm.searched)),
                 *map(count, states),
@@ -128,7 +137,14 @@ def best_points(comparison: Comparison) -> str:
             trials = ", ".join(f"{trial.seed}: {code(trial.trial_id)}" for trial in arm.best.trials)
             best_epochs = ", ".join(str(trial.outcome.best_epoch) for trial in arm.best.trials if trial.outcome)
             epochs = f"{best_epochs} of {arm.best.trials[0].config['training']['epochs']}"
-            row = [arm.name, str(arm.best.number), spread(arm.best.dev), searched(arm.best.params), epochs, trials]
+            row = [
+                plain(arm.name),
+                str(arm.best.number),
+                spread(arm.best.dev),
+                plain(searched(arm.best.params)),
+                epochs,
+                trials,
+            ]
             rows.append([*row, code(file_name(arm.name))])
     header = ["arm", "point", "dev", "params", "best epochs", "seed: trial", "file"]
     return markdown_table(header, rows, texts=["params", "best epochs", "seed: trial", "file"])
@@ -146,7 +162,7 @@ def data(comparison: Comparison) -> str:
         numbers = [count(size) for size in sizes]
         read = [count(task.shots), ", ".join(limits + seeded) or "whole splits"]
         prints = sorted({found for facts in arm.all_facts if (found := facts.data_fingerprint)})
-        what = [arm.name, code(arm.arm.method), code(arm.arm.backbone.name)]
+        what = [plain(arm.name), code(arm.arm.method), code(arm.arm.backbone.name)]
         rows.append([*what, *numbers, *read, names(map(code, prints)) or NOTHING])
     return markdown_table(header, rows, texts=["method", "backbone", "samples", "data"])
 
@@ -159,7 +175,7 @@ def space(arm: ArmResult) -> str:
         value = NOTHING
         if chosen is not None and dimension.name in chosen.params:
             value = parameter(chosen.params[dimension.name])
-        rows.append([code(dimension.name), str(dimension), value])
+        rows.append([code(dimension.name), plain(dimension), plain(value)])
     return markdown_table(["parameter", "searched", "best"], rows, texts=["searched", "best"])
 
 
@@ -168,13 +184,25 @@ def top(arm: ArmResult) -> str:
     finals = {final.number: final for final in arm.tested}
     rows = []
     for point in arm.record.top(NUM_TOP):
-        values = Spread.of(trial.value for trial in point.trials)
+        values = Spread.of(point.counted)
         final = finals.get(point.number)
         final_dev = f"{spread(final.dev)} (n = {final.dev.n})" if final else NOTHING
         number = f"{point.number} ←" if final is not None and final is arm.best else str(point.number)
         search_dev = [spread(values), str(values.n if values else 0)]
-        rows.append([number, *search_dev, final_dev, searched(point.params)])
+        rows.append([number, *search_dev, final_dev, plain(searched(point.params))])
     return markdown_table(["point", "search dev", "n", "final dev", "params"], rows, texts=["params"])
+
+
+def drawn_again(arm: ArmResult) -> str:
+    """Which of the best points were drawn several times, and what their scores are then; empty if none was."""
+    again = [point for point in arm.record.top(NUM_TOP) if point.num_draws > 1]
+    if not again:
+        return ""
+    drawn = names(f"point {point.number} {point.num_draws} times" for point in again)
+    states = Counter(trial.state for point in again for trial in point.trials if trial.state != "COMPLETE")
+    others = names(f"{number} {state}" for state, number in states.items())
+    apart = f" ({others}: those that ended early count what they had reached)" if others else ""
+    return f"Drawn again, each time on another seed: {drawn}. Their search dev is the mean over all n trials{apart}."
 
 
 def stopped(result: SweepResult) -> Iterator[str]:
@@ -185,7 +213,7 @@ def stopped(result: SweepResult) -> Iterator[str]:
             epochs = Counter(len(trial.reports) for trial in pruned)
             after = ", ".join(f"{number} after epoch {epoch}" for epoch, number in sorted(epochs.items()))
             by = code(result.sweep.scheduler.name)
-            yield f"{arm.name}: {plural(len(pruned), 'trial')} PRUNED by {by} ({after})."
+            yield f"{plain(arm.name)}: {plural(len(pruned), 'trial')} PRUNED by {by} ({after})."
 
 
 def failures(result: SweepResult) -> str | None:
@@ -198,8 +226,8 @@ def failures(result: SweepResult) -> str | None:
     rows = []
     for (arm_name, _), trials in sorted(groups.items(), key=lambda item: -len(item[1])):
         first = trials[0]
-        shown = [one_line(_reason(first)), _phases(trials), code(first.trial_id), searched(first.params)]
-        rows.append([arm_name, str(len(trials)), *shown])
+        shown = [plain(_reason(first)), _phases(trials), code(first.trial_id), plain(searched(first.params))]
+        rows.append([plain(arm_name), str(len(trials)), *shown])
     header = ["arm", "trials", "reason (of the first)", "phase", "first", "its params"]
     return markdown_table(header, rows, texts=header[2:]) if rows else None
 

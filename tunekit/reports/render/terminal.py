@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 
 from rich import box
 from rich.console import Group, RenderableType
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
 from tunekit.journal import SweepRecord
 from tunekit.reports.caveats import caveats
-from tunekit.reports.render.formats import metric_name, searched, spread
+from tunekit.reports.render.formats import metric_name, searched, spread, unmarked
 from tunekit.reports.render.sections import majority_rows, trainable
 from tunekit.reports.results import ArmResult, Comparison, SweepResult, read
 from tunekit.reports.scores import Spread
-from tunekit.wording import NOTHING, duration, percent, plural
+from tunekit.wording import NOTHING, duration, one_line, percent, plural
 
 MAX_COLUMNS = 4
 """More arms than these would not fit beside each other."""
@@ -34,15 +34,20 @@ def summary(record: SweepRecord) -> RenderableType:
     if notes:
         grid = Table.grid(padding=(0, 1))
         for note in notes:
-            grid.add_row("•", Text.from_markup(_plain(note)))
+            grid.add_row("•", _plain(note))
         parts += [Text("Before you quote a number", style="bold"), grid]
     return Group(*parts)
 
 
-def _plain(markdown: str) -> str:
-    """Markdown's bold as rich's; backticks go."""
-    pieces = escape(markdown).replace("`", "").split("**")
-    return "".join(f"[bold]{piece}[/bold]" if index % 2 else piece for index, piece in enumerate(pieces))
+def _plain(markdown: str) -> Text:
+    """Markdown's bold as rich's; backticks go, and what was escaped is as it was."""
+    text, is_bold = Text(), False
+    for piece in re.findall(r"\\[*`\\\]]|\*\*|`|&lt;|&amp;|[^\\*`&]+|.", markdown):
+        if piece == "**":
+            is_bold = not is_bold
+        elif piece != "`":
+            text.append(unmarked(piece), style="bold" if is_bold else None)
+    return text
 
 
 def _scores(result: SweepResult, comparison: Comparison) -> list[RenderableType]:
@@ -54,22 +59,24 @@ def _scores(result: SweepResult, comparison: Comparison) -> list[RenderableType]
     else:
         fits = len(comparison.arms) <= MAX_COLUMNS
         title, table = f"test {metric}", _languages_table(comparison) if fits else _arms_table(comparison)
-    return [Text(f"{comparison.task}: {title}{loud}", style="bold"), table]
+    return [Text(one_line(f"{comparison.task}: {title}{loud}"), style="bold"), table]
 
 
 def _table(*header: str) -> Table:
     table = Table(box=box.SIMPLE, pad_edge=False, padding=(0, 0, 0, 1))
     for index, name in enumerate(header):
-        table.add_column(Text(name), justify="right" if index and name != "next" else "left", no_wrap=name != "next")
+        table.add_column(
+            Text(one_line(name)), justify="right" if index and name != "next" else "left", no_wrap=name != "next"
+        )
     return table
 
 
 def _dev_table(comparison: Comparison) -> Table:
     table = _table("arm", "point", "dev", "n")
     for arm in comparison.arms:
-        values = Spread.of(trial.value for trial in arm.leader.trials) if arm.leader else None
+        values = Spread.of(arm.leader.counted) if arm.leader else None
         point = str(arm.leader.number) if arm.leader else "none COMPLETE"
-        table.add_row(Text(arm.name), point, spread(values), str(values.n if values else 0))
+        table.add_row(Text(one_line(arm.name)), point, spread(values), str(values.n if values else 0))
     return table
 
 
@@ -81,7 +88,7 @@ def _languages_table(comparison: Comparison) -> Table:
     for index, language in enumerate(comparison.languages):
         values = [spread(arm.best.score(language, metric)) if arm.best else NOTHING for arm in comparison.arms]
         label = f"{language} (source)" if language == comparison.source else language
-        table.add_row(Text(label), *values, *(percent(row[index]) for _, row in floors))
+        table.add_row(Text(one_line(label)), *values, *(percent(row[index]) for _, row in floors))
     table.add_section()
     zero_shot = [spread(arm.best.zero_shot(arm.targets, metric)) if arm.best else NOTHING for arm in comparison.arms]
     table.add_row("zero_shot", *zero_shot, *(percent(row[-2]) for _, row in floors), style="bold")
@@ -101,11 +108,11 @@ def _arms_table(comparison: Comparison) -> Table:
     table = _table("arm", "n", f"{comparison.source} (source)", "zero_shot", "transfer_gap")
     for arm in comparison.arms:
         if arm.best is None:
-            table.add_row(Text(arm.name), "0", NOTHING, NOTHING, NOTHING)
+            table.add_row(Text(one_line(arm.name)), "0", NOTHING, NOTHING, NOTHING)
             continue
         source = spread(arm.best.score(comparison.source, comparison.metric))
         zero_shot = spread(arm.best.zero_shot(arm.targets, comparison.metric))
-        table.add_row(Text(arm.name), str(len(arm.best.trials)), source, zero_shot, _gap(comparison, arm))
+        table.add_row(Text(one_line(arm.name)), str(len(arm.best.trials)), source, zero_shot, _gap(comparison, arm))
     for label, row in majority_rows(comparison):
         table.add_row(Text(label), NOTHING, percent(row[0]), percent(row[-2]), percent(row[-1]))
     return table
@@ -115,13 +122,13 @@ def _best(comparison: Comparison) -> Table:
     table = Table.grid(padding=(0, 2))
     for arm in comparison.arms:
         chosen = arm.best or arm.leader
-        params = searched(chosen.params) if chosen else "no COMPLETE point"
+        params = one_line(searched(chosen.params), limit=1000) if chosen else "no COMPLETE point"
         states = (("COMPLETE", "complete"), ("PRUNED", "pruned"), ("FAILED", "failed"), ("RUNNING", "running"))
         counts = ", ".join(f"{n} {word}" for state, word in states if (n := arm.num_searched(state)))
         number, share = trainable(arm)
         cost = f"{plural(len(arm.searched), 'search trial')} ({counts or 'none'}), {duration(arm.duration_s('search'))}"
         table.add_row(
-            Text(arm.name, style="bold"), Text(f"{params}\n{cost}; trains {number} ({share} of the backbone)")
+            Text(one_line(arm.name), style="bold"), Text(f"{params}\n{cost}; trains {number} ({share} of the backbone)")
         )
     return table
 
@@ -157,7 +164,8 @@ def _one_sweep(name: str, record: SweepRecord, *, next_step: str) -> RenderableT
         final = f"{state.num_final}/{state.num_final_asked}" if state.num_final_asked else NOTHING
         spent = duration(arm.duration_s("search") + arm.duration_s("finalise"))
         points = f"{state.num_points}/{state.num_points_asked}"
-        table.add_row(Text(arm.name), points, *counts, final, percent(arm.best_so_far), spent)
+        best = arm.best_so_far if arm.leader is None else arm.leader.value
+        table.add_row(Text(one_line(arm.name)), points, *counts, final, percent(best), spent)
     lines = [f"last event: {record.last_event_at or 'none'} ({_age(record)})"]
     lines.append(f"next:       {next_step}")
     return Group(Text(name, style="bold"), table, Text("\n".join(lines)))

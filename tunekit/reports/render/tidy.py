@@ -54,7 +54,7 @@ def _arm_rows(result: SweepResult, arm: ArmResult) -> Iterator[JsonObject]:
             yield from ({**point, **row} for row in _trial_rows(arm, trial))
     if arm.best is None and arm.leader is not None:
         point = {**common, "point": arm.leader.number, "is_best_point": True}
-        for trial in arm.leader.trials:
+        for trial in (trial for trial in arm.leader.trials if trial.outcome is not None):
             yield from ({**point, **row} for row in _trial_rows(arm, trial) if row["split"] == "dev")
 
 
