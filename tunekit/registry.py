@@ -6,6 +6,8 @@ A name is looked up when it is needed, so that nothing here imports a method, a 
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from tunekit.errors import ConfigError, nearest
@@ -62,6 +64,19 @@ REGISTRIES: dict[str, dict[str, str]] = {
 """Every table by what its names name."""
 
 
+_listeners: list[Callable[[str], object]] = []
+
+
+@contextmanager
+def announcing(tell: Callable[[str], object]) -> Iterator[None]:
+    """Call `tell` with the name of a module that is not tunekit's, each time before one is imported by `lookup`."""
+    _listeners.append(tell)
+    try:
+        yield
+    finally:
+        _listeners.remove(tell)
+
+
 def lookup(registry: str, name: str) -> Any:
     """The object registered as `name` in ``REGISTRIES[registry]``, or found at a dotted ``module:attr``.
 
@@ -75,6 +90,9 @@ def lookup(registry: str, name: str) -> Any:
             f"unknown {registry} {name!r}; {nearest(name, known)}, or a dotted 'package.module:attribute'"
         )
     module, _, attribute = target.partition(":")
+    if name not in known and module.partition(".")[0] != "tunekit":
+        for tell in _listeners:
+            tell(module)
     try:
         return getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError, ValueError, TypeError) as error:

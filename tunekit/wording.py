@@ -5,6 +5,7 @@ Scores are fractions in [0, 1] inside tunekit and become percentages here and no
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Mapping
 
 NOTHING = "–"
@@ -130,3 +131,20 @@ def one_line(text: str, *, limit: int = 200) -> str:
     """
     flat = " ".join(text.encode("utf-8", "backslashreplace").decode().split())
     return flat if len(flat) <= limit else f"{flat[: limit - 1]}…"
+
+
+def printable(text: str) -> str:
+    """`text` with each sign that a terminal would obey written as ``\\xNN``; line ends and tabs stay.
+
+    >>> printable("a\\x1b[31mb\\n")
+    'a\\\\x1b[31mb\\n'
+    """
+    return "".join(sign if sign in "\n\t" or _is_shown(sign) else ascii(sign)[1:-1] for sign in text)
+
+
+def _is_shown(sign: str) -> bool:
+    return unicodedata.category(sign) not in ("Cc", "Cf", "Cs", "Zl", "Zp") or sign in _JOINERS
+
+
+_JOINERS = "\u200c\u200d"
+"""Scripts such as Persian and Hindi need them inside words."""
