@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -580,6 +581,117 @@ def test_a_trial_started_by_nohup_outlives_its_terminal(tunekit: CommandLine) ->
         assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+class Stubborn(Finetune):
+    """Fine-tuning that does not let go when it is stopped, until it was told `num_signals` times."""
+
+    def loss(self, batch: Batch) -> torch.Tensor:
+        num_signals = int(os.environ["NUM_SIGNALS"])
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+        finally:
+            for _ in range(num_signals - 1):
+                os.kill(os.getpid(), signal.SIGTERM)
+        return super().loss(batch)
+
+
+@pytest.mark.parametrize("num_signals", [1, 2, 3, 4])
+def test_however_often_it_is_stopped_a_sweep_ends_in_one_sentence(
+    num_signals: int, tunekit: CommandLine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    Path("words.yaml").write_text(SWEEP.replace("method: finetune", 'method: "test_cli:Stubborn"'))
+    monkeypatch.setenv("NUM_SIGNALS", str(num_signals))
+    with _started(tmp_path, "sweep", "words.yaml", "--in-process") as process:
+        out, err = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert err == "error: interrupted\nNothing finished is lost. Go on with: tunekit resume words\n"
+    assert "Traceback" not in out
+
+
+# -- whatever the terminal and the files are -------------------------------------------------------------------------
+
+DAMAGES = {
+    "not JSON": b"{nonsense\n",
+    "not text": b"\xff\xfe\x00" * 20 + b"\n",
+    "no launch": b'{"event": "resumed", "time": "2026-01-01T00:00:00+00:00"}\n',
+    "a list": b"[[[]]]\n",
+    "an escape": b'{"event": "\\u001b[31mred", "time": "now"}\n',
+}
+
+
+def test_a_damaged_journal_hides_no_other_sweep(finished: Path, tunekit: CommandLine) -> None:
+    shutil.copytree(finished / "runs", "runs")
+    for name, content in DAMAGES.items():
+        folder = Path("runs", f"bad {name}")
+        folder.mkdir()
+        (folder / FILE_NAME).write_bytes(content + b'{"event": "more"}\n')
+    for command in ("status", "list sweeps"):
+        told = tunekit(*command.split())
+        assert (told.code, told.err) == (1, "")
+        rows = {name: next(line for line in told.out.splitlines() if f"bad {name} " in line) for name in DAMAGES}
+        assert all("cannot be read: " in row for row in rows.values()), told.out
+        whole = next(line for line in told.out.splitlines() if line.strip().startswith("words"))
+        assert "cannot be read" not in whole
+        assert "\x1b" not in told.out
+    for name in DAMAGES:
+        told = tunekit("status", f"bad {name}")
+        assert told.code != 0 and told.err.startswith("error: ") and "\x1b" not in told.err
+
+
+def test_what_a_terminal_would_obey_is_shown_instead(finished: Path, tunekit: CommandLine) -> None:
+    name = "a\x1b[31mred\x07\x9b2J"
+    shutil.copytree(finished / "runs/words", Path("runs", name))
+    shutil.copytree(finished / "runs/words", Path("runs/words"))
+    for words in (["status"], ["status", name], ["list", "sweeps"], ["status", f"no{name}"], ["report", name]):
+        told = tunekit(*words)
+        assert not set("\x1b\x07\x9b") & set(told.out + told.err), words
+        assert r"a\x1b[31mred" in told.out + told.err, words
+
+
+@pytest.mark.parametrize("words", ["list methods", "status", "status words", "--help", "best words --arm finetune"])
+def test_a_reader_that_has_left_is_no_fault(words: str, finished: Path) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    command = [sys.executable, "-c", "from tunekit.cli import main; main()", *words.split()]
+    done = subprocess.run(command, cwd=finished, env=environment, stdout=write, stderr=subprocess.PIPE, text=True)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_sweep_whose_reader_has_left_goes_on(tunekit: CommandLine, tmp_path: Path) -> None:
+    path = os.pathsep.join(map(str, (Path(__file__).parent, Path(__file__).parents[1])))
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-c", "from tunekit.cli import main; main()", "sweep", "words.yaml", "--in-process"]
+    environment = {**os.environ, "PYTHONPATH": path}
+    done = subprocess.run(command, env=environment, stdout=write, stderr=subprocess.PIPE, text=True)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert all(trial.state == "COMPLETE" for trial in replay(Path("runs/words")).trials.values())
+
+
+@pytest.mark.parametrize("words", ["status", "status words", "report words --out {out}", "check words.yaml"])
+def test_a_terminal_that_knows_ascii_alone_is_served_too(words: str, finished: Path, tmp_path: Path) -> None:
+    path = os.pathsep.join(map(str, (Path(__file__).parent, Path(__file__).parents[1])))
+    locale = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii"}
+    environment = {**os.environ, "PYTHONPATH": path, **locale}
+    command = [sys.executable, "-c", "from tunekit.cli import main; main()", *words.format(out=tmp_path).split()]
+    done = subprocess.run(command, cwd=finished, env=environment, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.isascii() and done.stdout and b"Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "words", ["status", "list sweeps", "sweep words.yaml --in-process", "status words", "report words"]
+)
+def test_a_root_that_is_no_folder_is_one_line(words: str, tunekit: CommandLine) -> None:
+    Path("file").write_text("a file")
+    told = tunekit(*words.split(), "--root", "file")
+    assert told.code == 2 and told.err.startswith("error: ") and "file" in told.err and "Traceback" not in told.err
+    missing = tunekit(*words.split(), "--root", "nowhere") if not words.startswith("sweep") else told
+    assert "nowhere" in missing.out + missing.err or words.startswith("sweep")
 
 
 # -- where it runs ---------------------------------------------------------------------------------------------------

@@ -568,8 +568,9 @@ def test_paths_are_relative_to_the_folder_where_the_command_runs(
     sweep = read(small(arms=arms, task=task, backbone="models/mini"))
     a, b, c, d = sweep.arms
     assert a.locations.data_dir == str(tmp_path / "data/xtreme")
-    assert a.locations.fewshot_dir == str(Path.home() / "draws")
-    assert b.locations.data_dir == "/data/x"
+    assert a.locations.fewshot_dir == "~/draws"
+    assert a.locations.here().fewshot_dir == str(Path.home() / "draws")
+    assert (b.locations.data_dir, b.locations.here().data_dir) == ("$PLACE/x", "/data/x")
     assert {arm.locations.backbone_path for arm in (a, b, c)} == {str(tmp_path / "models/mini")}
     assert [arm.backbone.name for arm in (a, b, c)] == ["mini", "mini", "XLM-R"]
     assert d.locations.files == {

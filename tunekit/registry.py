@@ -9,6 +9,8 @@ import importlib
 import inspect
 import sys
 import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -103,6 +105,18 @@ _CALLED: dict[str, _Callable] = {
 }
 """The registries whose objects are called at once; what a method must have is checked by those who use it."""
 
+_listeners: list[Callable[[str], object]] = []
+
+
+@contextmanager
+def announcing(tell: Callable[[str], object]) -> Iterator[None]:
+    """Call `tell` with the name of a module that is not tunekit's, each time before one is imported by `lookup`."""
+    _listeners.append(tell)
+    try:
+        yield
+    finally:
+        _listeners.remove(tell)
+
 
 def lookup(registry: str, name: str) -> Any:
     """The object registered as `name` in ``REGISTRIES[registry]``, or found at a dotted ``module:attr``.
@@ -131,6 +145,9 @@ def lookup(registry: str, name: str) -> Any:
 
 def _imported(target: str, problem: str) -> object:
     module, _, attribute = target.partition(":")
+    if module.partition(".")[0] != "tunekit":
+        for tell in _listeners:
+            tell(module)
     try:
         return getattr(importlib.import_module(module), attribute)
     except SyntaxError as error:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
-from tunekit.errors import require
+from tunekit.errors import ConfigError, require
 from tunekit.schema import Values, canonical_json, to_json
 
 SCHEMA_VERSION = 3
@@ -161,7 +163,11 @@ TOKENS_PER_STEP = 8192
 
 @dataclass(frozen=True, kw_only=True)
 class Locations:
-    """Where things are on this machine. Never part of a trial's identity."""
+    """Where things are. Never part of a trial's identity.
+
+    A path may hold ``~`` and environment ``$VARIABLES``. It is kept as it was written, also in the journal, and `here`
+    fills it in on the machine that reads it.
+    """
 
     data_dir: str | None = None
     """Folder in XTREME's layout: ``<task>/<split>-<language>.tsv``. None loads from the Hugging Face hub."""
@@ -177,6 +183,44 @@ class Locations:
     """Where toy backbones are kept; None is ``$TUNEKIT_CACHE`` or ``~/.cache/tunekit``."""
     device: str | None = None
     """torch device; None is cuda if there is one, else cpu."""
+
+    def here(self) -> Locations:
+        """These places on this machine, ``~`` and variables filled in.
+
+        Raises:
+            ConfigError: a variable is not set; names the key and the variable.
+        """
+        keys = ("data_dir", "files", "fewshot_dir", "parallel_dir", "backbone_path", "cache_dir")
+        return replace(self, **{key: _filled_in(getattr(self, key), key) for key in keys})
+
+
+_VARIABLE = re.compile(r"\$(?:(\w+)|\{([^}]*)\})", re.ASCII)
+"""What `os.path.expandvars` takes for a variable."""
+
+
+def path_here(path: str) -> str:
+    """`path` with ``~`` and environment variables filled in, on this machine.
+
+    Raises:
+        ConfigError: a variable is not set.
+    """
+    for found in _VARIABLE.finditer(path):
+        name = found[1] or found[2]
+        if name not in os.environ:
+            raise ConfigError(f"{path!r}: the environment variable {name!r} is not set here; set it, or write the path")
+    return os.path.expanduser(os.path.expandvars(path))
+
+
+def _filled_in(paths: Any, where: str) -> Any:
+    """A path, or a mapping of paths, on this machine."""
+    if isinstance(paths, Mapping):
+        return {key: _filled_in(inner, f"{where}.{key}") for key, inner in paths.items()}
+    if not isinstance(paths, str):
+        return paths
+    try:
+        return path_here(paths)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from None
 
 
 @dataclass(frozen=True, kw_only=True)

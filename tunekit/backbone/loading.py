@@ -30,7 +30,7 @@ from tunekit.trial import BackboneConfig, Locations
 class _LanguageModels(Protocol):
     """One of transformers' "auto" classes, which it leaves untyped."""
 
-    def from_config(self, config: PreTrainedConfig) -> PreTrainedModel: ...
+    def from_config(self, config: PreTrainedConfig, *, trust_remote_code: bool) -> PreTrainedModel: ...
 
     def from_pretrained(
         self, source: Path | str, *, output_loading_info: bool, **arguments: object
@@ -59,7 +59,7 @@ def load(config: BackboneConfig, locations: Locations) -> Backbone:
     """
     source = source_of(config, locations)
     with loading_errors(config, source):
-        shape = AutoConfig.from_pretrained(source, **arguments_for(config, source))
+        shape = _shape(config, source)
         family = architecture_of(shape, config.name).family
         tokenizer = load_tokenizer(config, source)
         model, facts = language_models[family].from_pretrained(
@@ -93,11 +93,23 @@ def describe(config: BackboneConfig, locations: Locations) -> Backbone:
     if shape is None:
         source = source_of(config, locations)
         with loading_errors(config, source):
-            shape = AutoConfig.from_pretrained(source, **arguments_for(config, source))
+            shape = _shape(config, source)
     family = architecture_of(shape, config.name).family
-    with torch.device("meta"):
-        body, head = taken_apart(language_models[family].from_config(shape))
+    with loading_errors(config, config.name), torch.device("meta"):
+        body, head = taken_apart(language_models[family].from_config(shape, trust_remote_code=False))
     return Backbone(config.name, body, dtype=config.dtype, vocabulary_head=head if _tells_of_head(shape) else None)
+
+
+def _shape(config: BackboneConfig, source: Path | str) -> PreTrainedConfig:
+    """What a config.json says of a model, as far as it may say it."""
+    shape: PreTrainedConfig = AutoConfig.from_pretrained(source, **arguments_for(config, source))
+    attention = str(shape._attn_implementation)
+    if "/" in attention:
+        raise ConfigError(
+            f"backbone {config.name!r}: its config.json asks for code from the hub (attn_implementation: "
+            f"{attention!r:.200}), which tunekit never runs; take that line out"
+        )
+    return shape
 
 
 def _is_of_head(name: str) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -23,6 +22,7 @@ class ReadingArguments(TypedDict, total=False):
 
     revision: str
     local_files_only: bool
+    trust_remote_code: bool
 
 
 class _Logging(Protocol):
@@ -45,8 +45,9 @@ def source_of(config: BackboneConfig, locations: Locations) -> Path | str:
     Raises:
         ConfigError: there is no such folder, or it has no config.json.
     """
+    locations = locations.here()
     if locations.backbone_path is not None:
-        folder = Path(locations.backbone_path).expanduser()
+        folder = Path(locations.backbone_path)
     elif config.name in BACKBONES:
         folder = Path(lookup("backbone", config.name)(locations))
     elif Path(config.name).is_absolute() or config.name.startswith((".", "~")) or config.name.count("/") > 1:
@@ -62,14 +63,18 @@ def source_of(config: BackboneConfig, locations: Locations) -> Path | str:
 
 
 def arguments_for(config: BackboneConfig, source: Path | str, *, local_only: bool = False) -> ReadingArguments:
-    """How transformers is to read `source`: a folder without any network, a hub id at one commit.
+    """How transformers is to read `source`: a folder without any network, a hub id at one commit; never its code.
+
+    Where nothing is said of code, transformers asks on the terminal whether to run it. The architectures that are
+    supported need none.
 
     Raises:
         OSError: the hub id is unknown, or neither the hub nor a copy on this machine can be reached.
     """
     if isinstance(source, Path):
-        return {"local_files_only": True}
-    return {"revision": commit_of(source, config.revision, local_only=local_only), "local_files_only": local_only}
+        return {"local_files_only": True, "trust_remote_code": False}
+    commit = commit_of(source, config.revision, local_only=local_only)
+    return {"revision": commit, "local_files_only": local_only, "trust_remote_code": False}
 
 
 def commit_of(hub_id: str, revision: str | None, *, local_only: bool = False) -> str:
@@ -121,8 +126,13 @@ def loading_errors(config: BackboneConfig, source: Path | str, *, what: str = "i
         yield
     except ConfigError:
         raise
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError, json.JSONDecodeError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        if "custom code" in reason:
+            raise ConfigError(
+                f"backbone {config.name!r}: {str(source)!r} brings code of its own, which tunekit never runs; "
+                "a backbone of an architecture that transformers itself has is needed"
+            ) from None
         if isinstance(source, Path):
             right = "a folder in the hub's format holds config.json, model.safetensors and tokenizer.json"
         else:

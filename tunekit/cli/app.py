@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import inspect
+import io
 import sys
 from collections.abc import Callable
 from typing import Annotated
@@ -10,8 +12,11 @@ from typing import Annotated
 import typer
 
 from tunekit.cli import look_commands, run_commands
+from tunekit.cli.console import flushed
 from tunekit.cli.exits import DONE, UNFINISHED, complain, explain
 from tunekit.cli.help_pages import CommandPage, FrontPage, flowing
+from tunekit.cli.interruption import interruptible, leave_quietly
+from tunekit.cli.own_code import announced
 from tunekit.version import __version__
 
 app = typer.Typer(
@@ -38,17 +43,36 @@ app = typer.Typer(
 
 def main() -> None:
     """Run the command line; errors meant for the user become a line or two and an exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that knows few signs shows the others as `?`
+    with interruptible():
+        try:
+            code = _run()
+        except KeyboardInterrupt:
+            complain("interrupted")
+            code = UNFINISHED
+        code = flushed(code)
+    atexit.register(leave_quietly)
+    sys.exit(code)
+
+
+def _run() -> int:
     code = DONE
     try:
-        code = app(standalone_mode=False) or DONE
+        with announced() as notice:
+            code = app(standalone_mode=False, obj=notice) or DONE
     except typer.Abort:
         code = 130
+    except SystemExit as ended:
+        if not isinstance(ended.__context__, BrokenPipeError):  # nobody reads on, which is no fault
+            raise
     except Exception as error:
         code = explain(error)
     if code == 130:  # what typer makes of Ctrl-C
         complain("interrupted")
         code = UNFINISHED
-    sys.exit(code)
+    return code
 
 
 def _version(wanted: bool) -> None:
@@ -67,6 +91,12 @@ def _options(
 ) -> None:
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
+    if context.obj is not None:
+        context.obj.is_error = context.invoked_subcommand not in RUNNING
+
+
+RUNNING = ("check", "sweep", "resume", "trial")
+"""Commands whose output is for people; what the others print may be read by programs."""
 
 
 def _add(panel: str, *commands: Callable[..., int]) -> None:

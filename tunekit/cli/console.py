@@ -11,13 +11,48 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.text import Text
 
 from tunekit.storage import open_log, storage_errors
+from tunekit.wording import visible
 
 PLAIN_WIDTH = 120
 """Columns where no terminal tells and no COLUMNS is set."""
+
+
+class PlainConsole(Console):
+    """A console that shows what a terminal would obey, and that falls silent when nobody reads any longer.
+
+    Names of files and labels come from anywhere; what is run goes on without its reader.
+    """
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
+        """The pieces to print."""
+        for text, style, control in super().render(renderable, options):
+            yield Segment(text if control else visible(text), style, control)
+
+    def on_broken_pipe(self) -> None:
+        """Print no more."""
+        self.quiet = True
+        _send_nowhere(self.file.fileno())
+
+
+def _send_nowhere(number: int) -> None:
+    with open_log(Path(os.devnull)) as nowhere:
+        os.dup2(nowhere.fileno(), number)
+
+
+def flushed(code: int) -> int:
+    """Write out what is still to be written, so that Python has nothing to complain of at its end. Gives `code`."""
+    for stream, number in ((sys.__stdout__, 1), (sys.__stderr__, 2)):
+        try:
+            if stream is not None:
+                stream.flush()
+        except (OSError, ValueError):
+            _send_nowhere(number)
+    return code
 
 
 def console(file: IO[str] | None = None, *, is_terminal: bool | None = None) -> Console:
@@ -26,7 +61,7 @@ def console(file: IO[str] | None = None, *, is_terminal: bool | None = None) -> 
     width = None if at_terminal or "COLUMNS" in os.environ else PLAIN_WIDTH
     if file is None and isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a page for people is better with a sign missing than not at all
-    return Console(file=file, force_terminal=at_terminal or None, width=width, highlight=False)
+    return PlainConsole(file=file, force_terminal=at_terminal or None, width=width, highlight=False)
 
 
 @contextmanager
@@ -41,7 +76,8 @@ def quiet(log: Path) -> Iterator[Console]:
     sys.stderr.flush()
     is_terminal = os.isatty(1)
     saved = os.dup(1), os.dup(2)
-    with stream, os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8", errors="replace") as user:
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    with stream, os.fdopen(os.dup(1), "w", buffering=1, encoding=encoding, errors="replace") as user:
         os.dup2(stream.fileno(), 1)
         os.dup2(stream.fileno(), 2)
         try:

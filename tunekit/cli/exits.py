@@ -1,10 +1,6 @@
-"""How commands end: exit codes, errors in words, and Ctrl-C."""
+"""How commands end: exit codes, and errors in words."""
 
 from __future__ import annotations
-
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import typer
 
@@ -34,21 +30,3 @@ def explain(error: Exception) -> int:
         complain(f"{error.filename}: {error.strerror or error}")
         return UNFINISHED
     raise error
-
-
-@contextmanager
-def interruptible() -> Iterator[None]:
-    """A polite kill (SIGTERM, a closed terminal) ends what runs inside as Ctrl-C does; nohup is respected."""
-
-    def stop(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
-
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        for number, handler in before.items():
-            if handler is not signal.SIG_IGN:
-                signal.signal(number, stop)
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

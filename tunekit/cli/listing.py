@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
 from pathlib import Path
 
+from tunekit.cli.exits import DONE, UNFINISHED
+from tunekit.cli.found_sweeps import FoundSweep, found_sweeps
 from tunekit.cli.next_command import how_to_begin
 from tunekit.errors import ConfigError, nearest
 from tunekit.registry import METHODS, TASKS
-from tunekit.storage import SweepFolder, holder_of, sweep_folders
 from tunekit.wording import plural
 
 SEARCHERS = {
@@ -29,8 +29,8 @@ SCHEDULERS = {
 }
 
 
-def listing(what: str, root: Path) -> Iterator[str]:
-    """Lines of ``name  what it is``.
+def listing(what: str, root: Path) -> tuple[list[str], int]:
+    """Lines of ``name  what it is``, and the exit code.
 
     Raises:
         ConfigError: there is no such list.
@@ -43,7 +43,8 @@ def listing(what: str, root: Path) -> Iterator[str]:
     table = tables[what]
     width = max(map(len, table))
     is_described = what in ("searchers", "schedulers")
-    return (f"{name:{width}}  {text if is_described else _first_line(text)}" for name, text in table.items())
+    texts = (text if is_described else _first_line(text) for text in table.values())
+    return [f"{name:{width}}  {text}" for name, text in zip(table, texts, strict=True)], DONE
 
 
 def _first_line(target: str) -> str:
@@ -57,20 +58,20 @@ def _first_line(target: str) -> str:
     return ""
 
 
-def _sweeps(root: Path) -> Iterator[str]:
-    folders = sweep_folders(root)
-    if not folders:
-        yield how_to_begin(root)
-    width = max((len(folder.name) for folder in folders), default=0)
-    for folder in folders:
-        yield f"{folder.name:{width}}  {_how_far(folder)}"
+def _sweeps(root: Path) -> tuple[list[str], int]:
+    found = found_sweeps(root)
+    if not found:
+        return [how_to_begin(root)], DONE
+    width = max(len(sweep.folder.name) for sweep in found)
+    lines = [f"{sweep.folder.name:{width}}  {_how_far(sweep)}" for sweep in found]
+    return lines, UNFINISHED if any(sweep.problem for sweep in found) else DONE
 
 
-def _how_far(folder: SweepFolder) -> str:
-    from tunekit.journal import replay
-
-    record = replay(folder.path)
+def _how_far(sweep: FoundSweep) -> str:
+    record = sweep.record
+    if record is None:
+        return f"cannot be read: {sweep.problem}"
     finished = sum(trial.state != "RUNNING" for trial in record.trials.values())
     arms = ", ".join(record.definition.get("arms", {}))
-    last = "running now" if holder_of(folder.lock) is not None else f"last event {record.last_event_at}"
+    last = "running now" if sweep.is_running else f"last event {record.last_event_at}"
     return f"{arms}  {plural(finished, 'trial')} finished, {last}"

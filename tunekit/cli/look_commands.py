@@ -11,9 +11,11 @@ from typing import Annotated
 import typer
 
 from tunekit.cli.arguments import Arm, NameArgument, Root
-from tunekit.cli.exits import DONE
+from tunekit.cli.exits import DONE, UNFINISHED
+from tunekit.cli.found_sweeps import found_sweeps, one_sweep
 from tunekit.cli.next_command import USUAL_ROOT, how_to_begin, root_option
-from tunekit.storage import holder_of, sweep_folder, sweep_folders
+from tunekit.storage import sweep_folder
+from tunekit.wording import visible
 
 
 def status(
@@ -25,20 +27,20 @@ def status(
     """Show how far sweeps are, and what to do next.
 
     Counts finished, running, pruned and failed trials, with the best dev score so far. It only reads, so it is safe at
-    any time.
+    any time. A sweep whose journal is damaged is shown with the reason, and the exit code is 1 then.
     """
     from tunekit.cli.console import console
-    from tunekit.journal import replay
     from tunekit.reports import status_table
 
-    folders = [sweep_folder(name, root)] if name is not None else sweep_folders(root)
-    if not folders:
+    found = [one_sweep(sweep_folder(name, root))] if name is not None else found_sweeps(root)
+    if not found:
         typer.echo(how_to_begin(root))
         return DONE
-    running = [folder.name for folder in folders if holder_of(folder.lock) is not None]
-    records = [(folder.name, replay(folder.path)) for folder in folders]
-    console().print(status_table(records, running=running, options=root_option(folders[0])))
-    return DONE
+    names = [visible(sweep.folder.name) for sweep in found]
+    running = [name for name, sweep in zip(names, found, strict=True) if sweep.is_running]
+    records = [(name, sweep.record or sweep.problem) for name, sweep in zip(names, found, strict=True)]
+    console().print(status_table(records, running=running, options=root_option(found[0].folder)))
+    return UNFINISHED if any(sweep.problem for sweep in found) else DONE
 
 
 def report(
@@ -142,9 +144,13 @@ def list_(
     ],
     root: Root = USUAL_ROOT,
 ) -> int:
-    """List methods, tasks, searchers, schedulers, or sweeps."""
+    """List methods, tasks, searchers, schedulers, or sweeps.
+
+    A sweep whose journal is damaged is listed with the reason, and the exit code is 1 then.
+    """
     from tunekit.cli.listing import listing
 
-    for line in listing(what, root):
-        typer.echo(line)
-    return DONE
+    lines, code = listing(what, root)
+    for line in lines:
+        typer.echo(visible(line))
+    return code

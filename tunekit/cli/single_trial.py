@@ -6,7 +6,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tunekit.cli.exits import DONE, UNFINISHED, complain, interruptible
+from tunekit.cli.exits import DONE, UNFINISHED, complain
+from tunekit.cli.interruption import advise
 from tunekit.errors import ConfigError, nearest, quoted
 from tunekit.schema import JsonObject, build, to_json
 from tunekit.storage import TrialFolder, write_json
@@ -58,16 +59,17 @@ def run_alone(config: TrialConfig, locations: Locations, folder: TrialFolder, *,
     """Run it and print each epoch and the outcome; the exit code of the command line."""
     from tunekit.cli.console import quiet_for
 
-    with interruptible():
-        try:
-            with quiet_for(lambda: folder.log if folder.path.is_dir() else None) as console:
-                return _run(config, locations, folder, test=test, console=console)
-        except KeyboardInterrupt:
-            complain("interrupted\nThe same command goes on from the last epoch.")
-            return UNFINISHED
-        except (SystemExit, GeneratorExit) as error:  # of the trial's own code; nothing of ours ends like this
-            complain(f"trial {config.trial_id} ended its process with {type(error).__name__}: {error}")
-            return UNFINISHED
+    how_to_go_on = "The same command goes on from the last epoch."
+    advise(lambda: how_to_go_on)
+    try:
+        with quiet_for(lambda: folder.log if folder.path.is_dir() else None) as console:
+            return _run(config, locations, folder, test=test, console=console)
+    except KeyboardInterrupt:
+        complain(f"interrupted\n{how_to_go_on}")
+        return UNFINISHED
+    except (SystemExit, GeneratorExit) as error:  # of the trial's own code; nothing of ours ends like this
+        complain(f"trial {config.trial_id} ended its process with {type(error).__name__}: {error}")
+        return UNFINISHED
 
 
 def _run(config: TrialConfig, locations: Locations, folder: TrialFolder, *, test: bool, console: Console) -> int:
@@ -95,9 +97,12 @@ def _run(config: TrialConfig, locations: Locations, folder: TrialFolder, *, test
 
 
 def _note_locations(folder: TrialFolder, locations: Locations) -> None:
-    """Keep in the trial's folder where its data and backbone are, as absolute paths, for ``tunekit export``."""
+    """Keep in the trial's folder where its data and backbone are, as absolute paths, for ``tunekit export``.
+
+    A path that begins with a variable or ``~`` is kept as it was written.
+    """
     found = to_json(locations)
     for key, value in found.items():
-        if value is not None and (key.endswith("_dir") or key == "backbone_path"):
-            found[key] = str(Path(value).expanduser().absolute())
+        if value is not None and (key.endswith("_dir") or key == "backbone_path") and not value.startswith(("$", "~")):
+            found[key] = str(Path(value).absolute())
     write_json(folder.locations, found)

@@ -6,7 +6,9 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tunekit.cli.exits import DONE, UNFINISHED, complain, interruptible
+from tunekit.cli.exits import DONE, UNFINISHED, complain
+from tunekit.cli.found_sweeps import require_folder
+from tunekit.cli.interruption import advise
 from tunekit.cli.next_command import how_to_go_on, resume_command
 from tunekit.errors import ConfigError, StorageError
 from tunekit.storage import SweepFolder
@@ -55,14 +57,12 @@ def run(sweep: Sweep, folder: SweepFolder, execution: Execution, *, retry_failed
         ConfigError: the sweep cannot run, or `folder` holds another one.
         StorageError: `folder` cannot be written.
     """
-    root = folder.path.parent
-    if root.exists() and not root.is_dir():
-        raise ConfigError(f"--root {root} is a file; name a folder")
-    with interruptible():
-        try:
-            finish, reason = _run_and_report(sweep, folder, execution, retry_failed=retry_failed)
-        except KeyboardInterrupt:
-            finish, reason = None, "interrupted"
+    require_folder(folder.path.parent)
+    advise(lambda: how_to_go_on(folder))
+    try:
+        finish, reason = _run_and_report(sweep, folder, execution, retry_failed=retry_failed)
+    except KeyboardInterrupt:
+        finish, reason = None, "interrupted"
     if finish is None:
         complain(f"{reason}\n{how_to_go_on(folder)}")
         return UNFINISHED

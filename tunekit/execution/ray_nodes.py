@@ -21,6 +21,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from tunekit import storage
 from tunekit.errors import ConfigError, StorageError
+from tunekit.execution.ray_start import keep_token_private, on_loopback, signals_kept
 from tunekit.sweep import ResourcesConfig
 from tunekit.version import __version__
 
@@ -57,16 +58,22 @@ class View:
 def connect(address: str | None, resources: ResourcesConfig, num_workers: int | None) -> None:
     """Join the Ray at `address` (``auto``, ``host:port``), or start one on this machine if it is None.
 
+    No other machine can reach one that is started here, and no other user can read its token.
+
     Raises:
         ConfigError: no Ray there, or it does not let us in.
     """
     quiet = partial(ray.init, log_to_driver=False, logging_level=logging.ERROR)
     try:
-        if address is not None:
-            quiet(address=address)
-            return
-        cores = None if num_workers is None else max(1, math.ceil(num_workers * resources.cpu))
-        quiet(address="local", num_cpus=cores, include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES)
+        with signals_kept():
+            if address is not None:
+                quiet(address=address)
+                return
+            cores = None if num_workers is None else max(1, math.ceil(num_workers * resources.cpu))
+            keep_token_private()
+            local = partial(quiet, address="local", include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES)
+            with on_loopback() as host:
+                local(num_cpus=cores, _node_ip_address=host)
     except (ConnectionError, RuntimeError, ValueError, RayError) as error:
         where = "start Ray here" if address is None else f"join the Ray cluster at {address!r}"
         raise ConfigError(f"cannot {where}: {_why(error)}") from error

@@ -9,12 +9,14 @@ talks to the slots through a :class:`~tunekit.execution.mailbox.Mailbox`.
 from __future__ import annotations
 
 import math
+import os
 import queue
 import tempfile
 import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, cast
@@ -32,6 +34,7 @@ from tunekit.execution.dispatcher import Dispatcher
 from tunekit.execution.driver import Driver, Messages
 from tunekit.execution.mailbox import Mailbox
 from tunekit.execution.protocol import Reply, SlotMessage, SweepInterrupted, worker_name
+from tunekit.execution.ray_start import nothing_copied
 from tunekit.schema import build, canonical_json
 from tunekit.search import Search
 from tunekit.sweep import ResourcesConfig
@@ -57,6 +60,8 @@ class Slot(tune.Trainable):
         from tunekit.execution.slot import serve
         from tunekit.training import WorkerCache
 
+        with suppress(OSError):  # Tune moves into a folder of its own, where no relative $VARIABLE of a path would lead
+            os.chdir(str(config["working_folder"]))
         torch.set_num_threads(int(str(config["num_threads"])))
         self._name, self._token = str(self.trial_id), Path(str(config["token"]))
         self._mailbox = ray.get_actor(str(config["mailbox"]))
@@ -237,7 +242,8 @@ class SlotPool:
 
     def _run(self, resources: ResourcesConfig, max_slots: int) -> None:
         try:
-            with tempfile.TemporaryDirectory(prefix="tunekit-ray-", ignore_cleanup_errors=True) as scratch:
+            scratches = tempfile.TemporaryDirectory(prefix="tunekit-ray-", ignore_cleanup_errors=True)
+            with scratches as scratch, nothing_copied():
                 self._tuner(resources, max_slots, scratch).fit()
         except _Ended:
             pass
@@ -310,8 +316,8 @@ def run_on_ray(
     """
     resources = search.sweep.resources
     folder = folder.absolute()  # a slot may work in another folder than this process
-    nodes.connect(address, resources, num_workers)
     try:
+        nodes.connect(address, resources, num_workers)
         with nodes.token_in(folder) as token:
             nodes.require_room(resources, may_grow=address is not None)
             if address is not None:
@@ -332,7 +338,7 @@ def _drive(dispatcher: Dispatcher, cluster: _Nodes, *, num_workers: int | None, 
     options = {"name": name, "num_cpus": 0, "max_concurrency": MAX_SLOTS + 2, "scheduling_strategy": beside_us}
     mailbox = ray.remote(Mailbox).options(**options).remote()
     threads = math.ceil(cluster.resources.cpu)
-    config = {"mailbox": name, "token": str(cluster.token), "num_threads": threads}
+    config = {"mailbox": name, "token": str(cluster.token), "num_threads": threads, "working_folder": os.getcwd()}
 
     def exchange(replies: Messages, timeout_s: float) -> Messages:
         messages: Messages = ray.get(mailbox.exchange.remote(replies, timeout_s))  # type: ignore[attr-defined]

@@ -58,7 +58,7 @@ def export(trial: FinishedTrial, out: Path) -> list[Path]:
     epoch, parameters = _parameters(trial)
     _fill(method, parameters, TrialFolder(trial.folder).best)
     config, tensors = method.peft_adapter()
-    base = trial.locations.backbone_path or trial.config.backbone.name
+    base = trial.locations.here().backbone_path or trial.config.backbone.name
     config.base_model_name_or_path, config.revision = base, trial.config.backbone.revision
     head = {"weight": method.head.linear.weight.detach(), "bias": method.head.linear.bias.detach()}
     labels = {"labels": json.dumps(method.labels, ensure_ascii=False)}

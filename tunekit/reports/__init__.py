@@ -82,8 +82,19 @@ def summary(record: SweepRecord) -> RenderableType:
     return terminal.summary(record)
 
 
+def require_whole(record: SweepRecord) -> None:
+    """Read everything that a report would read.
+
+    Raises:
+        ConfigError: the record does not hold a whole sweep. Of a damaged journal, whatever else its content causes.
+    """
+    from tunekit.reports.results import read
+
+    read(record)
+
+
 def status_table(
-    records: Sequence[tuple[str, SweepRecord]], *, running: Collection[str] = frozenset(), options: str = ""
+    records: Sequence[tuple[str, SweepRecord | str]], *, running: Collection[str] = frozenset(), options: str = ""
 ) -> RenderableType:
     """How far sweeps are; see :func:`tunekit.reports.terminal.status_table`."""
     from tunekit.reports.render import terminal

@@ -105,7 +105,9 @@ def different_machines(comparison: Comparison) -> Iterator[str]:
         what = f"versions of {key}" if key not in CODE_KEYS else _CODE[key]
         yield from _unlike(comparison, what, lambda facts, key=key: facts.versions.get(key))  # type: ignore[misc]
     yield from _unlike(comparison, "devices", lambda facts: facts.device or None)
-    formats = {plain(arm.name): sorted({str(t.config["backbone"]["dtype"]) for t in arm.trials}) for arm in comparison.arms}
+    formats = {
+        plain(arm.name): sorted({str(t.config["backbone"]["dtype"]) for t in arm.trials}) for arm in comparison.arms
+    }
     if len(set(chain.from_iterable(formats.values()))) > 1:
         shown = "; ".join(f"{name}: {names(found)}" for name, found in formats.items() if found)
         yield f"Trials computed in different number formats: {shown}."

@@ -15,7 +15,7 @@ from tunekit.sweep.parameters import field_names, method_class, parameter_hints
 from tunekit.sweep.source import Source, known_keys
 from tunekit.sweep.space import Blocks, enqueued, parameters
 from tunekit.sweep.types import Arm
-from tunekit.trial import BackboneConfig, Locations, TaskConfig, TrainingConfig
+from tunekit.trial import BackboneConfig, Locations, TaskConfig, TrainingConfig, path_here
 
 ARM_KEYS = ("method", "task", "backbone", "shots", "fixed", "space", "enqueue")
 PATH_KEYS = ("data_dir", "files", "fewshot_dir", "parallel_dir", "cache_dir")
@@ -147,6 +147,8 @@ class ArmReader:
         where = source.at("arms", name, "task") if raw.get("task") else source.at("task")
         _check_task_name(values, where)
         places = {key: _place(key, values.pop(key), origin[key]) for key in PATH_KEYS if key in values}
+        if self._folders_must_exist:
+            _require_variables(places, origin)
         if isinstance(values.get("columns"), list):
             values["columns"] = [str(column) for column in values["columns"]]
         hints = typing.get_type_hints(TaskConfig)
@@ -175,20 +177,26 @@ class ArmReader:
                 f"{source.at(*path)}: missing; write a hub id, a folder, or one of {', '.join(BACKBONES)}"
             )
         block = {"name": value} if isinstance(value, str) else value
+        if isinstance(block, Mapping) and "trust_remote_code" in block:
+            raise ConfigError(
+                f"{source.at(*path, 'trust_remote_code')}: no such key: tunekit never runs code that a model brings, "
+                "and no architecture that it supports needs any; take the key out"
+            )
         known_keys(block, (*field_names(BackboneConfig), "path"), source, path)
         block = dict(block)
         folder = coerce(str | None, block.pop("path", None), source.at(*path, "path"))
         if folder is None and isinstance(block.get("name"), str) and is_folder(block["name"]):
             folder = block["name"]
-            block["name"] = Path(folder).name
-        if folder is not None and self._folders_must_exist and not os.path.isdir(folder):
-            raise ConfigError(f"{source.at(*path)}: no folder {quoted(folder)}")
+            name = Path(folder).name  # in a trial's name; what a variable holds is not
+            block["name"] = re.sub(r"[${}]", "", name) if "$" in name else name
+        if folder is not None and self._folders_must_exist:
+            _require_folder(folder, source.at(*path))
         return source.build(BackboneConfig, block, *path), folder
 
 
 def is_folder(backbone: str) -> bool:
     """Whether a backbone's name means a folder: it looks like a path, or there is one of that name."""
-    looks_local = backbone.startswith(("/", "./", "../", "~", "$")) or backbone in (".", "..")
+    looks_local = backbone.startswith(("/", "./", "../", "~")) or backbone in (".", "..") or "$" in backbone
     return looks_local or (backbone not in BACKBONES and os.path.isdir(backbone))
 
 
@@ -203,10 +211,27 @@ def _check_task_name(values: Values, where: str) -> None:
         )
 
 
+def _require_variables(places: Values, origin: Mapping[str, str]) -> None:
+    for key, value in places.items():
+        try:
+            Locations(**{key: value}).here()
+        except ConfigError as error:
+            raise ConfigError(f"{origin[key]}: {str(error).removeprefix(f'{key}: ')}") from None
+
+
+def _require_folder(folder: str, where: str) -> None:
+    try:
+        there = path_here(folder)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from None
+    if not os.path.isdir(there):
+        raise ConfigError(f"{where}: no folder {quoted(folder)}")
+
+
 def _place(key: str, value: object, where: str) -> object:
     """A path, a pattern of paths, or for `files` a mapping of them."""
     if key != "files" or not isinstance(value, Mapping):
-        place = coerce(str | None, value, where)
+        place: str | None = coerce(str | None, value, where)
         if place is not None and any(len(os.fsencode(part)) > MOST_BYTES for part in place.split("/")):
             raise ConfigError(
                 f"{where}: {quoted(place)} has a part longer than {MOST_BYTES} bytes, the most for a file"

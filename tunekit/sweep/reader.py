@@ -157,7 +157,10 @@ def _with_bytes(resources: object, source: Source) -> object:
 
 
 def _absolute(content: Values) -> JsonObject:
-    """A deep copy with every path made absolute, so that a sweep can be resumed from another folder."""
+    """A deep copy with every path made absolute, so that a sweep can be resumed from another folder.
+
+    Variables and ``~`` stay as they are written: what they hold is known to each machine, and is nobody else's concern.
+    """
 
     def walk(value: object, key: str | None) -> object:
         if isinstance(value, Mapping):
@@ -168,10 +171,17 @@ def _absolute(content: Values) -> JsonObject:
         if isinstance(value, (list, tuple)):
             return [walk(item, key) for item in value]
         if isinstance(value, str) and (key in _PATH_KEYS or key == "path" or (key == "backbone" and is_folder(value))):
-            return os.path.abspath(os.path.expanduser(os.path.expandvars(value)))
+            return _absolute_path(value)
         return value
 
     return {str(key): walk(value, str(key)) for key, value in content.items()}
+
+
+def _absolute_path(path: str) -> str:
+    if path.startswith(("$", "~")):
+        return path
+    # Of what a variable holds nothing is known, so a `..` after it may not be worked out yet.
+    return os.path.join(os.getcwd(), path) if "$" in path else os.path.abspath(path)
 
 
 def _check(sweep: Sweep, content: Values, source: Source) -> None:

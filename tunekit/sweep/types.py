@@ -184,7 +184,7 @@ class Sweep:
     budget: BudgetConfig
     selection: Literal["source_dev", "target_dev"]
     definition: Values
-    """The file's content with overrides applied and paths made absolute; parsing it again gives this Sweep."""
+    """The file's content, overrides applied and paths absolute, variables in them kept; read again it gives this."""
     source: Source = field(default=Source("sweep"), compare=False, repr=False)
     """Where it was read from, for messages."""
 

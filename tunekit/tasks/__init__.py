@@ -22,9 +22,10 @@ def load(config: TaskConfig, locations: Locations) -> Task:
     """The task that `config` names; nothing is read yet.
 
     Raises:
-        ConfigError: an unknown task, or keys that do not go together.
+        ConfigError: an unknown task, keys that do not go together, or a path with a variable that is not set.
     """
     task: Task
+    locations = locations.here()
     if config.kind is not None:
         task = load_own(config, locations)
     elif locations.files is not None:

@@ -32,7 +32,7 @@ class ParallelText:
     """
 
     def __init__(self, config: TaskConfig, locations: Locations) -> None:
-        self._config, self._locations = config, locations
+        self._config, self._locations = config, locations.here()
         self._pairs: dict[tuple[str, str], tuple[ParallelPair, ...]] = {}
         self._places: dict[tuple[str, str], str] = {}
         self._fingerprints: dict[tuple[str, str], str] = {}

@@ -134,20 +134,23 @@ def _best(comparison: Comparison) -> Table:
 
 
 def status_table(
-    records: Sequence[tuple[str, SweepRecord]], *, running: Collection[str] = frozenset(), options: str = ""
+    records: Sequence[tuple[str, SweepRecord | str]], *, running: Collection[str] = frozenset(), options: str = ""
 ) -> RenderableType:
     """How far sweeps are: one row per sweep, or for a single one, one row per arm.
 
     Args:
-        records: name and record of each sweep.
+        records: name and record of each sweep; a text in place of a record says why there is none.
         running: names of those that a process is running now, which a journal cannot tell.
         options: what a command needs beside the name to find the sweep, such as ``--root elsewhere``.
     """
-    if len(records) == 1:
-        name, record = records[0]
-        return _one_sweep(name, record, next_step=_next(name, read(record), name in running, options))
+    (name, first), *others = records
+    if not others and not isinstance(first, str):
+        return _one_sweep(name, first, next_step=_next(name, read(first), name in running, options))
     table = _table("sweep", "done", "running", "pruned", "failed", "last event", "next")
     for name, record in records:
+        if isinstance(record, str):
+            table.add_row(Text(name), *[NOTHING] * 5, Text(f"cannot be read: {record}"))
+            continue
         next_step = _next(name, read(record), name in running, options)
         counts = Counter(trial.state for trial in record.trials.values())
         states = [str(counts[state]) for state in ("COMPLETE", "RUNNING", "PRUNED", "FAILED")]

@@ -1,0 +1,71 @@
+"""The sweeps under a root, each read by itself, so that a damaged one hides no other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tunekit.errors import ConfigError, TunekitError
+from tunekit.storage import SweepFolder, holder_of, sweep_folders
+from tunekit.wording import one_line
+
+if TYPE_CHECKING:
+    from tunekit.journal import SweepRecord
+
+
+@dataclass(frozen=True)
+class FoundSweep:
+    """A sweep's folder and what its journal says."""
+
+    folder: SweepFolder
+    record: SweepRecord | None
+    """None for a journal that cannot be read."""
+    problem: str
+    """Why it cannot be read, on one line; empty where it can."""
+    is_running: bool
+
+
+def found_sweeps(root: Path) -> list[FoundSweep]:
+    """The sweeps under `root`, by name.
+
+    Raises:
+        ConfigError: `root` is no folder.
+    """
+    require_folder(root)
+    return [_read(folder) for folder in sweep_folders(root)]
+
+
+def one_sweep(folder: SweepFolder) -> FoundSweep:
+    """The sweep in `folder`.
+
+    Raises:
+        ConfigError, StorageError: its journal cannot be read.
+    """
+    from tunekit.journal import replay
+
+    return FoundSweep(folder, replay(folder.path), "", holder_of(folder.lock) is not None)
+
+
+def require_folder(root: Path) -> None:
+    """A root that is not there yet holds no sweeps; another thing than a folder is a mistake.
+
+    Raises:
+        ConfigError: `root` is no folder.
+    """
+    if root.exists() and not root.is_dir():
+        raise ConfigError(f"--root {root} is a file; name a folder")
+
+
+def _read(folder: SweepFolder) -> FoundSweep:
+    from tunekit.journal import replay
+    from tunekit.reports import require_whole
+
+    try:
+        is_running = holder_of(folder.lock) is not None
+        record = replay(folder.path)
+        require_whole(record)
+    except Exception as error:  # whatever is wrong with one, the others are to be seen
+        reason = str(error) if isinstance(error, TunekitError) else f"{type(error).__name__}: {error}"
+        return FoundSweep(folder, None, one_line(reason), False)
+    return FoundSweep(folder, record, "", is_running)
