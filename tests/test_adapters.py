@@ -1,4 +1,5 @@
-"""LoRA, BitFit and bottleneck adapters in a copy of the backbone: what they add, what they share with it, and what they leave alone."""
+"""LoRA, BitFit and bottleneck adapters in a copy of the backbone: what they add, what they share with it, and what
+they leave alone."""
 
 from __future__ import annotations
 

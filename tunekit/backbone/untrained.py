@@ -10,7 +10,8 @@ from tunekit.backbone.vocabulary import taken_apart
 
 
 def draw_weights(backbone: Backbone) -> None:
-    """Replace all weights of `backbone`, its language-model head included, in place, by ones drawn as before pretraining.
+    """Replace all weights of `backbone`, its language-model head included, in place, by ones drawn as before
+    pretraining.
 
     The draw is transformers' own for this architecture, from torch's global generator of the CPU. On the meta device
     nothing happens.

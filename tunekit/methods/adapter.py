@@ -2,17 +2,17 @@
 
 What a sub-layer gives, h, becomes h + W2 f(W1 h + b1) + b2 with W1 [m, width] and W2 [width, m], before it is added to
 what the sub-layer read. `placement: houlsby` puts one after the attention and one after the feed-forward part of every
-layer; `pfeiffer` (Pfeiffer et al. 2021, arXiv:2005.00247) one after the feed-forward part only. W1 starts at N(0, 0.02),
-W2 and the biases at zero, so training starts from the backbone itself. Only the adapters and a linear head are trained.
-They stand in a copy of the backbone that shares its weights (`tunekit.methods.parts.adapter`); the backbone itself
-stays as it is.
+layer; `pfeiffer` (Pfeiffer et al. 2021, arXiv:2005.00247) one after the feed-forward part only. W1 starts at N(0,
+0.02), W2 and the biases at zero, so training starts from the backbone itself. Only the adapters and a linear head are
+trained. They stand in a copy of the backbone that shares its weights (`tunekit.methods.parts.adapter`); the backbone
+itself stays as it is.
 
 In mT5 every layer of encoder and decoder has them; in the decoder `houlsby` puts one after its attention to the encoder
 too.
 
-Deliberate differences: Houlsby et al. start W2 near zero, not at it, and also train the layers' normalisation; Pfeiffer
-et al. move a normalisation of BERT's layer. Here the backbone's own are frozen and stay in place. A linear head reads the
-last hidden states, as in the other methods.
+Deliberate differences: Houlsby et al. start W2 near zero, not at it, and also train the layers' normalisation;
+Pfeiffer et al. move a normalisation of BERT's layer. Here the backbone's own are frozen and stay in place. A linear
+head reads the last hidden states, as in the other methods.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Tagging by writing: an encoder-decoder reads a sentence and writes its tags as text.
 
-The *Vanilla* baseline of mT5 in Ma, Nie et al. 2024, *ToPro* (EACL; arXiv:2401.16589). The encoder reads
-``tag: x_1 ... x_m`` (parts of speech: ``POS tagging: ...``), and the decoder writes ``y_1: x_1 $$ y_2: x_2 $$ ...``, ended
-by the end-of-text token. The loss is the cross-entropy of all tokens of that text over the whole vocabulary. All weights
-are trained. The published setting: rate 3e-5, 10 epochs, 96 sentences an update, 128 tokens read and 150 written.
+The *Vanilla* baseline of mT5 in Ma, Nie et al. 2024, *ToPro* (EACL; arXiv:2401.16589). The encoder reads ``tag: x_1
+... x_m`` (parts of speech: ``POS tagging: ...``), and the decoder writes ``y_1: x_1 $$ y_2: x_2 $$ ...``, ended by the
+end-of-text token. The loss is the cross-entropy of all tokens of that text over the whole vocabulary. All weights are
+trained. The published setting: rate 3e-5, 10 epochs, 96 sentences an update, 128 tokens read and 150 written.
 
 Answers are decoded under constraint, which is what makes the task's metric apply: the words are given, and before each
 stands a label; p(y | so far) is the likelihood of the label's string and what parts it from the word, renormalised over
@@ -15,8 +15,8 @@ Deliberate differences from the published code:
   construction). Here every word gets exactly one label.
 - It cuts sentences at 128 tokens and answers at 150, so that late words get no label; here such a sentence is split
   into windows that keep to both limits.
-- Its loss counts padding as text to be written; here padding is left out. The loss is divided by the number of words, not
-  of tokens.
+- Its loss counts padding as text to be written; here padding is left out. The loss is divided by the number of words,
+  not of tokens.
 - Words are tokenized each on its own, in the same way in sentence, target and answer.
 """
 
@@ -45,7 +45,8 @@ from tunekit.methods.token_estimates import estimate_tokens
 from tunekit.tasks import Example, TokenExample
 
 PREFIXES = ("tag:", "POS tagging:")
-"""What stands before the sentence: as published for entities, taken for all other labels too, and for parts of speech."""
+"""What stands before the sentence: as published for entities, taken for all other labels too, and for parts of
+speech."""
 WRITTEN = 3
 """Tokens written for each token of the sentence, about: a label, the word, what parts it from the next."""
 LEAST_ROOM = 4

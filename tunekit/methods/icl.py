@@ -20,10 +20,10 @@ Deliberate differences: demonstrations are written token by token just as the an
 on its neighbours, so that the model meets at its own turn what it was shown. Decoding is greedy, without beams.
 
 The papers leave unsaid how demonstrations are chosen (`choice`), and what the templates look like in detail
-(`template`, `answer`: Blevins et al. write ``word_label``; here the label begins as a new word, so that its first token
-is that of the published label words). A long sentence is cut into overlapping windows; the words that a window shows and another window answers are tagged
-too, and what is said of them is dropped. `max_length` counts a window with its answers, and so it does a demonstration:
-sentences of train that are longer are passed over.
+(`template`, `answer`: Blevins et al. write ``word_label``; here the label begins as a new word, so that its first
+token is that of the published label words). A long sentence is cut into overlapping windows; the words that a window
+shows and another window answers are tagged too, and what is said of them is dropped. `max_length` counts a window with
+its answers, and so it does a demonstration: sentences of train that are longer are passed over.
 """
 
 from __future__ import annotations
@@ -71,8 +71,8 @@ class InContextLearningConfig:
     """A word for every label, of any number of tokens; or a name as in `topro_zero_shot`: `published`, `earlier`,
     `topro` or `labels`, the labels themselves."""
     score: Score = "first"
-    """The first token of a label's word alone, or the log-likelihood of the whole word, or that divided by its number of
-    tokens."""
+    """The first token of a label's word alone, or the log-likelihood of the whole word, or that divided by its number
+    of tokens."""
 
     def __post_init__(self) -> None:
         if self.verbalizer is None:

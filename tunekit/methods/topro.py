@@ -29,9 +29,10 @@ Options beyond the paper:
   training too; each counts as often as it is asked.
 
 On mT5 nothing stands at ``{mask}``, so the prompt ends "is a kind of:  .", and the decoder writes the label;
-`prompt_end: mask` cuts the prompt at the mask. The paper generates freely; here the labels' strings, ended by the end-of-text token, are scored: log p(y | X, x_i) is the string's
-log-likelihood, renormalised over the label set, and the loss is the cross-entropy of that. So no other string can be
-answered. The strings are the labels themselves, or the words of `verbalizer`, of any number of tokens.
+`prompt_end: mask` cuts the prompt at the mask. The paper generates freely; here the labels' strings, ended by the
+end-of-text token, are scored: log p(y | X, x_i) is the string's log-likelihood, renormalised over the label set, and
+the loss is the cross-entropy of that. So no other string can be answered. The strings are the labels themselves, or
+the words of `verbalizer`, of any number of tokens.
 
 Ablations of its parts, on encoders: `decompose: false` has one row for each sentence and no question, and reads each
 word at its own state; `read_out: head` has a linear head in place of the label words (both together: fine-tuning);
@@ -71,7 +72,8 @@ class ToProConfig:
     template: str | None = PUBLISHED
     """The prompt, with {sentence}, {word} and {mask}, and | as the border of a text pair; or `published`."""
     verbalizer: Mapping[str, str | int] | str | None = PUBLISHED
-    """A word for every label; or `published` (the label itself where the paper has no word, and on mT5), or `labels`."""
+    """A word for every label; or `published` (the label itself where the paper has no word, and on mT5), or
+    `labels`."""
     label_lookup: Lookup = "published"
     """The vocabulary entry of a label word: the one spelled like it, as published, or the one written inside a text."""
     multi_token: MultiToken = "refuse"

@@ -2,8 +2,8 @@
 
 Ma, Nie et al. 2024, *ToPro: Token-Level Prompt Decomposition for Cross-Lingual Sequence Labeling Tasks* (EACL;
 arXiv:2401.16589), its study of large language models. Each word x_i of a sentence X is asked about in a text T(X, x_i)
-of its own, which ends where the answer begins; the label is argmax over y of the logit of the first token of the label's
-word, written as a new word. Nothing is trained, and no seed changes anything.
+of its own, which ends where the answer begins; the label is argmax over y of the logit of the first token of the
+label's word, written as a new word. Nothing is trained, and no seed changes anything.
 
 Templates and words are those of the published code's last version: bloomz's for causal models, mt0's for
 encoder-decoders. `earlier` is the version before it, `no_tag_set` the last one without its line of tags (which of its

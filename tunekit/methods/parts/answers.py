@@ -10,8 +10,8 @@ from tunekit.methods.parts.templates import Slot, Template
 from tunekit.methods.parts.text_tokenizer import TextTokenizer, Tokenizer
 
 Score = Literal["first", "sum", "mean"]
-"""A label's score: that of its string's first token alone, or the log-likelihood of the whole string, or that divided by
-its number of tokens. Only the first does not depend on how many tokens a string has."""
+"""A label's score: that of its string's first token alone, or the log-likelihood of the whole string, or that divided
+by its number of tokens. Only the first does not depend on how many tokens a string has."""
 Tokens = tuple[int, ...]
 
 

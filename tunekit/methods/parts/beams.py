@@ -27,7 +27,8 @@ class Beams:
         self._labels = torch.zeros(num_rows, 1, 0, dtype=torch.long, device=device)
         self._scores: Tensor | None = None
         self.best: list[tuple[Tensor, Tensor]] = []
-        """Of the rows that are done, in their order: labels [n] on the CPU and scores [n, Y] of the likeliest sequence."""
+        """Of the rows that are done, in their order: labels [n] on the CPU and scores [n, Y] of the likeliest
+        sequence."""
 
     def keep(self, num_rows: int) -> int:
         """Go on with the first `num_rows` rows, the others being done; gives the number of their sequences."""

@@ -15,8 +15,8 @@ from tunekit.methods.parts.text_tokenizer import TextTokenizer, Tokenizer
 __all__ = ["Lookup", "MultiToken", "Verbalizer", "label_strings"]
 
 Lookup = Literal["published", "in_text"]
-"""Which vocabulary entry a label word is: the one spelled like it, if there is one; or the one that the tokenizer writes
-inside a text."""
+"""Which vocabulary entry a label word is: the one spelled like it, if there is one; or the one that the tokenizer
+writes inside a text."""
 MultiToken = Literal["refuse", "mean"]
 """What becomes of a label word that is not one vocabulary entry: an error, or the mean over its tokens' logits."""
 _MAX_NAMED = 6
@@ -29,9 +29,10 @@ class Verbalizer:
     Instead of a word a label may have the number of an entry; it means something for one vocabulary only.
 
     A word is written as the tokenizer writes it inside of a text: XLM-R's ``▁location``, BLOOM's ``Ġlocation``, BERT's
-    ``location``. With `lookup` "published" an entry that is spelled like the word comes first: XLM-R's ``place``, which
-    it writes inside of words only, before ``▁place``; words without such an entry are written. White space that is a token of its own is dropped, so that a Chinese word counts as one entry where
-    the tokenizer cuts off the "▁" before it.
+    ``location``. With `lookup` "published" an entry that is spelled like the word comes first: XLM-R's ``place``,
+    which it writes inside of words only, before ``▁place``; words without such an entry are written. White space that
+    is a token of its own is dropped, so that a Chinese word counts as one entry where the tokenizer cuts off the "▁"
+    before it.
 
     Args:
         words: a word for every label, or the number of its entry.
