@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import re
-import string
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from spelling import spelling
 from tiny_models import backbone_of, setting_of, task_of
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
-from transformers import PreTrainedTokenizerFast
 
 from tunekit.methods import Feature
 from tunekit.methods.generate_tags import GenerateTags, GenerateTagsConfig
@@ -79,49 +76,9 @@ def encoder_parts(task: str, word: str, mask: str) -> tuple[list[str], list[str]
     return [TEXT], [f"The {name} of ", word, " is a kind of: ", mask, " ."]
 
 
-# Tokenizers in the manner of each family that can spell everything
-
-
-def spelling(architecture: str, *further: str) -> Any:
-    """A tokenizer that keeps the words of all prompts, and `further` entries, whole."""
-    signs = [sign for sign in string.printable if not sign.isspace()]
-    texts = [TEXT, "The named entity pos tag of is a kind of : .", *ENTITIES, *ENCODERS]
-    words = sorted({word for text in texts for word in re.findall(r"\w+|\W", text) if word.strip()} - set(signs))
-    if architecture == "bloom":
-        made = Tokenizer(models.BPE())
-        made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-        made.decoder = decoders.ByteLevel()
-        vocabulary = {sign: i for i, sign in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
-        made.model = models.BPE(vocabulary, [])
-        return PreTrainedTokenizerFast(tokenizer_object=made)
-    special = ["<pad>", "</s>", "<unk>"] if architecture == "mt5" else ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
-    if architecture == "bert":
-        pieces = [*special, *words, *signs, *(f"##{sign}" for sign in signs)]
-        made = Tokenizer(models.WordPiece({piece: i for i, piece in enumerate(pieces)}, unk_token="<unk>"))
-        made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    else:
-        pieces = [*special, "▁", *(f"▁{word}" for word in words), *further, *signs, "\n"]
-        scored = [(piece, -float(i > len(special) + len(words))) for i, piece in enumerate(pieces)]
-        made = Tokenizer(models.Unigram(scored, unk_id=special.index("<unk>")))
-        made.normalizer = normalizers.Strip(left=False, right=True)  # as transformers does for sentencepiece
-        made.pre_tokenizer = pre_tokenizers.Metaspace()
-        made.decoder = decoders.Metaspace()
-    single, pair = {
-        "bert": ("<s> $A </s>", "<s> $A </s> $B:1 </s>:1"),
-        "xlm-roberta": ("<s> $A </s>", "<s> $A </s> </s> $B </s>"),
-        "mt5": ("$A </s>", "$A </s> $B </s>"),
-    }[architecture]
-    ids = [(piece, special.index(piece)) for piece in ("<s>", "</s>") if piece in special]
-    made.post_processor = processors.TemplateProcessing(single=single, pair=pair, special_tokens=ids)
-    names = {"pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"}
-    if architecture != "mt5":
-        names |= {"bos_token": "<s>", "mask_token": "<mask>"}
-    return PreTrainedTokenizerFast(tokenizer_object=made, **names)
-
-
 def make(method: Any, config: Any, architecture: str, task: str, *further: str) -> Any:
     backbone = backbone_of(architecture)
-    backbone.tokenizer = spelling(architecture, *further)
+    backbone.tokenizer = spelling(architecture, [TEXT, *ENTITIES, *ENCODERS], *further)
     length = 64 if backbone.family == "encoder" else 1000
     return method(config, setting_of(backbone, task_of("token", LABELS[task]), max_length=length))
 

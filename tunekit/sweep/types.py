@@ -237,6 +237,8 @@ class Sweep:
     resources: ResourcesConfig
     budget: BudgetConfig
     selection: Literal["source_dev", "target_dev"]
+    protocol: str | None = None
+    """Which of the file's protocols this is; None where it has none."""
     definition: Values
     """The file's content with overrides applied and paths made absolute; parsing it again gives this Sweep."""
     source: Source = field(default=Source("sweep"), compare=False, repr=False)
