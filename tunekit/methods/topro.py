@@ -43,6 +43,7 @@ The paper leaves unsaid what the prompt of a word looks like that is longer than
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
@@ -133,7 +134,7 @@ class ToPro(SharedSentenceMethod[ToProConfig]):
         itself = {label: label for label in labels}
         words = {PUBLISHED: words_for(labels) if is_encoder else itself, "labels": itself}
         template = chosen_template(config.template, {PUBLISHED: template_for(labels)})
-        named = dataclasses.replace(config)  # its checks are for what was asked, so names are filled in afterwards
+        named = copy.copy(config)  # its checks are for what was asked, so names are filled in afterwards
         object.__setattr__(named, "template", template)
         object.__setattr__(named, "verbalizer", chosen_words(config.verbalizer, labels, words))
         super().__init__(named, setting)

@@ -1,7 +1,7 @@
 """Protocols: several ways to run one comparison, written in one sweep file and chosen by one key.
 
 ``protocols: {name: {...}}`` holds for each name what differs from the rest of the file, in the same keys; `protocol`
-names the one that is run, and the report's tables bear its name. """
+names the one that is run, and the report's tables bear its name."""
 
 from __future__ import annotations
 
