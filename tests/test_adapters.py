@@ -1,4 +1,5 @@
-"""LoRA and BitFit in a copy of the backbone: what they add, what they share with it, and what they leave alone."""
+"""LoRA, BitFit and bottleneck adapters in a copy of the backbone: what they add, what they share with it, and what
+they leave alone."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ from tunekit.methods.parts.adapter import copy_sharing_weights
 from tunekit.trial import BackboneConfig, Locations
 
 every_architecture = pytest.mark.parametrize("architecture", FAMILIES_ONCE)
-every_method = pytest.mark.parametrize("name", ["lora", "bitfit"])
+every_method = pytest.mark.parametrize("name", ["lora", "bitfit", "adapter"])
 
 
 def known(name: str) -> Backbone:
@@ -109,6 +110,41 @@ def test_bitfit_gives_mt5_a_bias_for_every_linear_layer() -> None:
     added = dict(method.adapter.named_parameters())
     assert sorted(p.numel() for p in added.values()) == sorted(layer.out_features for layer in layers)
     assert all(not p.any() for p in added.values())
+
+
+def test_adapters_on_xlm_r_base_have_the_parameters_of_their_formula() -> None:
+    backbone = known("FacebookAI/xlm-roberta-base")
+    one = 2 * 768 * 64 + 64 + 768
+    for placement, num_sites in {"houlsby": 24, "pfeiffer": 12}.items():
+        groups = count_parameters(make("adapter", backbone, placement=placement)).groups
+        assert groups["adapter"] == num_sites * one
+
+
+@every_architecture
+def test_adapters_stand_after_every_attention_and_feed_forward_part(architecture: str) -> None:
+    def sites(placement: str) -> int:
+        names = trained(make("adapter", backbone_of(architecture), placement=placement))
+        return sum(name.endswith(".down.weight") for name in names)
+
+    num_attentions = 3 if architecture == "mt5" else 1  # a layer of the decoder attends to its text and to itself
+    num_stacks = 2 if architecture == "mt5" else 1
+    assert sites("pfeiffer") == 2 * num_stacks
+    assert sites("houlsby") == 2 * num_attentions + sites("pfeiffer")
+
+
+@every_architecture
+def test_an_adapted_layer_adds_what_its_perceptron_makes_of_its_output(architecture: str) -> None:
+    method = make("adapter", backbone_of(architecture), bottleneck_size=3, placement="pfeiffer").eval()
+    inputs = inputs_of(method)
+    disturb(method)
+    seen: list[tuple[torch.Tensor, torch.Tensor]] = []
+    name = next(name for name, _ in method.reader.model.named_modules() if name.endswith(".adapter"))
+    layer = method.reader.model.get_submodule(name.removesuffix(".adapter"))
+    layer.adapter.register_forward_hook(lambda _, read, given: seen.append((read[0], given)))
+    method.reader.encode(inputs)
+    (hidden, given), weights = seen[0], dict(layer.adapter.named_parameters())
+    inner = torch.relu(hidden @ weights["down.weight"].T + weights["down.bias"])
+    torch.testing.assert_close(given, hidden + inner @ weights["up.weight"].T + weights["up.bias"])
 
 
 def test_adapters_carry_the_names_of_the_layers_that_they_stand_in() -> None:

@@ -139,7 +139,7 @@ def test_the_columns_of_mask_and_soft_prompt_are_where_they_stand() -> None:
 
 def test_for_a_decoder_the_text_ends_before_the_mask() -> None:
     tokenizer = tokenizer_of("bloom")
-    writer = Writer(Template("{premise} likes {mask} now"), tokenizer, has_segments=False, ends_at_mask=True)
+    writer = Writer(Template("{premise} likes {mask} now"), tokenizer, has_segments=False, mask="end")
     row = writer.write({"premise": writer.texts(["the cat"], "premise")[0]})
     assert tokenizer.decode(list(row.input_ids)) == "the cat likes"
     assert row.mask == len(row.input_ids) - 1

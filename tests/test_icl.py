@@ -30,7 +30,14 @@ SENTENCE = TokenExample(("a", "red", "dog", "sees", "now"), ("X", "X", "N", "V",
 
 
 def make(architecture: str, *, max_length: int = 64, seed: int = 0, **options: Any) -> InContextLearning:
-    settings = {"num_demonstrations": 2, "template": TEMPLATE, "answer": ANSWERS[0], "verbalizer": WORDS, **options}
+    settings = {
+        "num_demonstrations": 2,
+        "template": TEMPLATE,
+        "answer": ANSWERS[0],
+        "verbalizer": WORDS,
+        "score": "sum",
+    }
+    settings |= options
     torch.manual_seed(seed)
     method = InContextLearning(
         build(InContextLearningConfig, settings, "test"),

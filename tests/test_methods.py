@@ -47,12 +47,13 @@ LEAST: dict[str, Any] = {"head_dropout": 0.0, "verbalizer": WORDS}
 """What the contract gives to every method whose Config has such a field, so that it can learn the tiny task."""
 LEAST_OF: dict[tuple[str, str], dict[str, Any]] = {
     ("topro", "token"): {"template": "{sentence} | the {word} {mask}"},
+    ("generate_tags", "token"): {"prefix": "", "answer": "{mask} {word} now"},
     ("icl", "token"): {"template": "{sentence} {mask}", "num_demonstrations": 1},
 }
 """The same for one method and kind of task."""
 LENGTHS = {"icl": 32}
 """Pieces a row where 40 do not suit a method: in 64 positions a demonstration and a sentence, say."""
-RATES: dict[str, float] = {}
+RATES: dict[str, float] = {"adapter": 1e-2}
 """Where neither 3e-3 (a trained backbone) nor 3e-2 (a frozen one) suits a method."""
 
 

@@ -348,7 +348,7 @@ def test_a_verbalizer_is_part_of_a_trials_identity_whatever_the_order_of_its_lab
         ({**WORDS, "X": "unhappily"}, "not one vocabulary entry: 'unhappily' for X"),
         ({"N": "cat", "V": "sees"}, "no word for X"),
         ({**WORDS, "X": False}, "expected text, got False"),
-        ("cat", "expected keys and values, got 'cat'"),
+        ("cat", "verbalizer 'cat' is no known set of words; .*published"),
     ],
 )
 def test_check_refuses_a_verbalizer_before_anything_is_trained(tmp_path: Path, verbalizer: Any, message: str) -> None:

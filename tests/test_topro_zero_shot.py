@@ -27,7 +27,7 @@ causal = pytest.mark.parametrize("architecture", ["xglm", "bloom"])
 
 
 def make(architecture: str, *, max_length: int = 40, labels: tuple[str, ...] = TAGS, **options: Any) -> ToProZeroShot:
-    settings = {"template": TEMPLATE, "verbalizer": ONE_PIECE, **options}
+    settings = {"template": TEMPLATE, "verbalizer": ONE_PIECE, "score": "sum", **options}
     method = ToProZeroShot(
         build(ToProZeroShotConfig, settings, "test"),
         setting_of(backbone_of(architecture), task_of("token", labels), max_length=max_length),
@@ -187,9 +187,9 @@ def test_every_word_of_a_long_sentence_is_answered_once_with_itself_in_view(arch
     assert len(answers) == len(words) and set(answers) <= set(TAGS)
 
 
-def test_the_templates_and_words_are_topro_s_as_one_running_text() -> None:
+def test_encoders_templates_and_words_can_be_asked_for_as_one_running_text() -> None:
     labels = ("B-LOC", "B-ORG", "B-PER", "I-LOC", "I-ORG", "I-PER", "O")
-    method = make("mt5", labels=labels, template=None, verbalizer=None, max_length=200)
+    method = make("mt5", labels=labels, template="topro", verbalizer="topro", max_length=200)
     assert method.template.text == "{sentence} The named entity of {word} is a kind of: {mask}"
     assert spelled(method) == ["location", "organisation", "person", "place", "body", "name", "other"]
 
@@ -210,6 +210,27 @@ def test_a_label_whose_string_begins_another_s_is_refused_where_likelihoods_are_
         make("xglm", verbalizer=words)
     make("xglm", verbalizer=words, score="mean")
     make("mt5", verbalizer=words)
+
+
+@pytest.mark.parametrize("architecture", ["xglm", "bloom", "mt5"])
+def test_only_the_first_token_of_a_label_word_is_scored_unless_all_of_it_is_asked_for(architecture: str) -> None:
+    first, whole = (make(architecture, verbalizer=SEVERAL, score=score) for score in ("first", "sum"))
+    assert first.strings == tuple(string[:1] for string in whole.strings) != whole.strings
+    model = language_model_of(architecture)
+    (row,) = rows_of(make(architecture, template="a {word} {sentence} {mask}"), [TokenExample(("dog",), ("N",))])
+    found = logits(make(architecture, template="a {word} {sentence} {mask}", verbalizer=SEVERAL, score="first"),
+                   [TokenExample(("dog",), ("N",))])  # fmt: skip
+    start = {"decoder_input_ids": torch.tensor([[0]])} if architecture == "mt5" else {}
+    with torch.no_grad():
+        expected = model(input_ids=torch.tensor([row.input_ids]), **start).logits[0, -1]
+    torch.testing.assert_close(found[0], expected[[token for (token,) in first.strings]], atol=1e-4, rtol=0)
+
+
+def test_words_that_begin_alike_are_refused_where_only_the_first_token_is_scored() -> None:
+    words = {"N": "now", "V": "now here", "X": "cat"}
+    for architecture in ("xglm", "bloom", "mt5"):
+        with pytest.raises(ConfigError, match=r"'now' for N and 'now here' for V begin with one token.*score: mean"):
+            make(architecture, verbalizer=words, score="first")
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from tunekit.errors import MOST, ConfigError, nearest, quoted
 
 METHODS: dict[str, str] = {
     "finetune": "tunekit.methods.finetune:Finetune",
+    "generate_tags": "tunekit.methods.generate_tags:GenerateTags",
     "topro": "tunekit.methods.topro:ToPro",
     "topro_zero_shot": "tunekit.methods.topro_zero_shot:ToProZeroShot",
     "icl": "tunekit.methods.icl:InContextLearning",
@@ -25,6 +26,7 @@ METHODS: dict[str, str] = {
     "prompt_tuning": "tunekit.methods.prompt_tuning:PromptTuning",
     "lora": "tunekit.methods.lora:LoRA",
     "bitfit": "tunekit.methods.bitfit:BitFit",
+    "adapter": "tunekit.methods.adapter:Adapter",
     "soft_prompt": "tunekit.methods.soft_prompt:SoftPrompt",
     "pct": "tunekit.methods.pct:PCT",
     "mpt": "tunekit.methods.mpt:MPT",

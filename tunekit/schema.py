@@ -78,8 +78,7 @@ def coerce(hint: object, value: object, where: str) -> Any:
     if origin in (typing.Union, types.UnionType):
         if value is None and type(None) in arguments:
             return None
-        rest = [a for a in arguments if a is not type(None)]
-        return coerce(rest[0], value, where) if len(rest) == 1 else _one_of(rest, value, where)
+        return _one_of([a for a in arguments if a is not type(None)], value, where)
     if origin is Literal:
         if value not in arguments or isinstance(value, bool) != any(isinstance(a, bool) for a in arguments):
             options = nearest(str(value) if isinstance(value, str) else "", map(str, arguments))
@@ -107,7 +106,15 @@ _SCALARS = {float: "a number", int: "a whole number", bool: "true or false", str
 
 
 def _one_of(kinds: list[Any], value: object, where: str) -> object:
-    """`value` if it is of one of several scalar types; other types are not told apart here."""
+    """`value` as the mapping among several types, or as one of the scalars; other types are not told apart here."""
+    is_mapping = isinstance(value, Mapping)
+    fitting = [kind for kind in kinds if (typing.get_origin(kind) is Mapping) == is_mapping] or kinds
+    if len(fitting) == 1:
+        return coerce(fitting[0], value, where)
+    return _one_scalar(fitting, value, where)
+
+
+def _one_scalar(kinds: list[Any], value: object, where: str) -> object:
     if type(value) in kinds or any(kind not in _SCALARS for kind in kinds):
         return value
     if isinstance(value, bool) and str in kinds:

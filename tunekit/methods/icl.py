@@ -4,9 +4,13 @@ The baseline of ToPro's study of large language models (Ma, Nie et al. 2024, arX
 Blevins et al. 2023 (*Prompting Language Models for Linguistic Structure*, arXiv:2211.07830): n demonstrations from the
 train split of the source language, each a sentence and its tags, then the sentence itself. Its tags are decoded under
 constraint: the words are given, and after each the label is argmax over y of log p(s(y) | demonstrations, sentence,
-words and labels so far), s(y) being the tokens of the label's word (`score: mean` divides by their number). So every
-word gets exactly one tag of the task's, whatever the model would rather say. Nothing is trained; a trial's seed decides
+words and labels so far), s(y) being the first token of the label's word. So every word gets exactly one tag of the
+task's, whatever the model would rather say; the whole word is then read on. Nothing is trained; a trial's seed decides
 the draw of the demonstrations.
+
+Label words and score are those of `topro_zero_shot`, so that neither method gains by its label strings: a summed
+likelihood of whole labels favours those of few tokens (O over B-LOC), one divided by their number those whose later
+tokens follow from the first. `verbalizer: labels` with `score: sum` or `score: mean` still is such a baseline.
 
 A causal model reads the demonstrations once per trial, and each sentence once; an answer goes on from what was read. An
 encoder-decoder reads demonstrations and sentence in its encoder, in both directions, so anew for each sentence, and
@@ -16,10 +20,10 @@ Deliberate differences: demonstrations are written token by token just as the an
 on its neighbours, so that the model meets at its own turn what it was shown. Decoding is greedy, without beams.
 
 The papers leave unsaid how demonstrations are chosen (`choice`), and what the templates look like in detail
-(`template`, `answer`). A summed likelihood favours labels of few tokens (O over B-LOC), hence `score` and `verbalizer`.
-A long sentence is cut into overlapping windows; the words that a window shows and another window answers are tagged
-too, and what is said of them is dropped. `max_length` counts a window with its answers, and so it does a demonstration:
-sentences of train that are longer are passed over.
+(`template`, `answer`: Blevins et al. write ``word_label``; here the label begins as a new word, so that its first
+token is that of the published label words). A long sentence is cut into overlapping windows; the words that a window
+shows and another window answers are tagged too, and what is said of them is dropped. `max_length` counts a window with
+its answers, and so it does a demonstration: sentences of train that are longer are passed over.
 """
 
 from __future__ import annotations
@@ -36,8 +40,10 @@ from tunekit.backbone.inputs import padded
 from tunekit.errors import ConfigError, nearest, require
 from tunekit.methods.base import Method, Setting
 from tunekit.methods.batch import Batch, Feature, LabelIds
-from tunekit.methods.parts.answers import Score, Tokens, answer_tokens
+from tunekit.methods.parts.answers import Score, Tokens, answer_tokens, scored_tokens
 from tunekit.methods.parts.demonstrations import Choice, DemonstrationWriter, choose
+from tunekit.methods.parts.label_words import PUBLISHED, chosen_words
+from tunekit.methods.parts.language_model_words import words_by_name
 from tunekit.methods.parts.rows import windows
 from tunekit.methods.parts.templates import Template
 from tunekit.methods.token_estimates import estimate_tokens
@@ -59,14 +65,18 @@ class InContextLearningConfig:
     """Which sentences of train: the first, a draw, those with most words, or a draw that evens out the labels."""
     template: str = "Sentence: {sentence} Tags: {mask}"
     """A sentence and its tags, which stand in place of {mask}."""
-    answer: str = "{word}_{mask}"
+    answer: str = "{word}: {mask}"
     """How each word is tagged: its label stands in place of {mask}, with or without the {word}."""
-    verbalizer: Mapping[str, str] | None = None
-    """A word for every label, of any number of tokens; None writes the labels themselves."""
-    score: Score = "sum"
-    """Log-likelihood of a label's string, or that divided by its number of tokens."""
+    verbalizer: Mapping[str, str] | str | None = PUBLISHED
+    """A word for every label, of any number of tokens; or a name as in `topro_zero_shot`: `published`, `earlier`,
+    `topro` or `labels`, the labels themselves."""
+    score: Score = "first"
+    """The first token of a label's word alone, or the log-likelihood of the whole word, or that divided by its number
+    of tokens."""
 
     def __post_init__(self) -> None:
+        if self.verbalizer is None:
+            object.__setattr__(self, "verbalizer", PUBLISHED)
         require(self.num_demonstrations >= 0, "num_demonstrations", self.num_demonstrations, "0 or more")
 
 
@@ -117,7 +127,9 @@ class InContextLearning(Method[InContextLearningConfig]):
         if not backbone.has_vocabulary_head:
             raise ConfigError(f"backbone {backbone.name!r} comes without a language-model head, which must answer here")
         template, answer = Template(config.template), Template(config.answer)
-        self.strings = answer_tokens(self._words(config.verbalizer), answer, backbone.tokenizer, config.score)
+        words = self._words(config.verbalizer)
+        self.strings = answer_tokens(words, answer, backbone.tokenizer, config.score)
+        self._scored = scored_tokens(words, self.strings, config.score)
         self.writer = DemonstrationWriter(template, answer, backbone.tokenizer, self.strings)
         self._label_ids = LabelIds(self.labels)
         self._context: scoring.Context | None = None
@@ -130,9 +142,9 @@ class InContextLearning(Method[InContextLearningConfig]):
         """Tokens of the demonstrations."""
         return len(self.demonstrations)
 
-    def _words(self, verbalizer: Mapping[str, str] | None) -> dict[str, str]:
-        if verbalizer is None:
-            return {label: label for label in self.labels}
+    def _words(self, given: Mapping[str, str] | str | None) -> dict[str, str]:
+        known = words_by_name(self.labels, is_causal=self.backbone.is_causal)
+        verbalizer = chosen_words(given, self.labels, known)
         for label in self.labels:
             if label not in verbalizer:
                 raise ConfigError(f"verbalizer: no word for {label}; each of {', '.join(self.labels)} needs one")
@@ -253,7 +265,7 @@ class InContextLearning(Method[InContextLearningConfig]):
             left = [row for row in ordered if len(row.before_labels) > place]
             growing.keep(len(left))
             growing.read([(*label, *row.before_labels[place]) for label, row in zip(said, left, strict=False)])
-            scores = growing.scores(self.strings)
+            scores = growing.scores(self._scored)
             if self.config.score == "mean":
                 scores = scoring.per_token(scores, self.strings)
             for row, each in zip(order, scores, strict=False):

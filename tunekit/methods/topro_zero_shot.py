@@ -1,9 +1,13 @@
-"""ToPro without training: a language model is asked about each word, and the likeliest label string answers.
+"""ToPro without training: a language model is asked about each word, and the likeliest label word answers.
 
 Ma, Nie et al. 2024, *ToPro: Token-Level Prompt Decomposition for Cross-Lingual Sequence Labeling Tasks* (EACL;
 arXiv:2401.16589), its study of large language models. Each word x_i of a sentence X is asked about in a text T(X, x_i)
-of its own, which ends where the answer begins; the label is argmax over y of log p(s(y) | T(X, x_i)), s(y) being the
-tokens of the label's word (`score: mean` divides by their number). Nothing is trained, and no seed changes anything.
+of its own, which ends where the answer begins; the label is argmax over y of the logit of the first token of the
+label's word, written as a new word. Nothing is trained, and no seed changes anything.
+
+Templates and words are those of the published code's last version: bloomz's for causal models, mt0's for
+encoder-decoders. `earlier` is the version before it, `no_tag_set` the last one without its line of tags (which of its
+numbered patterns made the paper's table is unknown), `topro` what encoders are asked with, as one running text.
 
 On a causal model a sentence is read once for all of its questions, and so is the question up to the asked word: the
 logits are those of one row per word, and the tokens computed fall from n (S + p) to S + n p for n questions of p tokens
@@ -11,17 +15,22 @@ about S. That takes a template in which ``{sentence}`` comes before ``{word}``; 
 encoder-decoder reads each question with its sentence in the encoder, in both directions, and writes the label. Equal
 questions are computed once.
 
-Deliberate differences from the paper: it lets the model generate and looks for label words in what comes out; here
-only the task's labels can be answered, exactly one for each word. The metric is the task's: the paper's own counts O.
+Deliberate differences from the published code:
 
-The paper leaves unsaid which template and words its language models got. Ours are those of ToPro, up to the mask and as
-one running text (a causal model takes the border of a text pair for the end of a document). On a causal model a label's
-string has no end, so with `score: sum` no label may begin another's; the decoder of an encoder-decoder ends each with
-its end-of-text token.
+- Its newest scripts let the model generate and look for label words in what comes out. Here, as in its other scripts,
+  only the task's labels can be answered, exactly one for each word. The metric is the task's: the paper's own counts O.
+- It cuts prompts at 128 tokens, so that the question itself is lost where a sentence is long; here a long sentence is
+  shown as the window around the asked word, and `max_length` counts the whole prompt.
+- Words are tokenized each on its own, after a space, also the first of a prompt. mt0's decoder begins with its own
+  first token, not with an added `<s>`.
+
+`score: sum` and `score: mean` compare the likelihoods of whole strings. On a causal model a label's string has no end,
+so with `sum` no label may begin another's; an encoder-decoder ends each with its end-of-text token.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -31,8 +40,9 @@ from torch import Tensor
 from tunekit.backbone import scoring
 from tunekit.methods.base import Setting
 from tunekit.methods.batch import Batch
-from tunekit.methods.parts.answers import Score, answer_tokens
-from tunekit.methods.parts.label_words import template_for, words_for
+from tunekit.methods.parts.answers import Score, answer_tokens, scored_tokens
+from tunekit.methods.parts.label_words import PUBLISHED, chosen_template, chosen_words
+from tunekit.methods.parts.language_model_words import templates_for, words_by_name
 from tunekit.methods.parts.shared_sentence import SharedBatch, SharedSentenceMethod
 
 _HERE = -1
@@ -43,12 +53,19 @@ _HERE = -1
 class ToProZeroShotConfig:
     """Options of zero-shot ToPro."""
 
-    template: str | None = None
-    """The question, with {sentence} and {word}, up to {mask}, where the label is scored; None is ToPro's."""
-    verbalizer: Mapping[str, str] | None = None
-    """A word for every label, of any number of tokens; None is ToPro's, or the label itself where it has none."""
-    score: Score = "sum"
-    """Log-likelihood of a label's string, or that divided by its number of tokens."""
+    template: str | None = PUBLISHED
+    """The question, with {sentence} and {word}, up to {mask}, where the label is scored; or a name: `published`,
+    `no_tag_set`, `earlier` or `topro`."""
+    verbalizer: Mapping[str, str] | str | None = PUBLISHED
+    """A word for every label, of any number of tokens; or a name: `published`, `earlier`, `topro` or `labels`."""
+    score: Score = "first"
+    """The first token of a label's word alone, as published; or the log-likelihood of the whole word; or that divided
+    by its number of tokens."""
+
+    def __post_init__(self) -> None:
+        for name in ("template", "verbalizer"):
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, PUBLISHED)
 
 
 class ToProZeroShot(SharedSentenceMethod[ToProZeroShotConfig]):
@@ -61,20 +78,16 @@ class ToProZeroShot(SharedSentenceMethod[ToProZeroShotConfig]):
     trains_backbone: ClassVar[bool] = False
 
     def __init__(self, config: ToProZeroShotConfig, setting: Setting) -> None:
-        super().__init__(config, setting)
+        labels, is_causal = setting.task.labels, setting.backbone.is_causal
+        words = chosen_words(config.verbalizer, labels, words_by_name(labels, is_causal=is_causal))
+        template = chosen_template(config.template, templates_for(labels, is_causal=is_causal))
+        super().__init__(dataclasses.replace(config, template=template, verbalizer=words), setting)
         slots, backbone = self.template.slots, self.backbone
-        self.shares_sentence = backbone.is_causal and slots.index("sentence") < slots.index("word")
-        if backbone.is_causal:
-            words = self.default_words() if config.verbalizer is None else config.verbalizer
-            self.strings = answer_tokens(
-                {y: words[y] for y in self.labels}, self.template, backbone.tokenizer, config.score
-            )
-
-    def default_template(self) -> str:
-        return template_for(self.labels).replace(" | ", " ").partition("{mask}")[0] + "{mask}"
-
-    def default_words(self) -> Mapping[str, str]:
-        return words_for(self.labels)
+        self.shares_sentence = is_causal and slots.index("sentence") < slots.index("word")
+        ordered = {label: words[label] for label in labels}
+        if is_causal:
+            self.strings = answer_tokens(ordered, self.template, backbone.tokenizer, config.score)
+        self.strings = scored_tokens(ordered, self.strings, config.score)
 
     def logits(self, batch: Batch) -> Tensor:
         normalise = self.config.score == "mean"

@@ -16,6 +16,7 @@ from tunekit.sweep.arms import ARM_KEYS, NAME_IN_WORDS, ArmReader, is_folder, is
 from tunekit.sweep.arms import PATH_KEYS as _PATH_KEYS
 from tunekit.sweep.parameters import resolve
 from tunekit.sweep.places import require_distinct_names
+from tunekit.sweep.protocols import protocol_name, with_protocol
 from tunekit.sweep.source import Source, known_keys
 from tunekit.sweep.types import (
     SEED_RANGE,
@@ -34,7 +35,7 @@ __all__ = ["ARM_KEYS", "TOP_KEYS", "load_sweep", "parse_sweep"]
 
 TOP_KEYS = (
     "name", "task", "backbone", "arms", "fixed", "space", "search", "scheduler", "seeds", "finalise",
-    "resources", "budget", "selection", "shots",
+    "resources", "budget", "selection", "shots", "protocol", "protocols",
 )  # fmt: skip
 
 
@@ -55,10 +56,15 @@ def load_sweep(path: str | Path, *, overrides: Sequence[str] = (), name: str | N
         raise ConfigError(f"{path} holds one configuration, not a sweep; run it by: tunekit trial {path}")
     overridden = {_override(content, override): override for override in overrides}
     if content.get("name") is None:
-        content["name"] = path.stem
+        content["name"] = "-".join(filter(None, (path.stem, _text(content.get("protocol")))))
     if name is not None:
         content["name"] = name
     return parse_sweep(content, Source(str(path), lines, overridden))
+
+
+def _text(value: object) -> str | None:
+    """A protocol's name as part of the sweep's, so that two protocols of one file have two folders."""
+    return value if isinstance(value, str) else None
 
 
 def _override(content: JsonObject, override: str) -> tuple[str, ...]:
@@ -95,6 +101,7 @@ def parse_sweep(content: Values, source: Source, *, folders_must_exist: bool = T
         ConfigError: anything is wrong with it.
     """
     known_keys(content, TOP_KEYS, source, ())
+    content = with_protocol(content, source)
     if not content.get("arms"):
         raise ConfigError(f"{source.at()}: no arms; write `arms:` with at least one `name: {{method: ...}}`")
     name = _name(content, source)
@@ -105,6 +112,7 @@ def parse_sweep(content: Values, source: Source, *, folders_must_exist: bool = T
         arms=tuple(ArmReader(definition, source, folders_must_exist=folders_must_exist).arms()),
         seeds=_seeds(content, source),
         resources=source.build(ResourcesConfig, _with_bytes(content.get("resources"), source), "resources"),
+        protocol=protocol_name(content, source),
         selection=coerce(_selection_hint(), selection, source.at("selection")),
         search=source.build(SearchConfig, content.get("search"), "search"),
         scheduler=source.build(SchedulerConfig, content.get("scheduler"), "scheduler"),

@@ -183,6 +183,8 @@ class Sweep:
     resources: ResourcesConfig
     budget: BudgetConfig
     selection: Literal["source_dev", "target_dev"]
+    protocol: str | None = None
+    """Which of the file's protocols this is; None where it has none."""
     definition: Values
     """The file's content, overrides applied and paths absolute, variables in them kept; read again it gives this."""
     source: Source = field(default=Source("sweep"), compare=False, repr=False)

@@ -10,6 +10,7 @@ from tunekit.backbone.scoring.continuations import continuation_scores, continua
 from tunekit.backbone.scoring.growing_decoder import GrowingDecoder
 from tunekit.backbone.scoring.growing_rows import GrowingRows, context_of
 from tunekit.backbone.scoring.shared import Context, encode_shared
+from tunekit.backbone.scoring.written import written_log_likelihood
 
 __all__ = [
     "Context",
@@ -21,4 +22,5 @@ __all__ = [
     "continuation_scores_shared",
     "encode_shared",
     "per_token",
+    "written_log_likelihood",
 ]

@@ -50,13 +50,20 @@ class GrowingDecoder:
 
     def keep(self, num_rows: int) -> None:
         """Go on with the first `num_rows` rows only."""
+        self._index(slice(num_rows))
+
+    def select(self, rows: Tensor) -> None:
+        """Go on with the rows of these numbers, in this order; a number may stand there several times or not at all."""
+        self._index(rows)
+
+    def _index(self, rows: slice | Tensor) -> None:
         memory = self._memory
-        layers = tuple((keys[:num_rows], values[:num_rows]) for keys, values in memory.layers)
-        self._memory = t5.Memory(layers, memory.allowed[:num_rows])
-        self._mask = self._mask[:num_rows]
+        layers = tuple((keys[rows], values[rows]) for keys, values in memory.layers)
+        self._memory = t5.Memory(layers, memory.allowed[rows])
+        self._mask = self._mask[rows]
         if self._own is not None and self._last is not None:
-            self._own = [(keys[:num_rows], values[:num_rows]) for keys, values in self._own]
-            self._last = self._last[:num_rows]
+            self._own = [(keys[rows], values[rows]) for keys, values in self._own]
+            self._last = self._last[rows]
 
     def scores(self, candidates: Sequence[TokenIds]) -> Tensor:
         """How likely each candidate is to follow each row, as `continuation_scores` says: [B, K]."""

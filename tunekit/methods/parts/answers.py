@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from tunekit.errors import ConfigError
 from tunekit.methods.parts.templates import Slot, Template
 from tunekit.methods.parts.text_tokenizer import TextTokenizer, Tokenizer
 
-Score = Literal["sum", "mean"]
-"""A label's score: the log-likelihood of its string, or that divided by its number of tokens."""
+Score = Literal["first", "sum", "mean"]
+"""A label's score: that of its string's first token alone, or the log-likelihood of the whole string, or that divided
+by its number of tokens. Only the first does not depend on how many tokens a string has."""
 Tokens = tuple[int, ...]
 
 
@@ -42,6 +43,30 @@ def answer_tokens(
             if label != other and longer[: len(tokens)] == tokens:
                 _refuse((label, words[label]), (other, words[other]), score, is_equal=longer == tokens)
     return tuple(strings.values())
+
+
+def scored_tokens(words: Mapping[str, str], strings: Sequence[Tokens], score: Score) -> tuple[Tokens, ...]:
+    """What is scored of each label's string: all of it, or its first token alone.
+
+    Args:
+        words: a word for every label, in the labels' order.
+        strings: the words' tokens; there may be none.
+        score: how strings are compared.
+
+    Raises:
+        ConfigError: two labels' strings begin alike, where that alone is scored.
+    """
+    if score != "first":
+        return tuple(strings)
+    seen: dict[Tokens, str] = {}
+    for (label, word), string in zip(words.items(), strings, strict=False):
+        other = seen.setdefault(string[:1], label)
+        if other != label:
+            raise ConfigError(
+                f"verbalizer: {words[other]!r} for {other} and {word!r} for {label} begin with one token, which alone "
+                "is scored; give one of them another word, or set score: mean"
+            )
+    return tuple(seen)
 
 
 def _refuse(short: tuple[str, str], long: tuple[str, str], score: Score, *, is_equal: bool) -> None:

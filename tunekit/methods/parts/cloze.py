@@ -27,7 +27,7 @@ from tunekit.errors import ConfigError
 from tunekit.methods.base import Method, Setting
 from tunekit.methods.batch import Batch, Feature, LabelIds
 from tunekit.methods.parts.rows import fit_pair, windows
-from tunekit.methods.parts.templates import Rendered, Template, Writer
+from tunekit.methods.parts.templates import MaskForm, Rendered, Template, Writer
 from tunekit.methods.parts.verbalizers import MultiToken, Verbalizer, label_strings
 from tunekit.methods.token_estimates import estimate_template, estimate_tokens, estimate_words
 from tunekit.tasks import Example, PairExample, TokenExample
@@ -56,8 +56,8 @@ class ClozeOptions(Protocol):
         """The question; None is `ClozeMethod.default_template`."""
 
     @property
-    def verbalizer(self) -> Mapping[str, str | int] | None:
-        """A word for every label; None is `ClozeMethod.default_words`."""
+    def verbalizer(self) -> Mapping[str, str | int] | str | None:
+        """A word for every label; None is `ClozeMethod.default_words`. Names are looked up by those who know them."""
 
 
 C = TypeVar("C", bound=ClozeOptions, default=ClozeOptions)
@@ -87,7 +87,7 @@ class ClozeMethod(Method[C]):
         self.template.require((*_SLOTS[self.kind], "mask", *prompt))
         self.writer = self.make_writer(self.template)
         self.check_room(self.writer)
-        words = self.default_words() if config.verbalizer is None else config.verbalizer
+        words = config.verbalizer if isinstance(config.verbalizer, Mapping) else self.default_words()
         self.strings: tuple[tuple[int, ...], ...] = ()
         if backbone.family == "encoder":
             self.verbalizer = self.make_verbalizer(words)
@@ -107,6 +107,11 @@ class ClozeMethod(Method[C]):
     def multi_token(self) -> MultiToken:
         """What becomes of a label word of several tokens."""
         return "refuse"
+
+    @property
+    def mask_form(self) -> MaskForm:
+        """What stands at the mask where the backbone writes the answer."""
+        return "end"
 
     @property
     def soft_prompt_length(self) -> int:
@@ -136,7 +141,7 @@ class ClozeMethod(Method[C]):
             backbone.tokenizer,
             has_segments=backbone.has_segments,
             prompt_length=self.soft_prompt_length,
-            ends_at_mask=backbone.family != "encoder",
+            mask="token" if backbone.family == "encoder" else self.mask_form,
         )
 
     def make_verbalizer(self, words: Mapping[str, str | int]) -> Verbalizer:

@@ -121,18 +121,34 @@ class DemonstrationWriter:
         return found[0], (), found[1]
 
     def _literals(self, template: Template, slots: Sequence[str]) -> list[Tokens]:
-        """The tokens before, between and after the slots, which stand in this order."""
-        if template.slots != tuple(slots):
-            raise ConfigError(f"template {template.text!r}: its slots must stand in the order {', '.join(slots)}")
-        found: list[Tokens] = [()]
-        for place, part in enumerate(template.texts[0]):
-            if isinstance(part, Slot):
-                found.append(())
-            elif place == 0 and template is self._template:
-                found[-1] = tuple(self.text.tokens([part.text])[0])
-            else:
-                found[-1] = self.text.inside(" " * part.is_spaced + part.text)
-        return found
+        return literals_around(template, slots, self.text, begins=template is self._template)
+
+
+def literals_around(
+    template: Template, slots: Sequence[str], text: TextTokenizer, *, begins: bool = False
+) -> list[Tokens]:
+    """The tokens before, between and after the slots of a template of one text.
+
+    Args:
+        template: its slots must be `slots`, in this order.
+        slots: their names.
+        text: the tokenizer.
+        begins: the template begins a text; else it stands inside of one.
+
+    Raises:
+        ConfigError: other slots, or another order.
+    """
+    if template.slots != tuple(slots):
+        raise ConfigError(f"template {template.text!r}: its slots must stand in the order {', '.join(slots)}")
+    found: list[Tokens] = [()]
+    for place, part in enumerate(template.texts[0]):
+        if isinstance(part, Slot):
+            found.append(())
+        elif place == 0 and begins:
+            found[-1] = tuple(text.tokens([part.text])[0])
+        else:
+            found[-1] = text.inside(" " * part.is_spaced + part.text)
+    return found
 
 
 def choose(

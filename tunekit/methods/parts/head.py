@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     P = TypeVar("P", bound=PromptLearningConfig)
 
-__all__ = ["BeforeText", "Head", "HeadMethod"]
+__all__ = ["BeforeText", "Head", "HeadMethod", "averaged", "rows_for"]
 
 INITIAL_STD = 0.02
 """Spread of fresh prompts and perceptrons, as in BERT."""
@@ -54,6 +54,29 @@ class Head(nn.Module):
         states = STATE_STD * nn.functional.layer_norm(hidden, hidden.shape[-1:])
         logits: Tensor = self.linear(self.dropout(states))
         return logits
+
+
+def rows_for(method: Method, setting: Setting) -> RowEncoder:
+    """Makes the rows of `method` that show a text alone, and says where a label's state is read."""
+    backbone = setting.backbone
+    return RowEncoder(
+        backbone.tokenizer,
+        kind=method.kind,
+        labels=method.labels,
+        max_length=method.max_length,
+        word_piece=setting.word_piece,
+        is_causal=backbone.is_causal,
+        has_segments=backbone.has_segments,
+        is_shifted=backbone.family == "encoder-decoder",
+    )
+
+
+def averaged(states: Tensor, batch: Batch) -> Tensor:
+    """The state of each label [N, D] from those of the positions read [M, D], of which it may have several."""
+    if len(states) == len(batch.label_ids):
+        return states
+    sums = states.new_zeros(len(batch.label_ids), states.shape[-1]).index_add(0, batch.read_labels, states)
+    return sums / batch.read_labels.bincount(minlength=len(batch.label_ids))[:, None]
 
 
 class HeadOptions(Protocol):
@@ -90,16 +113,7 @@ class HeadMethod(Method[C]):
         self.head = Head(
             backbone.hidden_size, len(self.labels), dropout=config.head_dropout, device=self.parameter_device
         )
-        self._rows = RowEncoder(
-            backbone.tokenizer,
-            kind=self.kind,
-            labels=self.labels,
-            max_length=self.max_length,
-            word_piece=setting.word_piece,
-            is_causal=backbone.is_causal,
-            has_segments=backbone.has_segments,
-            is_shifted=backbone.family == "encoder-decoder",
-        )
+        self._rows = rows_for(self, setting)
 
     @property
     def reader(self) -> Backbone:
@@ -113,10 +127,7 @@ class HeadMethod(Method[C]):
     def logits(self, batch: Batch) -> Tensor:
         before = self.before_text(len(batch.row_sizes))
         states = self.reader.encode_at(batch.inputs, batch.read_rows, batch.read_columns, **before)
-        if len(states) > len(batch.label_ids):
-            sums = states.new_zeros(len(batch.label_ids), states.shape[-1]).index_add(0, batch.read_labels, states)
-            states = sums / batch.read_labels.bincount(minlength=len(batch.label_ids))[:, None]
-        logits: Tensor = self.head(states)
+        logits: Tensor = self.head(averaged(states, batch))
         return logits
 
     def prompt_in_peft(self, config_class: type[P]) -> P:

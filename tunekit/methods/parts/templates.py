@@ -6,6 +6,7 @@ Shapes and sizes are in tokens, the tokenizer's units.
 from __future__ import annotations
 
 import re
+import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,7 +16,10 @@ from typing import cast
 from tunekit.errors import ConfigError, nearest
 from tunekit.methods.parts.text_tokenizer import SpecialTokens, TextTokenizer, Tokenizer
 
-__all__ = ["SLOTS", "Literal", "Rendered", "Slot", "Template", "Writer"]
+__all__ = ["SLOTS", "Literal", "MaskForm", "Rendered", "Slot", "Template", "Writer"]
+
+MaskForm = typing.Literal["token", "empty", "end"]
+"""What a `Writer` puts at ``{mask}``."""
 
 SLOTS = {
     "sentence": "the words of the sentence",
@@ -33,9 +37,9 @@ class Literal:
     """A stretch of the template's own words."""
 
     text: str
-    """Without white space at its ends."""
+    """Without the one space at each end that parts it from its neighbours."""
     is_spaced: bool
-    """White space, a border or the row's start stands before it."""
+    """A space, a border or the row's start stands before it."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +54,8 @@ class Slot:
 class Template:
     """A cloze question as a text with slots in braces; ``|`` is the border between the two texts of a pair.
 
-    White space at the ends and around the border means nothing; elsewhere it decides whether what follows is written
-    as a new word (``{word} .``) or goes on directly (``{word}.``).
+    White space at the ends and around the border means nothing; elsewhere a space decides whether what follows is
+    written as a new word (``{word} .``) or goes on directly (``{word}.``). Line feeds and further spaces are written.
 
     >>> Template("{sentence} | {word} is a kind of: {mask} .").slots
     ('sentence', 'word', 'mask')
@@ -100,7 +104,8 @@ class Template:
     def _parts(self, whole: str, start: int) -> list[Literal | Slot]:
         found: list[Literal | Slot] = []
         is_spaced = True
-        for match in re.finditer(r"\{[^{}]*\}|[{}]|[^{}]+", whole):
+        start += len(whole) - len(whole.lstrip())
+        for match in re.finditer(r"\{[^{}]*\}|[{}]|[^{}]+", whole.strip()):
             text, place = match[0], start + match.start() + 1
             if text in "{}":
                 raise ConfigError(f"template {self.text!r}: {text!r} at character {place} has no counterpart")
@@ -108,11 +113,11 @@ class Template:
                 found.append(Slot(self._known(text[1:-1].strip(), place), is_spaced))
                 is_spaced = False
                 continue
-            if words := text.strip():
-                found.append(Literal(words, is_spaced or text[0].isspace()))
-                is_spaced = text[-1].isspace()
-            else:
-                is_spaced = True
+            begins, words = text.startswith(" "), text.removeprefix(" ")
+            ends, words = words.endswith(" "), words.removesuffix(" ")
+            if words:
+                found.append(Literal(words, is_spaced or begins))
+            is_spaced = ends if words else True
         return found
 
     def _known(self, name: str, place: int) -> str:
@@ -145,10 +150,11 @@ class Writer:
 
     Args:
         template: what to write.
-        tokenizer: fast, with a mask unless `ends_at_mask`; it may be None as long as nothing is written.
+        tokenizer: fast, with a mask if one is written; it may be None as long as nothing is written.
         has_segments: whether the backbone takes ``token_type_ids`` other than zero.
         prompt_length: positions of ``{prompt}``.
-        ends_at_mask: leave out the mask and what follows it, as for a decoder that writes the answer.
+        mask: what stands at ``{mask}``: the mask; nothing (``empty``); or the row's end (``end``), what follows being
+            left out. The last two are for a model that writes the answer.
     """
 
     def __init__(
@@ -158,14 +164,14 @@ class Writer:
         *,
         has_segments: bool,
         prompt_length: int = 0,
-        ends_at_mask: bool = False,
+        mask: MaskForm = "token",
     ) -> None:
         self.template = template
         self.text = TextTokenizer(tokenizer)
         self._tokenizer = cast(Tokenizer, tokenizer)
         self._has_segments = has_segments
         self._prompt_length = prompt_length
-        self._ends_at_mask = ends_at_mask
+        self._mask = mask
 
     @cached_property
     def overhead(self) -> int:
@@ -219,7 +225,7 @@ class Writer:
         return Rendered(
             input_ids=tuple(ids),
             token_type_ids=tuple(types) if self._has_segments and any(types) else None,
-            mask=len(ids) - 1 if self._ends_at_mask else marks["mask"][0],
+            mask=marks["mask"][0] if self._mask == "token" else len(ids) - 1,
             prompt=tuple(marks.get("prompt", ())),
             shared=marks["sentence"].stop + self._closes_sentence if "sentence" in marks else 0,
         )
@@ -233,7 +239,7 @@ class Writer:
 
     def _filling(self, name: str, fillings: Mapping[str, Sequence[int]]) -> Sequence[int]:
         if name == "mask":
-            return (self.mask_id,)
+            return (self.mask_id,) if self._mask == "token" else ()
         return (self.text.unknown,) * self._prompt_length if name == "prompt" else fillings[name]
 
     @cached_property
@@ -261,7 +267,7 @@ class Writer:
             made: list[str | tuple[int, ...]] = []
             for place, part in enumerate(parts):
                 if isinstance(part, Slot):
-                    if part.name == "mask" and self._ends_at_mask:
+                    if part.name == "mask" and self._mask == "end":
                         return (*texts, tuple(made))
                     made.append(part.name)
                 elif place == 0:

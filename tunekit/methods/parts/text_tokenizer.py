@@ -52,6 +52,9 @@ class Tokenizer(Protocol):
     def __call__(self, *texts: str | list[str], **settings: bool) -> Tokenized:
         """The tokens of one text, of a pair, or of each of a list."""
 
+    def convert_tokens_to_ids(self, token: str, /) -> int | None:
+        """The entry that is spelled so; that of the unknown, or None, if there is none."""
+
     def convert_ids_to_tokens(self, ids: list[int], /) -> list[str]:
         """The tokens as text."""
 

@@ -12,8 +12,11 @@ from torch import Tensor
 from tunekit.errors import ConfigError, nearest
 from tunekit.methods.parts.text_tokenizer import TextTokenizer, Tokenizer
 
-__all__ = ["MultiToken", "Verbalizer", "label_strings"]
+__all__ = ["Lookup", "MultiToken", "Verbalizer", "label_strings"]
 
+Lookup = Literal["published", "in_text"]
+"""Which vocabulary entry a label word is: the one spelled like it, if there is one; or the one that the tokenizer
+writes inside a text."""
 MultiToken = Literal["refuse", "mean"]
 """What becomes of a label word that is not one vocabulary entry: an error, or the mean over its tokens' logits."""
 _MAX_NAMED = 6
@@ -26,14 +29,17 @@ class Verbalizer:
     Instead of a word a label may have the number of an entry; it means something for one vocabulary only.
 
     A word is written as the tokenizer writes it inside of a text: XLM-R's ``▁location``, BLOOM's ``Ġlocation``, BERT's
-    ``location``. White space that is a token of its own is dropped, so that a Chinese word counts as one entry where
-    the tokenizer cuts off the "▁" before it.
+    ``location``. With `lookup` "published" an entry that is spelled like the word comes first: XLM-R's ``place``,
+    which it writes inside of words only, before ``▁place``; words without such an entry are written. White space that
+    is a token of its own is dropped, so that a Chinese word counts as one entry where the tokenizer cuts off the "▁"
+    before it.
 
     Args:
         words: a word for every label, or the number of its entry.
         labels: the inventory; its order is that of the scores.
         tokenizer: fast; None (on the meta device) checks the labels only, and there are no tokens.
         multi_token: what becomes of a word of several tokens.
+        lookup: which entry a word is.
 
     Raises:
         ConfigError: a label without a word or a word without a label, two labels with one word, a word that is not
@@ -46,6 +52,8 @@ class Verbalizer:
         labels: Sequence[str],
         tokenizer: Tokenizer | None,
         multi_token: MultiToken = "refuse",
+        *,
+        lookup: Lookup = "in_text",
     ) -> None:
         self.words = _stripped(words, labels)
         _check_labels(self.words, words, labels)
@@ -53,8 +61,9 @@ class Verbalizer:
         self._tokens: tuple[tuple[int, ...], ...] = ()
         if tokenizer is not None:
             _check_numbers(self.words, tokenizer)
+            spell = _spelled if lookup == "published" else _within_text
             tokens = {
-                label: (word,) if isinstance(word, int) else _within_text(word, tokenizer)
+                label: (word,) if isinstance(word, int) else spell(word, tokenizer)
                 for label, word in self.words.items()
             }
             _check_tokens(tokens, self.words, tokenizer, multi_token)
@@ -141,6 +150,13 @@ def _within_text(word: str, tokenizer: Tokenizer) -> tuple[int, ...]:
     text = TextTokenizer(tokenizer)
     tokens = text.inside(f" {word}")
     return tuple(token for token, blank in zip(tokens, text.blanks(tokens), strict=True) if not blank) or tokens
+
+
+def _spelled(word: str, tokenizer: Tokenizer) -> tuple[int, ...]:
+    """The one entry that is spelled like `word`, else the word's tokens within a text."""
+    entry = tokenizer.convert_tokens_to_ids(word)
+    is_known = entry is not None and tokenizer.convert_ids_to_tokens([entry]) == [word]
+    return (int(entry),) if is_known and entry is not None else _within_text(word, tokenizer)
 
 
 def _check_tokens(

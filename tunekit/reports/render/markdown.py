@@ -44,9 +44,11 @@ def _opening(result: SweepResult) -> str:
     trials = record.trials.values()
     state = "Finished" if result.is_finished else "**Unfinished**"
     scored = sum(trial.test_scores is not None for trial in trials)
+    protocol = result.sweep.protocol
     return (
         f"{state}; {plural(len(result.arms), 'arm')}, {plural(len(trials), 'trial')}, {scored} of them scored on test."
-        f" Launched {record.launched_at or 'never'}, last event {record.last_event_at or 'none'} (UTC)."
+        + (f" Protocol: **{protocol}**." if protocol else "")
+        + f" Launched {record.launched_at or 'never'}, last event {record.last_event_at or 'none'} (UTC)."
         " Scores are × 100, everywhere in this file; `results.csv` holds them as fractions."
     )
 
@@ -90,6 +92,8 @@ def _seeds(seeds: tuple[int, ...]) -> str:
 
 def _comparison(result: SweepResult, comparison: Comparison) -> Iterator[str]:
     loud = ", selected on TARGET dev" if result.is_target_dev else ""
+    if result.sweep.protocol is not None:
+        loud += f" (protocol: {result.sweep.protocol})"
     metric = metric_name(comparison.metric)
     has_final = any(arm.best is not None for arm in comparison.arms)
     yield f"## {plain(comparison.task)}: " + (f"test {metric}{loud}" if has_final else f"dev {metric}, not test{loud}")
