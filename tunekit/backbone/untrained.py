@@ -18,7 +18,8 @@ def draw_weights(backbone: Backbone) -> None:
     """
     if backbone.device.type == "meta":
         return
-    body, head = taken_apart(
+    model = language_models[backbone.family].from_config(backbone.model.config, trust_remote_code=False)
+    body, head = taken_apart(model)
         language_models[backbone.family].from_config(backbone.model.config), trust_remote_code=False
     )
     pairs = [(backbone.model, body)]
