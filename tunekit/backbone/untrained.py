@@ -20,8 +20,6 @@ def draw_weights(backbone: Backbone) -> None:
         return
     model = language_models[backbone.family].from_config(backbone.model.config, trust_remote_code=False)
     body, head = taken_apart(model)
-        language_models[backbone.family].from_config(backbone.model.config), trust_remote_code=False
-    )
     pairs = [(backbone.model, body)]
     if backbone.vocabulary_head is not None:
         pairs.append((backbone.vocabulary_head, head))  # type: ignore[arg-type]
