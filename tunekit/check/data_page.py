@@ -142,10 +142,22 @@ def _decided(reading: Reading) -> str:
 def _left_out(reading: Reading) -> str:
     found: dict[str, list[str]] = {}
     for part in reading.parts:
-        said = listed(f"{count(number)} {visible(what)}" for what, number in part.left_out.items() if number)
+        said = listed(_counted(number, what) for what, number in part.left_out.items() if number)
         if said:
             found.setdefault(said, []).append(part.name)
     return "\n".join(f"{_listed(parts)}: {said}" for said, parts in found.items())
+
+
+def _counted(number: int, what: str) -> str:
+    """A number of things that are named in the plural.
+
+    >>> _counted(1, "sentences without words"), _counted(1200, "header rows")
+    ('1 sentence without words', '1,200 header rows')
+    """
+    noun, without, rest = visible(what).partition(" without ")
+    if " and " in noun:
+        return f"{count(number)} {visible(what)}"
+    return f"{plural(number, noun.removesuffix('s'))}{without}{rest}"
 
 
 def _listed(parts: Sequence[str]) -> str:
