@@ -536,6 +536,14 @@ def test_a_separator_that_stays_at_the_end_of_a_label_is_named() -> None:
         make(words(train_en=["is/O Rome/B-LOC, a/O"]), "token").examples("train", "en")
 
 
+@pytest.mark.parametrize("label", ["Ada" * 3000 + "B-LOC", "b-" + "loc" * 3000, "x" * 9000, "LOC\nB"])
+def test_a_label_of_any_length_gives_one_line_of_a_readable_length(label: str) -> None:
+    train = TokenExample(("Rome", "is", "x", "y"), ("B-LOC", "O", "I-LOC", label))
+    with pytest.raises(DataError) as caught:
+        make({("train", "en"): [train]}, "token").examples("train", "en")
+    assert len(str(caught.value)) < 1000 and "\n" not in str(caught.value)
+
+
 def test_a_column_of_texts_is_no_label() -> None:
     with pytest.raises(DataError, match=r"is a text of 6 words; is the label's column mistaken for the text's\?"):
         make(pair_data(train_en=pairs("a man sleeps on a bench", "yes"))).examples("train", "en")

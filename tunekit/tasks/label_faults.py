@@ -11,7 +11,7 @@ from tunekit.errors import DataError
 from tunekit.tasks.examples import Example, Kind, TokenExample, labels_of
 from tunekit.tasks.schemes import OUTSIDE
 from tunekit.tasks.slips import OUTSIDE_SLIPS, cause_of, is_cut_wrongly
-from tunekit.wording import count
+from tunekit.wording import count, one_line
 
 NULLS = ("", "-", "-1", "_", "nan", "NaN", "null", "NULL", "<NA>", "#N/A")
 """What data sets write where there is no label. ``None`` and ``none`` are not among them: they name classes too."""
@@ -34,6 +34,8 @@ NUM_SHOWN = 3
 """Lines that a message names."""
 MAX_QUOTED = 80
 """Characters of a label that a message quotes."""
+MAX_TEXT = 600
+"""Characters that a message says about it."""
 Locate = Callable[[int, int], str]
 """``(example, word) -> place``, for messages."""
 
@@ -65,14 +67,15 @@ class Labelled:
 
     def error(self, fault: Fault) -> DataError:
         """What is wrong, with the first lines."""
+        text = one_line(fault.text, limit=MAX_TEXT)  # it may quote a label, or list all that train has
         if not fault.labels:
-            return DataError(f"{self._locate(0, 0)}: {fault.text}")
+            return DataError(f"{self._locate(0, 0)}: {text}")
         label, unit = fault.labels[0], "words" if self.kind == "token" else "pairs"
         places = list(dict.fromkeys(self._locate(*at) for at in self._shown(fault.labels)))
         more = f"; see also {', '.join(places[1:])}" if places[1:] else ""
         quoted = repr(label if len(label) <= MAX_QUOTED else label[: MAX_QUOTED - 3] + "...")
         number = f"{count(self.counts[label])} of {count(self.counts.total())} {unit} have it"
-        return DataError(f"{places[0]}: label {quoted} {fault.text} ({number}{more})")
+        return DataError(f"{places[0]}: label {quoted} {text} ({number}{more})")
 
     def _shown(self, labels: Sequence[str]) -> list[tuple[int, int]]:
         """The first place of each label, in their order, then more places of the first one."""
