@@ -45,7 +45,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from tunekit.backbone import scoring
-from tunekit.errors import ConfigError, require
+from tunekit.errors import ConfigError, quoted, require
 from tunekit.methods.base import Setting
 from tunekit.methods.batch import Batch
 from tunekit.methods.parts.label_words import template_for, words_for
@@ -74,8 +74,8 @@ class ToProConfig:
         require(marker is None or bool(marker.strip()), "position_marker", marker, "a sign such as '*', or null")
         if self.share_sentence and marker is not None:
             raise ConfigError(
-                f"position_marker is {marker!r}, must be null with share_sentence: all questions share one sentence, "
-                "so no word can be marked in it"
+                f"position_marker is {quoted(marker)}, must be null with share_sentence: all questions share one "
+                "sentence, so no word can be marked in it"
             )
 
 
