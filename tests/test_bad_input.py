@@ -14,7 +14,10 @@ from pathlib import Path
 import pytest
 from command_line import SWEEP, CommandLine, Result
 
+from tunekit.errors import TunekitError
+from tunekit.journal import replay
 from tunekit.methods.finetune import Finetune
+from tunekit.storage import read_json
 
 OWN = 'task: {name: mine, kind: token, files: "data/{split}.{language}.tsv", target_languages: [xx]}'
 WORLD = SWEEP.splitlines()[0]
@@ -43,6 +46,9 @@ def tunekit(
         Path(f"data/{name}.tsv").write_text(SENTENCES)
     for name in ("train-en", "dev-en", "test-en", "test-de"):
         Path(f"xtreme/udpos/{name}.tsv").write_text("w1\tNOUN\nw2\tVERB\n\nw3\tADJ\n")
+    Path("torn_method.py").write_text("# mine\nclass Own(:\n")
+    Path("ending_method.py").write_text("raise SystemExit(0)\n")
+    monkeypatch.syspath_prepend(tmp_path)
     yield CommandLine(capfd, monkeypatch)
     assert not Path("runs").exists(), "something was started or written"
 
@@ -52,6 +58,7 @@ def is_one_clear_error(result: Result, *parts: str) -> None:
     assert "Traceback" not in result.out + result.err
     assert result.err.startswith("error: ")
     assert len(result.err.splitlines()) <= 2, "one line, and perhaps where to read on"
+    assert len(result.err) < 2000
     for part in parts:
         assert part in result.err
 
@@ -131,6 +138,28 @@ CONTENT = {
         "serves pair tasks; 'fakes:load_words' is a token task",
     ),
     "an unknown task": wrong(WORLD, "task: {name: udpso}", "words.yaml:1: task: unknown task 'udpso'", "mean 'udpos'?"),
+    "a task that is a command of the system": wrong(
+        "fakes:load_words", "os:system", "words.yaml:1: task", "a function (TaskConfig, Locations) -> Task"
+    ),
+    "a task that deletes folders": wrong("fakes:load_words", "shutil:rmtree", "words.yaml:1: task", "makes no task"),
+    "a method whose module is no Python": wrong(
+        "method: finetune", 'method: "torn_method:Own"', "words.yaml:5: arms.finetune.method", "torn_method.py:2: "
+    ),
+    "a method whose module ends the process": wrong(
+        "method: finetune", 'method: "ending_method:Own"', "words.yaml:5", "ending_method.py:1: SystemExit: 0"
+    ),
+    "hours and minutes": wrong(
+        "seeds: [10]\n", "budget: {hours: 1:30}\n", "words.yaml:12: budget.hours", "1:30 as 90", "1.5 if hours"
+    ),
+    "an octal number": wrong("epochs: 2", "epochs: 010", "words.yaml:10: fixed.epochs", "010 as 8", "write 8, 10"),
+    "a number of 400 digits": wrong("epochs: 2", f"epochs: {'9' * 400}", "words.yaml:10: fixed.epochs", "is too large"),
+    "a number of 10,000 digits": wrong("epochs: 2", f"epochs: {'9' * 10_000}", "words.yaml:10: fixed", "is too large"),
+    "an alias that holds itself": wrong("[4, 8]", "&a [4, *a]", "words.yaml:6: not valid YAML", "contains itself"),
+    "a template of a megabyte": wrong("epochs: 2", f"epochs: {'x' * 10**6}", "words.yaml:10: fixed.epochs: expected"),
+    "a backbone with a long name": wrong("backbone: tiny", f"backbone: {'x' * 300}", "words.yaml:2: backbone"),
+    "a folder with a long name": wrong(
+        "[xx]}", f"[xx], data_dir: a/{'x' * 300}}}", "words.yaml:1: task.data_dir", "a part longer than 255 bytes"
+    ),
     "a task that cannot be imported": wrong(
         "fakes:load_words", "fakes:load_wrods", "words.yaml:1: task", "has no attribute 'load_wrods'"
     ),
@@ -397,3 +426,50 @@ def test_what_is_wrong_in_one_configuration_is_named(
 ) -> None:
     Path("one.yaml").write_text(json.dumps({**CONFIGURATION, **change}))
     is_one_clear_error(tunekit("trial", "one.yaml"), part)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "part"),
+    [
+        ("epochs: 1", "epochs: 0b1", "one.yaml:4: training.epochs: YAML reads 0b1 as 1 (in base 2)"),
+        ("epochs: 1", "epochs: 1_0", "one.yaml:4: training.epochs: YAML reads 1_0 as 10"),
+        ("epochs: 1", "learning_rate: 1e-4", "one.yaml:4: training: learning_rate: expected a number, got '1e-4'"),
+        ("epochs: 1", "epochs: '2'", "one.yaml:4: training: epochs: expected a whole number"),
+        ("seed: 1", "seed: 1:30", "one.yaml:5: seed: YAML reads 1:30 as 90"),
+        ("seed: 1", "null: 1", "one.yaml:5: YAML reads the key null as nothing"),
+        ("load_words}", "load_words, target_languages: [no]}", "one.yaml:2: task: target_languages[0]: expected text"),
+        (
+            "load_words}",
+            "load_words, target_languages: ['a/b']}",
+            "one.yaml:2: task: target_languages is 'a/b'",
+        ),
+    ],
+)
+def test_what_yaml_reads_otherwise_is_refused_in_one_configuration_too(
+    old: str, new: str, part: str, tunekit: CommandLine
+) -> None:
+    lines = [
+        "method: finetune",
+        "task: {name: fakes:load_words}",
+        "backbone: {name: tiny}",
+        "training: {epochs: 1}",
+        "seed: 1\n",
+    ]
+    text = "\n".join(lines)
+    assert old in text
+    Path("one.yaml").write_text(text.replace(old, new))
+    is_one_clear_error(tunekit("trial", "one.yaml"), part)
+
+
+@pytest.mark.parametrize("row", ["[" * 100_000, '{"a":' * 100_000, "[" * 100_000 + "]" * 100_000])
+def test_json_nested_deeper_than_python_reads_is_no_traceback(row: str, tunekit: CommandLine) -> None:
+    for name in ("train.en", "dev.en", "test.en", "test.xx"):
+        Path(f"data/{name}.jsonl").write_text(row + "\n")
+    Path("words.yaml").write_text(SWEEP.replace(WORLD, OWN.replace(".tsv", ".jsonl")))
+    is_one_clear_error(tunekit("check", "words.yaml"), "words.yaml:1: task", "train.en.jsonl:1: ")
+    Path("nested").mkdir()
+    Path("nested/outcome.json").write_text(row)
+    assert read_json(Path("nested/outcome.json")) is None
+    Path("nested/journal.jsonl").write_text(row + "\n")
+    with pytest.raises(TunekitError, match=r"journal.jsonl:1: "):
+        replay(Path("nested/journal.jsonl"))

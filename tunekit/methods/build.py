@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tunekit import schema
 from tunekit.backbone import Backbone
-from tunekit.errors import ConfigError
+from tunekit.errors import ConfigError, quoted
 from tunekit.methods.base import Method, Setting
 from tunekit.registry import METHODS, lookup
 from tunekit.tasks import Task
@@ -71,5 +71,6 @@ def _refuse_without_effect(config: TrialConfig, method: type[Method]) -> None:
     for name, value in given.items():
         if name not in method.training_parameters() and value != ignored[name]:
             raise ConfigError(
-                f"training: {name} is {value!r}, but {config.method} trains nothing, so it must be {ignored[name]!r}"
+                f"training: {name} is {quoted(value)}, but {config.method} trains nothing, so it must be "
+                f"{ignored[name]!r}"
             )

@@ -37,7 +37,7 @@ from torch import Tensor
 
 from tunekit.backbone import Backbone, scoring
 from tunekit.backbone.inputs import padded
-from tunekit.errors import ConfigError, nearest, require
+from tunekit.errors import ConfigError, nearest, quoted, require
 from tunekit.methods.base import Method, Setting
 from tunekit.methods.batch import Batch, Feature, LabelIds
 from tunekit.methods.parts.answers import Score, Tokens, answer_tokens, scored_tokens
@@ -150,7 +150,9 @@ class InContextLearning(Method[InContextLearningConfig]):
                 raise ConfigError(f"verbalizer: no word for {label}; each of {', '.join(self.labels)} needs one")
         for label in verbalizer:
             if label not in self.labels:
-                raise ConfigError(f"verbalizer: {label!r} is not a label of the task; {nearest(label, self.labels)}")
+                raise ConfigError(
+                    f"verbalizer: {quoted(label)} is not a label of the task; {nearest(label, self.labels)}"
+                )
         return {label: verbalizer[label] for label in self.labels}
 
     @property
@@ -167,7 +169,7 @@ class InContextLearning(Method[InContextLearningConfig]):
         if self._room < LEAST_ROOM:
             least = self.max_length - self._room + LEAST_ROOM
             raise ConfigError(
-                f"max_length is {self.max_length}, must be at least {least}: the template {template!r} takes "
+                f"max_length is {self.max_length}, must be at least {least}: the template {quoted(template)} takes "
                 f"{least - LEAST_ROOM} tokens itself"
             )
 

@@ -42,7 +42,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from tunekit.errors import ConfigError, nearest, require
+from tunekit.errors import ConfigError, nearest, quoted, require
 from tunekit.methods.base import Setting
 from tunekit.methods.batch import Batch
 from tunekit.methods.parts.alignment import Alignment, Rows, Sides, divided, groups
@@ -262,7 +262,7 @@ class MPT(SoftPrompt[MPTConfig]):
         config, targets = self.config, self.languages[1:]
         if not targets:
             raise ConfigError(
-                f"alignment is {config.alignment!r}, but the task names no target_languages to align; "
+                f"alignment is {quoted(config.alignment)}, but the task names no target_languages to align; "
                 "name some, or use alignment: none"
             )
         for language in config.alignment_languages:

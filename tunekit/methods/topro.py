@@ -55,7 +55,7 @@ from torch import Tensor
 
 from tunekit.backbone import Backbone, scoring
 from tunekit.backbone.untrained import draw_weights
-from tunekit.errors import ConfigError, require
+from tunekit.errors import ConfigError, quoted, require
 from tunekit.methods.base import Method, Setting
 from tunekit.methods.batch import Batch, Feature
 from tunekit.methods.parts.head import Head, averaged, rows_for
@@ -111,8 +111,8 @@ class ToProConfig:
         require(marker is None or bool(marker.strip()), "position_marker", marker, "a sign such as '*', or null")
         if self.share_sentence and marker is not None:
             raise ConfigError(
-                f"position_marker is {marker!r}, must be null with share_sentence: all questions share one sentence, "
-                "so no word can be marked in it"
+                f"position_marker is {quoted(marker)}, must be null with share_sentence: all questions share one "
+                "sentence, so no word can be marked in it"
             )
 
     def _refuse(self, where: str, why: str, names: Sequence[str]) -> None:

@@ -43,7 +43,7 @@ def _changed_data(arm: ArmResult) -> Iterator[str]:
         if len(found) > 1:
             what = "backbone" if key == "backbone" else "data"
             prints = names(f"{code(each)} ({plural(found[each], 'trial')})" for each in sorted(found))
-            yield f"**The {what} changed** while {plain(arm.name)} ran: of {key} its trials saw {prints}."
+            yield f"**The {what} changed** while {plain(arm.name)} ran: of {plain(key)} its trials saw {prints}."
 
 
 def _different_split(split: str, arms: Sequence[ArmResult]) -> Iterator[str]:
@@ -53,7 +53,7 @@ def _different_split(split: str, arms: Sequence[ArmResult]) -> Iterator[str]:
         if kind == split and len(set(by_arm.values())) > 1:
             apart.setdefault(_sides(by_arm), []).append(language)
     for sides, languages in apart.items():
-        where = f"data in {names(languages)}" if languages != [""] else "data"
+        where = f"data in {names(map(plain, languages))}" if languages != [""] else "data"
         graver = ", so their scores there are not comparable" if split == "test" else ""
         yield f"**Different data**: {_against('read other', split, where, sides)}{graver}."
 
@@ -61,7 +61,7 @@ def _different_split(split: str, arms: Sequence[ArmResult]) -> Iterator[str]:
 def _different_parallel_text(arms: Sequence[ArmResult]) -> Iterator[str]:
     for key, by_arm in _prints(arms).items():
         if key.startswith("parallel/") and len(set(by_arm.values())) > 1:
-            text = f"text ({key.removeprefix('parallel/')})"
+            text = f"text ({plain(key.removeprefix('parallel/'))})"
             yield f"**Different data**: {_against('read other', 'parallel', text, _sides(by_arm))}."
 
 
@@ -72,7 +72,8 @@ def _different_backbones(arms: Sequence[ArmResult]) -> Iterator[str]:
     for (name, _), users in alike.items():
         by_arm = _prints(users).get("backbone", {})
         if len(set(by_arm.values())) > 1:
-            yield f"**Different backbones** of one name: {_against('ran on other', 'files of', name, _sides(by_arm))}."
+            found = _against("ran on other", "files of", plain(name), _sides(by_arm))
+            yield f"**Different backbones** of one name: {found}."
 
 
 def _prints(arms: Iterable[ArmResult]) -> dict[str, dict[str, str]]:

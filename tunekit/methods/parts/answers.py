@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from tunekit.errors import ConfigError
+from tunekit.errors import ConfigError, quoted
 from tunekit.methods.parts.templates import Slot, Template
 from tunekit.methods.parts.text_tokenizer import TextTokenizer, Tokenizer
 
@@ -37,7 +37,7 @@ def answer_tokens(
     for label, tokens in strings.items():
         if not tokens or tokenizer.unk_token_id in tokens:
             shown = " ".join(tokenizer.convert_ids_to_tokens(list(tokens))) or "nothing"
-            raise ConfigError(f"verbalizer: the tokenizer cannot write {words[label]!r} for {label} ({shown})")
+            raise ConfigError(f"verbalizer: the tokenizer cannot write {quoted(words[label])} for {label} ({shown})")
     for label, tokens in strings.items():
         for other, longer in strings.items():
             if label != other and longer[: len(tokens)] == tokens:
@@ -72,11 +72,13 @@ def scored_tokens(words: Mapping[str, str], strings: Sequence[Tokens], score: Sc
 def _refuse(short: tuple[str, str], long: tuple[str, str], score: Score, *, is_equal: bool) -> None:
     (label, word), (other, longer) = short, long
     if is_equal:
-        raise ConfigError(f"verbalizer: {word!r} for {label} and {longer!r} for {other} are the same tokens")
+        raise ConfigError(
+            f"verbalizer: {quoted(word)} for {label} and {quoted(longer)} for {other} are the same tokens"
+        )
     if score == "sum":
         raise ConfigError(
-            f"verbalizer: {word!r} for {label} begins {longer!r} for {other}, which could never be likelier; "
-            "give one of them another word, or set score: mean"
+            f"verbalizer: {quoted(word)} for {label} begins {quoted(longer)} for {other}, which could never be "
+            "likelier; give one of them another word, or set score: mean"
         )
 
 

@@ -23,7 +23,7 @@ from torch import Tensor
 from typing_extensions import TypeVar
 
 from tunekit.backbone import Backbone, scoring
-from tunekit.errors import ConfigError
+from tunekit.errors import ConfigError, quoted
 from tunekit.methods.base import Method, Setting
 from tunekit.methods.batch import Batch, Feature, LabelIds
 from tunekit.methods.parts.rows import fit_pair, windows
@@ -268,7 +268,7 @@ class ClozeMethod(Method[C]):
         if self.max_length < taken + LEAST_ROOM:
             raise ConfigError(
                 f"max_length is {self.max_length}, must be at least {taken + LEAST_ROOM}: the template "
-                f"{writer.template.text!r} takes {taken} tokens itself"
+                f"{quoted(writer.template.text)} takes {taken} tokens itself"
             )
 
 

@@ -10,7 +10,7 @@ from typing import Literal, cast
 
 import torch
 
-from tunekit.errors import ConfigError
+from tunekit.errors import ConfigError, quoted
 from tunekit.methods.parts.answers import Tokens
 from tunekit.methods.parts.templates import Slot, Template
 from tunekit.methods.parts.text_tokenizer import TextTokenizer, Tokenizer
@@ -47,9 +47,11 @@ class DemonstrationWriter:
         answer.require(("mask",), ("word",))
         for each in (template, answer):
             if len(each.texts) > 1:
-                raise ConfigError(f"template {each.text!r}: a '|' has no place here, where everything is one text")
+                raise ConfigError(
+                    f"template {quoted(each.text)}: a '|' has no place here, where everything is one text"
+                )
         if template.slots != ("sentence", "mask"):
-            raise ConfigError(f"template {template.text!r}: {{sentence}} must come before {{mask}}, the tags")
+            raise ConfigError(f"template {quoted(template.text)}: {{sentence}} must come before {{mask}}, the tags")
         self._template, self._answer, self._strings = template, answer, strings
         self._tokenizer = cast(Tokenizer, tokenizer)
         self.text = TextTokenizer(tokenizer)
@@ -139,7 +141,7 @@ def literals_around(
         ConfigError: other slots, or another order.
     """
     if template.slots != tuple(slots):
-        raise ConfigError(f"template {template.text!r}: its slots must stand in the order {', '.join(slots)}")
+        raise ConfigError(f"template {quoted(template.text)}: its slots must stand in the order {', '.join(slots)}")
     found: list[Tokens] = [()]
     for place, part in enumerate(template.texts[0]):
         if isinstance(part, Slot):

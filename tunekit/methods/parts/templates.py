@@ -13,7 +13,7 @@ from functools import cached_property
 from itertools import pairwise
 from typing import cast
 
-from tunekit.errors import ConfigError, nearest
+from tunekit.errors import ConfigError, nearest, quoted
 from tunekit.methods.parts.text_tokenizer import SpecialTokens, TextTokenizer, Tokenizer
 
 __all__ = ["SLOTS", "Literal", "MaskForm", "Rendered", "Slot", "Template", "Writer"]
@@ -75,16 +75,18 @@ class Template:
         texts = self.text.split("|")
         if len(texts) > 2:
             second = self.text.index("|", self.text.index("|") + 1)
-            raise ConfigError(f"template {self.text!r}: a second '|' at character {second + 1}; one border at most")
+            raise ConfigError(
+                f"template {quoted(self.text)}: a second '|' at character {second + 1}; one border at most"
+            )
         starts = (0, len(texts[0]) + 1)
         object.__setattr__(self, "texts", tuple(tuple(self._parts(t, s)) for t, s in zip(texts, starts, strict=False)))
         if any(not parts for parts in self.texts):
-            raise ConfigError(f"template {self.text!r}: nothing stands on one side of '|'")
+            raise ConfigError(f"template {quoted(self.text)}: nothing stands on one side of '|'")
         for name in self.slots:
             if self.slots.count(name) > 1:
-                raise ConfigError(f"template {self.text!r}: {{{name}}} stands there twice; once is right")
+                raise ConfigError(f"template {quoted(self.text)}: {{{name}}} stands there twice; once is right")
         if "mask" not in self.slots:
-            raise ConfigError(f"template {self.text!r} has no {{mask}}, the place where the answer is read")
+            raise ConfigError(f"template {quoted(self.text)} has no {{mask}}, the place where the answer is read")
 
     @cached_property
     def slots(self) -> tuple[str, ...]:
@@ -95,11 +97,13 @@ class Template:
         """Raise a ConfigError unless the slots are all of `needed`, and others only of `allowed`."""
         for name in needed:
             if name not in self.slots:
-                raise ConfigError(f"template {self.text!r} lacks {{{name}}}, {SLOTS[name]}")
+                raise ConfigError(f"template {quoted(self.text)} lacks {{{name}}}, {SLOTS[name]}")
         for name in self.slots:
             if name not in (*needed, *allowed):
                 valid = ", ".join(f"{{{each}}}" for each in (*needed, *allowed))
-                raise ConfigError(f"template {self.text!r}: {{{name}}}, {SLOTS[name]}, has no place here; use {valid}")
+                raise ConfigError(
+                    f"template {quoted(self.text)}: {{{name}}}, {SLOTS[name]}, has no place here; use {valid}"
+                )
 
     def _parts(self, whole: str, start: int) -> list[Literal | Slot]:
         found: list[Literal | Slot] = []
@@ -108,7 +112,9 @@ class Template:
         for match in re.finditer(r"\{[^{}]*\}|[{}]|[^{}]+", whole.strip()):
             text, place = match[0], start + match.start() + 1
             if text in "{}":
-                raise ConfigError(f"template {self.text!r}: {text!r} at character {place} has no counterpart")
+                raise ConfigError(
+                    f"template {quoted(self.text)}: {quoted(text)} at character {place} has no counterpart"
+                )
             if text.startswith("{"):
                 found.append(Slot(self._known(text[1:-1].strip(), place), is_spaced))
                 is_spaced = False
@@ -122,7 +128,7 @@ class Template:
 
     def _known(self, name: str, place: int) -> str:
         if name not in SLOTS:
-            problem = f"template {self.text!r}: unknown slot {{{name}}} at character {place}"
+            problem = f"template {quoted(self.text)}: unknown slot {{{name}}} at character {place}"
             raise ConfigError(f"{problem}; {nearest(name, SLOTS)}")
         return name
 

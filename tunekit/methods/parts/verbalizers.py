@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from tunekit.errors import ConfigError, nearest
+from tunekit.errors import ConfigError, nearest, quoted
 from tunekit.methods.parts.text_tokenizer import TextTokenizer, Tokenizer
 
 __all__ = ["Lookup", "MultiToken", "Verbalizer", "label_strings"]
@@ -129,7 +129,7 @@ def _check_labels(known: Mapping[str, str | int], words: Mapping[str, str | int]
         raise ConfigError(f"verbalizer: no word for {', '.join(missing)}; each of the task's {len(labels)} needs one")
     for label in words:
         if label not in labels:
-            raise ConfigError(f"verbalizer: {label!r} is not a label of the task; {nearest(label, labels)}")
+            raise ConfigError(f"verbalizer: {quoted(label)} is not a label of the task; {nearest(label, labels)}")
     for label, word in known.items():
         if word == "":
             raise ConfigError(f"verbalizer: the word for {label} is empty")
@@ -181,7 +181,7 @@ def _check_tokens(
 def _problem(label: str, word: str, tokens: Sequence[str], tokenizer: Tokenizer) -> str:
     near = _nearby(word, tokens, tokenizer)
     others = f", near it {', '.join(map(repr, near))}" if near else ""
-    return f"{word!r} for {label} ({' '.join(tokens) or 'nothing'}{others})"
+    return f"{quoted(word)} for {label} ({' '.join(tokens) or 'nothing'}{others})"
 
 
 def _nearby(word: str, tokens: Sequence[str], tokenizer: Tokenizer) -> list[str]:
