@@ -43,7 +43,7 @@ def test_a_method_computes_on_the_gpu_what_it_computes_on_the_cpu(
     found: dict[str, Any] = {}
     for device in ("cpu", "cuda"):
         method = make(name, backbone_of(architecture, dtype=dtype), kind).to(device).eval()
-        batch = method.collate(rows_of(method, examples_of(kind)))
+        batch = method.collate(rows_of(method, examples_of(kind))).to(torch.device(device))
         with torch.no_grad():
             found[device] = method.logits(batch).float().cpu()
     scale = found["cpu"].abs().max().clamp(min=1.0)
@@ -80,12 +80,11 @@ def test_a_trial_learns_on_the_gpu_what_it_learns_on_the_cpu(tmp_path: Path, loc
     assert curves["cuda"] == pytest.approx(curves["cpu"], rel=0.25), "dropout draws other numbers, the course is one"
 
 
-def test_a_gpu_without_memory_fails_the_trial_with_a_sentence(tmp_path: Path, locations: Locations) -> None:
+def test_a_gpu_without_memory_fails_the_trial_with_a_sentence(
+    tmp_path: Path, locations: Locations, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = run_of(trial("finetune"), tmp_path, locations)
-    torch.cuda.empty_cache()
-    torch.cuda.set_per_process_memory_fraction(1e-6)
-    try:
-        with pytest.raises(TrialFailed, match="memory"):
-            train(run)
-    finally:
-        torch.cuda.set_per_process_memory_fraction(1.0)
+    assert run._learner is not None
+    monkeypatch.setattr(run._learner.method, "loss", lambda batch: torch.empty(2**45, device="cuda").sum())
+    with pytest.raises(TrialFailed, match="memory"):
+        train(run)

@@ -581,3 +581,11 @@ def test_fingerprints_of_the_source_do_not_depend_on_the_target_languages() -> N
     assert {key: more[key] for key in marks} == marks and more.keys() - marks.keys() == {"test/de"}
     other = make({**data, ("dev", "en"): pairs("yes", "no", "no")}).fingerprints()
     assert {key for key in marks if other[key] != marks[key]} == {"dev/en"}
+
+
+@pytest.mark.parametrize("label", ["entail\tNS", "a\nb", "a\x00"])
+def test_a_label_with_a_sign_that_is_not_to_be_seen_is_refused(label: str) -> None:
+    examples = [PairExample("a", "b", name) for name in ("yes", "no", label)]
+    task = Task(TaskConfig(name="mine", kind="pair"), kind="pair", read=lambda split, language: examples)
+    with pytest.raises(DataError, match="a tab, a line end or another sign"):
+        task.examples("train", "en")

@@ -33,7 +33,7 @@ from torch import Tensor
 from tunekit.backbone import scoring
 from tunekit.errors import ConfigError, require
 from tunekit.methods.base import Method, Setting
-from tunekit.methods.batch import Batch, Feature, LabelIds, collated
+from tunekit.methods.batch import UNSEEN, Batch, Feature, LabelIds, collated
 from tunekit.methods.parts.answers import Tokens, answer_tokens
 from tunekit.methods.parts.beams import Beams
 from tunekit.methods.parts.demonstrations import literals_around
@@ -189,8 +189,9 @@ class GenerateTags(Method[GenerateTagsConfig]):
         )
 
     def _written(self, label: int, word: Tokens) -> Tokens:
-        """What is written of a word, and what parts it from the next."""
-        return (*self.strings[label], *word, *self._after)
+        """What is written of a word, and what parts it from the next; no label where train lacks it."""
+        string = () if label == UNSEEN else self.strings[label]
+        return (*string, *word, *self._after)
 
     def collate(self, features: Sequence[Feature]) -> Batch:
         batch = collated(features, self.backbone.pad_id)

@@ -8,7 +8,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from tunekit.errors import DataError, nearest
 from tunekit.tasks import schemes
 from tunekit.tasks.examples import Example, Kind, Split, TokenExample
-from tunekit.tasks.label_faults import Fault, Labelled, Locate, null_faults, slip_faults, spelling_faults, text_faults
+from tunekit.tasks.label_faults import (
+    Fault,
+    Labelled,
+    Locate,
+    null_faults,
+    sign_faults,
+    slip_faults,
+    spelling_faults,
+    text_faults,
+)
 from tunekit.tasks.recognition import Reading, recognise
 from tunekit.tasks.schemes import Unreadable
 from tunekit.trial import TaskConfig
@@ -99,6 +108,7 @@ class Inventory:
 
     def _faults(self, key: Key, split: Labelled) -> Iterator[Fault]:
         """What is wrong with a split, the likeliest cause first. Train's labels are taken over on the way."""
+        yield from sign_faults(split)
         if not self.is_fixed:
             yield from text_faults(split)
         yield from self._null_faults(key, split)

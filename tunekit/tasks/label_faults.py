@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from unicodedata import category
 
 from tunekit.errors import DataError
 from tunekit.tasks.examples import Example, Kind, TokenExample, labels_of
@@ -92,6 +93,13 @@ def split_off_nulls(examples: Sequence[Example]) -> tuple[list[int], int]:
     nulls = frozenset(NULLS)
     kept = [index for index, example in enumerate(examples) if nulls.isdisjoint(labels_of(example))]
     return kept, len(examples) - len(kept)
+
+
+def sign_faults(split: Labelled) -> Iterator[Fault]:
+    """Labels with a tab, a line end or another sign that is not to be seen: columns that ran into each other."""
+    found = [label for label in split.often if any(category(sign) in ("Cc", "Zl", "Zp") for sign in label)]
+    if found:
+        yield Fault(found, "holds a tab, a line end or another sign that is not to be seen; is a separator misread?")
 
 
 def null_faults(labels: Collection[str], *, droppable: bool) -> Iterator[Fault]:
