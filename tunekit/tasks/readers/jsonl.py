@@ -104,7 +104,7 @@ def _list(place: str, value: object) -> list[object]:
 
 
 def _word(place: str, value: object) -> str:
-    if not isinstance(value, str) or not value:
+    if not isinstance(value, str) or not value or any(sign in value for sign in "\t\n\r"):
         raise DataError(f"{place}: expected a word, got {_shown(value)}")
     return value
 
