@@ -8,10 +8,13 @@ import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from command_line import CommandLine
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -48,6 +51,19 @@ def backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import fakes
 
     return fakes.save_backbone(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture
+def tunekit(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, backbone: Path
+) -> CommandLine:
+    """The command line in a fresh folder with the tiny world's sweep file and backbone."""
+    from command_line import SWEEP, CommandLine
+
+    monkeypatch.chdir(tmp_path)
+    Path("tiny").symlink_to(backbone)
+    Path("words.yaml").write_text(SWEEP)
+    return CommandLine(capfd, monkeypatch)
 
 
 @pytest.fixture(scope="session", autouse=True)

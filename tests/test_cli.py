@@ -74,17 +74,6 @@ class Repaired(Finetune):
         return loss * float("nan") if type(self).is_broken else loss
 
 
-@pytest.fixture
-def tunekit(
-    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, backbone: Path
-) -> CommandLine:
-    """The command line in a fresh folder with the tiny world's sweep file and backbone."""
-    monkeypatch.chdir(tmp_path)
-    Path("tiny").symlink_to(backbone)
-    Path("words.yaml").write_text(SWEEP)
-    return CommandLine(capfd, monkeypatch)
-
-
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory, backbone: Path) -> Path:
     """A folder in which the tiny world's sweep was run, as `words` under runs/. Not to be changed."""

@@ -26,6 +26,7 @@ from tiny_models import (
     tag_of,
     task_of,
     tokenizer_of,
+    whole_loss,
 )
 
 from tunekit import methods
@@ -231,7 +232,7 @@ def test_a_method_overfits_eight_examples(name: str, architecture: str, kind: st
     optimizer = optimizer_of(name, method)
     method.train()
     for _ in range(120):
-        loss = method.whole_loss(batch) / batch.num_labels
+        loss = whole_loss(method, batch) / batch.num_labels
         if loss < 0.05:
             break
         optimizer.zero_grad()
@@ -251,7 +252,7 @@ def test_two_steps_move_every_trained_parameter_and_no_bit_of_a_frozen_one(
     optimizer = torch.optim.AdamW(trained(method).values(), lr=1e-2, weight_decay=0.0)
     for _ in range(2):  # LoRA's B starts at zero, so A feels nothing of the first
         optimizer.zero_grad()
-        method.whole_loss(batch).backward()
+        whole_loss(method, batch).backward()
         optimizer.step()
     for key, parameter in method.named_parameters():
         moved = not torch.equal(before[key], parameter)
@@ -324,7 +325,7 @@ def test_the_trained_parameters_carry_everything_that_was_learnt(name: str, arch
 def test_the_same_seed_gives_the_same_loss_dropout_included(name: str, architecture: str, kind: str) -> None:
     def loss(seed: int) -> float:
         method = make(name, backbone_of(architecture, dropout=0.1), kind, seed=seed).train()
-        return method.whole_loss(method.collate(rows_of(method, examples_of(kind)))).item()
+        return whole_loss(method, method.collate(rows_of(method, examples_of(kind)))).item()
 
     assert loss(3) == loss(3)
     assert loss(3) != loss(4)
@@ -339,7 +340,7 @@ def test_the_loss_is_a_sum_over_labels(name: str, architecture: str, kind: str) 
     assert whole.num_labels == sum(part.num_labels for part in parts) == len(whole.label_ids)
     if type(method).loss is Method.loss:  # else it has terms of its own, and tests of its own
         torch.testing.assert_close(
-            method.whole_loss(whole), torch.stack([method.whole_loss(part) for part in parts]).sum()
+            whole_loss(method, whole), torch.stack([whole_loss(method, part) for part in parts]).sum()
         )
 
 
@@ -347,7 +348,7 @@ def test_the_loss_is_a_sum_over_labels(name: str, architecture: str, kind: str) 
 def test_bf16_trains_fp32_parameters(name: str, architecture: str, kind: str) -> None:
     method = make(name, backbone_of(architecture, dtype="bf16"), kind).train()
     for _ in range(2):
-        method.whole_loss(method.collate(rows_of(method, examples_of(kind)))).backward()
+        whole_loss(method, method.collate(rows_of(method, examples_of(kind)))).backward()
     for key, parameter in trained(method).items():
         assert parameter.dtype == torch.float32, key
         assert parameter.grad is not None, key

@@ -26,18 +26,6 @@ from tunekit.errors import ConfigError
 from tunekit.journal import FILE_NAME
 from tunekit.trial import BackboneConfig, Locations, path_here
 
-
-@pytest.fixture
-def tunekit(
-    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, backbone: Path
-) -> CommandLine:
-    """The command line in a fresh folder with the tiny world's sweep file and backbone."""
-    monkeypatch.chdir(tmp_path)
-    Path("tiny").symlink_to(backbone)
-    Path("words.yaml").write_text(SWEEP)
-    return CommandLine(capfd, monkeypatch)
-
-
 # -- code that a model brings ----------------------------------------------------------------------------------------
 
 CODE = """\

@@ -10,7 +10,7 @@ import pytest
 
 from tunekit.errors import ConfigError, DataError
 from tunekit.tasks import PairExample, TokenExample, load
-from tunekit.tasks.readers.files import Parsed, Said, conll, conllu, csv_pairs, csv_tokens, tsv_pairs
+from tunekit.tasks.files import Parsed, Said, conll, conllu, csv_pairs, csv_tokens, tsv_pairs
 from tunekit.tasks.readers.jsonl import jsonl
 from tunekit.tasks.readers.sources import Files, by_mapping
 from tunekit.trial import Locations, TaskConfig

@@ -11,7 +11,7 @@ from test_tasks_hub import Hub, panx, pawsx
 
 from tunekit.errors import DataError
 from tunekit.tasks import Example, PairExample, TokenExample, load
-from tunekit.tasks.readers.files import Said, conll, conllu, csv_pairs, csv_tokens, tsv_pairs
+from tunekit.tasks.files import Said, conll, conllu, csv_pairs, csv_tokens, tsv_pairs
 from tunekit.tasks.readers.jsonl import jsonl
 from tunekit.tasks.tagging import PANX, without_language
 from tunekit.trial import Locations, TaskConfig

@@ -15,7 +15,7 @@ from tunekit.backbone import Backbone
 from tunekit.backbone.architectures import ARCHITECTURES as KNOWN
 from tunekit.backbone.loading import language_models
 from tunekit.backbone.vocabulary import taken_apart
-from tunekit.methods import Setting
+from tunekit.methods import Batch, Method, Setting
 from tunekit.tasks import Example, PairExample, Task, TokenExample
 from tunekit.trial import TaskConfig, TrainingConfig
 
@@ -176,3 +176,12 @@ def task_of(kind: Any, labels: tuple[str, ...] = TAGS) -> Task:
 def setting_of(backbone: Backbone, task: Task, *, max_length: int = 40, word_piece: str = "first_text") -> Setting:
     """What a method is built on and for."""
     return Setting(backbone=backbone, task=task, training=TrainingConfig(max_length=max_length), word_piece=word_piece)
+
+
+def whole_loss(method: Method, batch: Batch) -> torch.Tensor:
+    """`loss`, and the side task's with its weight, once for every label: what an update on `batch` minimises."""
+    loss = method.loss(batch)
+    if method.side_task is not None and method.side_task.weight:
+        for part in method.side_losses():
+            loss = loss + batch.num_labels * method.side_task.weight * part
+    return loss

@@ -185,14 +185,6 @@ class Method(nn.Module, Generic[C]):
         """
         return iter(())
 
-    def whole_loss(self, batch: Batch) -> Tensor:
-        """`loss`, and the side task's with its weight, once for every label: what an update on `batch` minimises."""
-        loss = self.loss(batch)
-        if self.side_task is not None and self.side_task.weight:
-            for part in self.side_losses():
-                loss = loss + batch.num_labels * self.side_task.weight * part
-        return loss
-
     def diagnostics(self) -> Mapping[str, float]:
         """Figures about what has been learnt that are no scores, as ``<language>/<figure>``; call it in eval mode.
 

@@ -1,4 +1,4 @@
-"""An earlier address of :mod:`tunekit.tasks.readers.files`, kept for scripts that import from it."""
+"""The readers of text files, each from a path to `Parsed`, at one address that scripts can rely on."""
 
 from tunekit.tasks.readers.conllu import CONLLU_FIELDS, conllu
 from tunekit.tasks.readers.layout import ROLES, UNSAID, Layout, Said

@@ -90,11 +90,6 @@ class Tags:
         """As `read`; None also for what is no tag of this style."""
         return None if label not in self._known and _split(self.style, label) is None else self.read(label)
 
-    def type_of(self, label: str) -> str | None:
-        """The entity type; None for ``O``."""
-        tag = self.read(label)
-        return None if tag is None else tag[1]
-
     def spans(self, row: Iterable[str]) -> list[Span]:
         """The entities of one sentence in order, as conlleval counts them; no two share a word."""
         found: list[Span] = []
