@@ -76,9 +76,14 @@ def write_text(path: Path, text: str, *, cure: str = CURE) -> Path:
 
 
 def write_json(path: Path, value: object) -> Path:
-    """Write `value` as indented JSON with sorted keys, atomically; see :func:`write_with`."""
+    """Write `value` as `json_bytes`, atomically; see :func:`write_with`."""
+    return write_bytes(path, json_bytes(value))
+
+
+def json_bytes(value: object) -> bytes:
+    """`value` as a file holds it: indented JSON with sorted keys."""
     text = json.dumps(to_json(value), indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    return write_text(path, f"{text}\n")
+    return f"{text}\n".encode("utf-8", "backslashreplace")
 
 
 def open_log(path: Path) -> IO[bytes]:

@@ -15,7 +15,7 @@ from typing import IO, Any, TypeVar, cast
 
 from tunekit.errors import TunekitError
 from tunekit.schema import JsonObject, canonical_json, to_json
-from tunekit.storage.local import read_with, write_json, write_with
+from tunekit.storage.local import json_bytes, read_with, write_json, write_with
 
 T = TypeVar("T")
 
@@ -127,7 +127,8 @@ def read_sealed_json(path: Path) -> JsonObject | None:
         return None
     try:
         content = json.loads(stored)
-        if isinstance(content, dict) and content.pop(KEY, None) == _sum(content):
+        # Byte by byte: a changed blank between two values leaves the content as it was, and is a changed file.
+        if isinstance(content, dict) and stored == json_bytes(content) and content.pop(KEY, None) == _sum(content):
             return content
         problem = "its content is not that of its checksum"
     except (ValueError, RecursionError) as error:
