@@ -220,7 +220,7 @@ def test_a_line_that_no_driver_wrote_is_refused_by_its_number(folder: Path, dama
         ({"event": ["started"]}, "not a journal event"),
         ({"event": "startled"}, "unknown event 'startled'; did you mean 'started'?"),
         ({"event": "started", "trial_id": "t1"}, "event 'started' lacks attempt, worker, facts"),
-        ({"event": "launched", **launched(schema=99)}, "written by schema 99, this tunekit reads 3"),
+        ({"event": "launched", **launched(schema=99)}, "written by schema 99, this tunekit reads 4"),
         ({"event": "launched", **launched()}, "event 'launched' does not fit: the sweep was launched before"),
         (
             {"event": "started", "trial_id": "t9", "attempt": 1, "worker": "", "facts": None},

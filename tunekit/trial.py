@@ -12,12 +12,12 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from tunekit.errors import ConfigError, require
 from tunekit.schema import Values, canonical_json, to_json
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """Version of the identity of a trial; part of every ``trial_id``."""
 
 
@@ -52,6 +52,9 @@ class TaskConfig:
     """The same for each test split."""
     sample_seed: int = 0
     """Seed of the samples above and of few-shot draws, apart from the trial's own seed."""
+    draw_seed: int | None = None
+    """Seed of few-shot draws and of samples of train, dev and parallel text; None is `sample_seed`, which remains that
+    of test's samples. A sweep's `draws` set it, one for each replicate."""
     shots: int | None = None
     """Few-shot: train (and dev) examples per class; None trains on the whole split."""
     draw: Literal["sampled", "files"] = "sampled"
@@ -75,6 +78,11 @@ class TaskConfig:
         require(is_language(self.source_language), "source_language", self.source_language, LANGUAGE_IN_WORDS)
         for language in self.target_languages:
             require(is_language(language), "target_languages", language, LANGUAGE_IN_WORDS)
+
+    @property
+    def learning_seed(self) -> int:
+        """The seed of what is learnt from: samples of train, dev and parallel text."""
+        return self.sample_seed if self.draw_seed is None else self.draw_seed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -223,6 +231,17 @@ def _filled_in(paths: Any, where: str) -> Any:
         raise ConfigError(f"{where}: {error}") from None
 
 
+class Replicate(NamedTuple):
+    """What tells the trials of one point apart."""
+
+    seed: int
+    draw: int | None = None
+    """`TaskConfig.draw_seed`."""
+
+    def __str__(self) -> str:
+        return f"{self.seed}" if self.draw is None else f"{self.seed} of draw {self.draw}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrialConfig:
     """Everything that decides a trial's result, resolved, defaults included."""
@@ -244,9 +263,9 @@ class TrialConfig:
 
     @property
     def point_id(self) -> str:
-        """The same without the seed: what replicates share."""
+        """The same without the seed and the draw: what replicates share."""
         content = to_json(self)
-        del content["seed"]
+        del content["seed"], content["task"]["draw_seed"]
         return _digest({"schema": SCHEMA_VERSION, **content})
 
 

@@ -110,7 +110,7 @@ class _Inspector:
             )
         rate = self._rate(backbone)
         points = self._num_points(arm)
-        per_point = 1 if arm.searches_seed else len(self._sweep.seeds)
+        per_point = self._sweep.num_replicates(arm)
         final, trained_anew = _final_trials(self._sweep, arm, points)
         epochs = max(corner.training.epochs for corner in corners)
         cut_share = max(corner.truncated_share for corner in corners)
@@ -221,7 +221,7 @@ class _Inspector:
         points, budget = self._sweep.num_points(arm), self._sweep.budget.trials
         if budget is None:
             return points
-        per_point = 1 if arm.searches_seed else len(self._sweep.seeds)
+        per_point = self._sweep.num_replicates(arm)
         return min(points, math.ceil(budget // len(self._sweep.arms) / per_point))
 
 
@@ -268,8 +268,9 @@ def _data(task: Task, sweep: Sweep) -> DataCheck:
 def _final_trials(sweep: Sweep, arm: Arm, points: int) -> tuple[int, int]:
     """Trials that finalising scores on test, and how many of them it trains first, at most."""
     top = min(sweep.finalise.top, points)
-    seen = () if arm.searches_seed else sweep.seeds
-    return top * len(sweep.finalise.seeds), top * len(set(sweep.finalise.seeds) - set(seen))
+    finals = sweep.final_replicates(arm)
+    seen = () if arm.searches_seed else sweep.replicates(arm)
+    return top * len(finals), top * len(set(finals) - set(seen))
 
 
 def _tokens_basis(backbone: Backbone) -> str:

@@ -64,9 +64,9 @@ class ArmCheck:
     data: DataCheck
     num_points: int
     num_search_trials: int
-    """Points times seeds."""
+    """Points times seeds times draws."""
     num_final_trials: int
-    """Trials scored on test, at most: top points times finalise seeds."""
+    """Trials scored on test, at most: top points times the seeds and draws of finalise."""
     num_backbone_parameters: int
     num_trainable: Span
     trainable_share: Span
@@ -81,7 +81,7 @@ class ArmCheck:
     search_hours: Span
     """All search trials, none stopped early."""
     final_hours: Span
-    """Training on the finalise seeds that the search has not seen, and scoring test."""
+    """Training on the seeds and draws of finalise that the search has not seen, and scoring test."""
     rate: Rate
     tokens_basis: str
     """How tokens were counted, as the end of a sentence."""

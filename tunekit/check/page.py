@@ -74,9 +74,10 @@ def _plan(check: SweepCheck) -> list[tuple[str, str]]:
 
 def _search(sweep: Sweep) -> str:
     searcher = f"{sweep.search.searcher} (seed {sweep.search.seed}), {sweep.points_in_words()}"
+    drawn = f", on each of {plural(len(sweep.draws), 'draw')} of the data: {listed(sweep.draws)}" if sweep.draws else ""
     if all(arm.searches_seed for arm in sweep.arms):
-        return f"{searcher}, each with a seed of its own"
-    return f"{searcher}, each on {plural(len(sweep.seeds), 'seed')}: {listed(sweep.seeds)}"
+        return f"{searcher}, each with a seed of its own{drawn}"
+    return f"{searcher}, each on {plural(len(sweep.seeds), 'seed')}: {listed(sweep.seeds)}{drawn}"
 
 
 def _stopping(sweep: Sweep) -> str:
@@ -93,7 +94,9 @@ def _finalise(sweep: Sweep) -> str:
     if sweep.finalise.top == 0:
         return "nothing is finalised, so test is never scored"
     best = "best point" if sweep.finalise.top == 1 else f"{sweep.finalise.top} best points"
-    return f"the {best} of each arm on seeds {listed(sweep.finalise.seeds)}, then test, once"
+    draws = sweep.finalise.draws or sweep.draws
+    drawn = f" and draws {listed(draws)}" if draws else ""
+    return f"the {best} of each arm on seeds {listed(sweep.finalise.seeds)}{drawn}, then test, once"
 
 
 def _selection(sweep: Sweep) -> str:

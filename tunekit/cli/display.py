@@ -142,7 +142,7 @@ def _is_trouble(search: Search, event: Event) -> bool:
 
 def _spelled(search: Search, trial: TrialRecord, event: Event) -> str:
     """One event in a line, without its arm."""
-    who = f"seed {trial.seed}  {trial.trial_id}"
+    who = f"seed {trial.replicate}  {trial.trial_id}"
     if event["event"] == "interrupted":
         return f"interrupted: {event['reason']}; it goes on from its last epoch  {who}"
     if event["event"] == "tested":

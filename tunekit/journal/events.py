@@ -28,8 +28,8 @@ from datetime import UTC, datetime
 from tunekit.errors import TunekitError, nearest
 from tunekit.schema import JsonObject, Values, to_json
 
-SCHEMA = 3
-"""Version of the journal's lines, and of the names of trials in them. Lines of schema 2 have the same form."""
+SCHEMA = 4
+"""Version of the journal's lines, and of the names of trials in them. Lines of schemas 2 and 3 have the same form."""
 
 Event = Values
 """A line, parsed."""

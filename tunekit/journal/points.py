@@ -1,7 +1,8 @@
 """What an arm's trials add up to: points, and which of them are best. Kept up to date event by event.
 
-A point is a configuration without its seed. Each event costs the same whatever the number of trials before it. A point
-that was drawn several times is ranked once, by all of its trials (:mod:`tunekit.journal.ranking`).
+A point is a configuration without its seed and its draw of the data. Each event costs the same whatever the number of
+trials before it. A point that was drawn several times is ranked once, by all of its trials
+(:mod:`tunekit.journal.ranking`).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import dataclass, field
 from tunekit.journal.ranking import Point, Ranking
 from tunekit.journal.trial_record import TrialRecord
 from tunekit.schema import Values
-from tunekit.trial import EpochReport
+from tunekit.trial import EpochReport, Replicate
 
 __all__ = ["ArmRecord", "Point", "top_points"]
 
@@ -43,7 +44,7 @@ class ArmRecord:
     num_tested: int = 0
     """Trials scored on test."""
     wanting: list[int] = field(default_factory=list)
-    """Numbers of the points that still need a trial on another seed, ascending."""
+    """Numbers of the points that still need a trial on another seed or draw, ascending."""
     _ranking: Ranking = field(default_factory=Ranking)
 
     @property
@@ -62,8 +63,8 @@ class ArmRecord:
         """
         return self._ranking.best(number)
 
-    def add(self, trial: TrialRecord, sampler: Values, seeds: Sequence[int]) -> None:
-        """Take a new trial."""
+    def add(self, trial: TrialRecord, sampler: Values, asked: Sequence[Replicate]) -> None:
+        """Take a new trial; `asked` is what every point of the arm runs on in the search."""
         self.trials.append(trial)
         self.counts[trial.phase, trial.state] += 1
         self.running[trial.trial_id] = trial
@@ -75,22 +76,22 @@ class ArmRecord:
             point.finals.append(trial)
             self._ranking.finalise(point, trial)
             return
-        self._leave(point, seeds)
+        self._leave(point, asked)
         point.trials.append(trial)
         self._ranking.add(point, trial)
-        self._enter(point, seeds)
+        self._enter(point, asked)
 
-    def change(self, trial: TrialRecord, state: str, seeds: Sequence[int]) -> None:
+    def change(self, trial: TrialRecord, state: str, asked: Sequence[Replicate]) -> None:
         """Set a trial's state, and put its point where it now belongs."""
         point = self.points[trial.number]
         is_ranked = trial.phase == "search"
         if is_ranked:
-            self._leave(point, seeds)
+            self._leave(point, asked)
         self._count(trial, -1)
         trial.state = state
         self._count(trial, 1)
         if is_ranked:
-            self._enter(point, seeds)
+            self._enter(point, asked)
 
     def _count(self, trial: TrialRecord, sign: int) -> None:
         key = trial.phase, trial.state
@@ -116,17 +117,17 @@ class ArmRecord:
         number = sum(self.ended[key] for key in keys)
         return sum(self.ended_s.get(key, 0.0) for key in keys) / number if number else None
 
-    def _leave(self, point: Point, seeds: Sequence[int]) -> None:
+    def _leave(self, point: Point, asked: Sequence[Replicate]) -> None:
         """Take the point out of the ranking and of those that want a seed, before it changes."""
         if not point.trials:
             return
         self._ranking.leave(point)
-        if point.missing_seed(seeds) is not None:
+        if point.missing(asked) is not None:
             del self.wanting[bisect.bisect_left(self.wanting, point.number)]
 
-    def _enter(self, point: Point, seeds: Sequence[int]) -> None:
+    def _enter(self, point: Point, asked: Sequence[Replicate]) -> None:
         self._ranking.enter(point)
-        if point.missing_seed(seeds) is not None:
+        if point.missing(asked) is not None:
             bisect.insort(self.wanting, point.number)
 
 
@@ -138,7 +139,7 @@ def top_points(trials: Sequence[TrialRecord], number: int) -> list[Point]:
         number: of points, at most.
     """
     arm = ArmRecord(trials[0].arm if trials else "")
-    seeds = tuple(dict.fromkeys(trial.seed for trial in trials))
+    asked = tuple(dict.fromkeys(trial.replicate for trial in trials))
     for trial in trials:
-        arm.add(trial, {}, seeds)
+        arm.add(trial, {}, asked)
     return arm.top(number)

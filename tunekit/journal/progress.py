@@ -12,6 +12,7 @@ from tunekit.journal.points import ArmRecord, Point
 from tunekit.journal.record import SweepRecord
 from tunekit.journal.trial_record import TrialRecord
 from tunekit.sweep import Arm, Sweep
+from tunekit.trial import Replicate
 
 ENDED = ("COMPLETE", "PRUNED", "FAILED")
 """States of a trial that runs no more."""
@@ -42,7 +43,7 @@ class FinalTrial:
     """A trial that finalising asks for."""
 
     point: Point
-    seed: int
+    replicate: Replicate
     trial: TrialRecord | None
     """None if it was not created yet. Another point or another arm may have drawn it."""
 
@@ -89,11 +90,11 @@ class SweepProgress:
         return any(self.is_arm_open(arm) for arm in self.sweep.arms)
 
     def finals(self, arm: Arm) -> Iterator[FinalTrial]:
-        """What finalising asks for of `arm`, as the search left it: each of its best points on each seed."""
+        """What finalising asks for of `arm`, as the search left it: each of its best points on each seed and draw."""
         for point in self._of(arm).top(self.sweep.finalise.top):
             found = self.record.replicates[point.point_id]
-            for seed in self.sweep.finalise.seeds:
-                yield FinalTrial(point=point, seed=seed, trial=found.get(seed))
+            for replicate in self.sweep.final_replicates(arm):
+                yield FinalTrial(point=point, replicate=replicate, trial=found.get(replicate))
 
     def arm(self, arm: Arm) -> ArmProgress:
         """How far `arm` is."""
@@ -112,14 +113,14 @@ class SweepProgress:
         return bool(self.sweep.arms) and all(self.arm(arm).is_done for arm in self.sweep.arms)
 
     def num_trials_planned(self, arm: Arm) -> int:
-        """Search trials of `arm`: every point on every seed, within the budget's share of trials."""
-        planned = self._num_points[arm.name] * (1 if arm.searches_seed else len(self.sweep.seeds))
+        """Search trials of `arm`: every point on every seed and draw, within the budget's share of trials."""
+        planned = self._num_points[arm.name] * self.sweep.num_replicates(arm)
         budget = self.sweep.budget.trials
         return planned if budget is None else min(planned, budget // len(self.sweep.arms))
 
     def num_finals_planned(self, arm: Arm) -> int:
         """Trials of `arm` that are scored on test, if its search finds enough points."""
-        return min(self.sweep.finalise.top, self._num_points[arm.name]) * len(self.sweep.finalise.seeds)
+        return min(self.sweep.finalise.top, self._num_points[arm.name]) * len(self.sweep.final_replicates(arm))
 
     @property
     def spent_s(self) -> float:
@@ -148,8 +149,9 @@ class SweepProgress:
         if self.sweep.budget.hours is not None:
             share = self.sweep.budget.hours * 3600 / len(self.sweep.arms)
             searching = min(searching, max(0.0, share - found.spent_s["search"]))
-        seeds = () if arm.searches_seed else self.sweep.seeds
-        anew = len(set(self.sweep.finalise.seeds) - set(seeds)) / len(self.sweep.finalise.seeds)
+        finals = self.sweep.final_replicates(arm)
+        searched = () if arm.searches_seed else self.sweep.replicates(arm)
+        anew = len(set(finals) - set(searched)) / len(finals)
         to_finalise = round(self.num_finals_planned(arm) * anew) - self._num_ended(arm, "finalise")
         return searching + max(0, to_finalise) * whole
 

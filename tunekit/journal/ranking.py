@@ -15,11 +15,12 @@ from statistics import fmean
 
 from tunekit.journal.trial_record import TrialRecord
 from tunekit.schema import Values
+from tunekit.trial import Replicate
 
 
 @dataclass(slots=True)
 class Point:
-    """A configuration without its seed, and its trials."""
+    """A configuration without its seed and its draw of the data, and its trials."""
 
     number: int
     point_id: str
@@ -64,25 +65,30 @@ class Point:
             states.setdefault(trial.number, set()).add("no value" if trial.reached is None else trial.state)
         return fmean(self.counted) if {"COMPLETE"} in states.values() else None
 
-    def search_seeds(self, seeds: Sequence[int]) -> tuple[int, ...]:
-        """The seeds that its search runs on: the sweep's, but for a searched seed or a point drawn again its own."""
-        first = self.first
-        return tuple(seeds) if first.seed == seeds[0] and "seed" not in first.params else (first.seed,)
+    def search_replicates(self, asked: Sequence[Replicate]) -> tuple[Replicate, ...]:
+        """What its search runs on: the sweep's replicates.
 
-    def missing_seed(self, seeds: Sequence[int]) -> int | None:
-        """The next seed that the search owes this point; none while a trial runs, or once one was stopped or failed."""
+        A searched seed runs on its own seed and every draw, a point that was drawn again on its own seed and draw.
+        """
+        first = self.first
+        if "seed" in first.params:
+            return tuple(dict.fromkeys(Replicate(first.seed, replicate.draw) for replicate in asked))
+        return tuple(asked) if first.replicate == asked[0] else (first.replicate,)
+
+    def missing(self, asked: Sequence[Replicate]) -> Replicate | None:
+        """What the search owes this point next; nothing while a trial runs, or once one was stopped or failed."""
         if any(trial.state != "COMPLETE" for trial in self.trials):
             return None
-        done = {trial.seed for trial in self.trials}
-        return next((seed for seed in self.search_seeds(seeds) if seed not in done), None)
+        done = {trial.replicate for trial in self.trials}
+        return next((replicate for replicate in self.search_replicates(asked) if replicate not in done), None)
 
-    def end(self, seeds: Sequence[int]) -> tuple[str, float | None] | None:
-        """How the point's search ended, COMPLETE with its mean over seeds, PRUNED or FAILED; None if it has not."""
+    def end(self, asked: Sequence[Replicate]) -> tuple[str, float | None] | None:
+        """How the point's search ended, COMPLETE with its mean, PRUNED or FAILED; None if it has not."""
         stopped = next((trial.state for trial in self.trials if trial.state in ("PRUNED", "FAILED")), None)
         if stopped is not None:
             return stopped, None
         value = self.value
-        is_whole = len(self.trials) >= len(self.search_seeds(seeds))
+        is_whole = len(self.trials) >= len(self.search_replicates(asked))
         return ("COMPLETE", value) if value is not None and is_whole else None
 
 

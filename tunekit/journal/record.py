@@ -11,8 +11,8 @@ from tunekit.journal.events import Event
 from tunekit.journal.points import ArmRecord
 from tunekit.journal.trial_record import TrialRecord
 from tunekit.schema import JsonObject, build
-from tunekit.sweep import Sweep, from_resolved
-from tunekit.trial import EpochReport, Outcome, TrialFacts
+from tunekit.sweep import Sweep, crossed, from_resolved
+from tunekit.trial import EpochReport, Outcome, Replicate, TrialFacts
 
 
 @dataclass
@@ -37,8 +37,8 @@ class SweepRecord:
     """By name; one that has no trial yet may be missing, see :meth:`arm`."""
     taken: dict[str, TrialRecord] = field(default_factory=dict)
     """By trial_id: those that a worker took up, and how that ended is not known yet."""
-    replicates: dict[str, dict[int, TrialRecord]] = field(default_factory=dict)
-    """Trials by point_id and seed, those of other arms with the same configuration included."""
+    replicates: dict[str, dict[Replicate, TrialRecord]] = field(default_factory=dict)
+    """Trials by point_id, then by seed and draw, those of other arms with the same configuration included."""
 
     @cached_property
     def sweep(self) -> Sweep:
@@ -53,6 +53,10 @@ class SweepRecord:
     def seeds(self) -> tuple[int, ...]:
         """The seeds of the search."""
         return tuple(self.resolved.get("seeds", (10,)))
+
+    def _asked(self, trial: TrialRecord) -> tuple[Replicate, ...]:
+        """What each point of the trial's arm runs on in the search."""
+        return crossed(self.seeds, tuple(self.resolved.get("draws") or ()) or (trial.draw,))
 
     @property
     def versions(self) -> dict[str, str]:
@@ -114,8 +118,8 @@ class SweepRecord:
         if trial.number > len(arm.points):
             raise ValueError(f"point {trial.number} of {trial.arm} comes before point {len(arm.points)}")
         self.trials[trial.trial_id] = trial
-        self.replicates.setdefault(trial.point_id, {})[trial.seed] = trial
-        arm.add(trial, event["sampler"], self.seeds)
+        self.replicates.setdefault(trial.point_id, {})[trial.replicate] = trial
+        arm.add(trial, event["sampler"], self._asked(trial))
 
     def _start(self, trial: TrialRecord, event: Event) -> None:
         self._require_order(trial.test_scores is None and trial.state in ("RUNNING", "COMPLETE"), trial)
@@ -152,13 +156,13 @@ class SweepRecord:
             self.taken.pop(trial.trial_id, None)
         if event.get("facts") is not None:  # in journals of schema 1, what others say when they start
             trial.facts = build(TrialFacts, event["facts"], "journal")
-        self.arm(trial.arm).change(trial, trial.outcome.state, self.seeds)
+        self.arm(trial.arm).change(trial, trial.outcome.state, self._asked(trial))
 
     def _reopen(self, trial: TrialRecord, event: Event) -> None:
         self._require_order(trial.state == "FAILED", trial)
         trial.earlier_failures.append(event["reason"])
         trial.outcome = None
-        self.arm(trial.arm).change(trial, "RUNNING", self.seeds)
+        self.arm(trial.arm).change(trial, "RUNNING", self._asked(trial))
 
     def _test(self, trial: TrialRecord, event: Event) -> None:
         self._require_order(trial.state == "COMPLETE" and trial.test_scores is None, trial)

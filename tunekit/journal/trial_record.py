@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 
 from tunekit.schema import JsonObject, Values
-from tunekit.trial import EpochReport, Outcome, TrialFacts
+from tunekit.trial import EpochReport, Outcome, Replicate, TrialFacts
 
 
 @dataclass(slots=True)
@@ -51,6 +51,17 @@ class TrialRecord:
     """Test words or pairs by language; empty in journals that did not say."""
     unseen_test_labels: dict[str, dict[str, int]] = field(default_factory=dict)
     """By language the test labels that train lacks, each with its words or pairs."""
+
+    @property
+    def draw(self) -> int | None:
+        """`TaskConfig.draw_seed` of its configuration."""
+        found: int | None = (self.config.get("task") or {}).get("draw_seed")
+        return found
+
+    @property
+    def replicate(self) -> Replicate:
+        """What tells it from the other trials of its point."""
+        return Replicate(self.seed, self.draw)
 
     @property
     def value(self) -> float | None:

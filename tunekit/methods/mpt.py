@@ -85,7 +85,7 @@ class MPTConfig(SoftPromptConfig):
     alignment: Literal["files", "fewshot", "pawsx", "toy", "none"] = "files"
     """Parallel text: of parallel_dir, the translated few-shot rows, PAWS-X's train, the toy world's, or none."""
     alignment_size: int | None = None
-    """Parallel pairs of each language, a sample drawn by the task's `sample_seed`, >= 1; null takes all."""
+    """Parallel pairs of each language, a sample drawn by the task's `sample_seed` or draw, >= 1; null takes all."""
     alignment_languages: tuple[str, ...] = ()
     """Target languages with parallel text; empty is all of them."""
     alignment_heldout: int | None = None
@@ -288,6 +288,6 @@ class MPT(SoftPrompt[MPTConfig]):
             # A corpus that has fewer says so when it is asked for them; only a stand-in for one makes more.
             corpora[language] = pairs if len(pairs) >= needed else task.parallel(corpus, language, needed)
         drawn, heldout = divided(
-            corpora, size=config.alignment_size, heldout=config.alignment_heldout, seed=task.config.sample_seed
+            corpora, size=config.alignment_size, heldout=config.alignment_heldout, seed=task.config.learning_seed
         )
         return Alignment(drawn, heldout=heldout, kind=self.kind, label=self.labels[0], num_words=config.alignment_words)

@@ -86,9 +86,10 @@ def _missing_seeds(comparison: Comparison) -> Iterator[str]:
     for arm in comparison.arms:
         if arm.best is not None and arm.best.missing:
             wanted = len(arm.best.trials) + len(arm.best.missing)
-            reasons = {seed: plain(one_line(reason, limit=120)) for seed, reason in arm.best.missing.items()}
-            why = "; ".join(f"seed {seed}: {reason}" for seed, reason in reasons.items())
-            yield f"**Missing seeds**: {plain(arm.name)} has n = {len(arm.best.trials)} of {wanted} ({why})."
+            reasons = {key: plain(one_line(reason, limit=120)) for key, reason in arm.best.missing.items()}
+            why = "; ".join(f"seed {replicate}: {reason}" for replicate, reason in reasons.items())
+            lost, num = ("trials" if arm.has_draws else "seeds"), len(arm.best.trials)
+            yield f"**Missing {lost}**: {plain(arm.name)} has n = {num} of {wanted} ({why})."
         others = [final for final in arm.tested if final.missing and final is not arm.best]
         if others:
             found = names(f"{final.number} (n = {len(final.trials)})" for final in others)
@@ -197,9 +198,12 @@ def _samples(comparison: Comparison) -> Iterator[str]:
         if arm.task.shots:
             stated.insert(0, f"{arm.task.shots} shots per class in train and dev")
         limits[plain(arm.name)] = ", ".join(stated) or "none"
+    bests = [arm for arm in comparison.arms if arm.best is not None]
+    has_draws = bool(bests) and all(arm.has_draws for arm in bests)
     if set(limits.values()) != {"none"}:
         text = next(iter(limits.values())) if len(set(limits.values())) == 1 else _by_value(limits)
         yield (
-            f"Samples, not whole splits; at most, a language: {text} (sentences or pairs). ± is over training seeds on"
-            " one draw of the data, and does not cover other draws."
+            f"Samples, not whole splits; at most, a language: {text} (sentences or pairs). ± is over training seeds"
+            f" {'and draws of train and dev' if has_draws else 'on one draw of the data'}, and does not cover other"
+            f" {'samples of test' if has_draws else 'draws'}."
         )

@@ -1,6 +1,6 @@
-"""What a journal's record adds up to for a reader: arms, their best points, and scores over seeds.
+"""What a journal's record adds up to for a reader: arms, their best points, and scores over seeds and draws.
 
-The best point of an arm is, among its finalised points, the one with the highest mean dev objective over the seeds of
+The best point of an arm is, among its finalised points, the one with the highest mean dev objective over the trials of
 finalising; of equals the one drawn first. Test scores take no part in it. Every renderer reads from here, so that no
 two of them can disagree.
 """
@@ -51,6 +51,11 @@ class ArmResult:
     def targets(self) -> tuple[str, ...]:
         """The target languages."""
         return self.task.target_languages
+
+    @property
+    def has_draws(self) -> bool:
+        """Whether the reported trials read more than one draw of the data."""
+        return self.best is not None and len({trial.draw for trial in self.best.trials}) > 1
 
     @property
     def metric(self) -> str:
@@ -185,12 +190,12 @@ def read(record: SweepRecord) -> SweepResult:
 
 def _arm_result(record: SweepRecord, progress: SweepProgress, arm: Arm) -> ArmResult:
     found, finalise = record.arm(arm.name), progress.sweep.finalise
-    top = found.top(finalise.top)
+    top, asked = found.top(finalise.top), progress.sweep.final_replicates(arm)
     points: Mapping[str, Point] = {point.point_id: point for point in (*reversed(found.points), *top)}
     tested = [
         final
         for point_id, point in points.items()
-        if (final := final_point(point, record.replicates[point_id], finalise.seeds)) is not None
+        if (final := final_point(point, record.replicates[point_id], asked)) is not None
     ]
     tested.sort(key=lambda final: (-final.dev.mean, final.number))
     top_numbers = {point.number for point in top}

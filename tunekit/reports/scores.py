@@ -1,4 +1,4 @@
-"""Scores of finalised points over seeds: means, their spread, the zero-shot mean and the transfer gap."""
+"""Scores of finalised points over seeds and draws: means, their spread, the zero-shot mean and the transfer gap."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from statistics import fmean, stdev
 
 from tunekit.journal import Point, TrialRecord
 from tunekit.schema import Values
+from tunekit.trial import Replicate
 
 
 @dataclass(frozen=True, kw_only=True)
 class Spread:
-    """A mean over seeds and how far they spread."""
+    """A mean over trials, of several seeds and draws of the data, and how far they spread."""
 
     mean: float
     std: float | None
@@ -35,58 +36,58 @@ class FinalPoint:
     number: int
     params: Values
     trials: tuple[TrialRecord, ...]
-    """COMPLETE, scored on test, and on a seed of `finalise`; in the order of these seeds. At least one."""
-    missing: Mapping[int, str]
-    """Seeds of `finalise` without a test score, and why."""
+    """COMPLETE, scored on test, and what `finalise` asks for; in its order. At least one."""
+    missing: Mapping[Replicate, str]
+    """Seeds and draws of `finalise` without a test score, and why."""
 
     @property
     def dev(self) -> Spread:
-        """The objective over the seeds of finalising."""
+        """The objective over the trials of finalising."""
         spread = Spread.of(trial.value for trial in self.trials)
         assert spread is not None
         return spread
 
     def score(self, language: str, metric: str) -> Spread | None:
-        """Test scores in one language over seeds; None if there are none."""
+        """Test scores in one language over trials; None if there are none."""
         return Spread.of(_test(trial, language, metric) for trial in self.trials)
 
     def zero_shot(self, targets: Sequence[str], metric: str) -> Spread | None:
-        """The mean over `targets`, taken for each seed and then over seeds; None without targets or scores."""
-        return Spread.of(_zero_shot(trial, targets, metric) for trial in self.trials)
+        """The mean over `targets`, taken for each trial and then over trials; None without targets or scores."""
+        return Spread.of(mean_score(trial, targets, metric) for trial in self.trials)
 
     def transfer_gap(self, source: str, targets: Sequence[str], metric: str) -> Spread | None:
         """Source minus zero-shot mean, likewise."""
-        pairs = [(_test(t, source, metric), _zero_shot(t, targets, metric)) for t in self.trials]
+        pairs = [(_test(t, source, metric), mean_score(t, targets, metric)) for t in self.trials]
         return Spread.of(a - b if a is not None and b is not None else None for a, b in pairs)
 
     def majority(self, language: str, metric: str) -> float | None:
-        """The test score of always predicting train's most frequent label."""
-        return next(
-            (t.baselines[k] for t in self.trials if (k := f"majority/{language}/{metric}") in t.baselines), None
-        )
+        """The test score of always predicting train's most frequent label, the mean over trials (draws may differ)."""
+        found = Spread.of(trial.baselines.get(f"majority/{language}/{metric}") for trial in self.trials)
+        return found.mean if found else None
 
 
 def _test(trial: TrialRecord, language: str, metric: str) -> float | None:
     return (trial.test_scores or {}).get(f"test/{language}/{metric}")
 
 
-def _zero_shot(trial: TrialRecord, targets: Sequence[str], metric: str) -> float | None:
-    scores = [_test(trial, language, metric) for language in targets]
+def mean_score(trial: TrialRecord, languages: Sequence[str], metric: str) -> float | None:
+    """The mean test score of one trial over `languages`; None unless it has all of them."""
+    scores = [_test(trial, language, metric) for language in languages]
     found = [score for score in scores if score is not None]
-    return fmean(found) if found and len(found) == len(targets) else None
+    return fmean(found) if found and len(found) == len(languages) else None
 
 
-def final_point(point: Point, by_seed: Mapping[int, TrialRecord], seeds: Sequence[int]) -> FinalPoint | None:
-    """`point` with the trials of its configuration on `seeds`; None if none of them has test scores.
+def final_point(point: Point, found: Mapping[Replicate, TrialRecord], asked: Sequence[Replicate]) -> FinalPoint | None:
+    """`point` with the trials of its configuration that finalising asks for; None if none of them has test scores.
 
     Args:
         point: which.
-        by_seed: every trial of its configuration; some may have been drawn as another point, or by another arm.
-        seeds: those of finalising.
+        found: every trial of its configuration; some may have been drawn as another point, or by another arm.
+        asked: the seeds and draws of finalising.
     """
-    replicates = {seed: by_seed.get(seed) for seed in seeds}
-    missing = {seed: why for seed, trial in replicates.items() if (why := _why_missing(trial)) is not None}
-    scored = tuple(trial for seed, trial in replicates.items() if trial is not None and seed not in missing)
+    replicates = {replicate: found.get(replicate) for replicate in asked}
+    missing = {replicate: why for replicate, trial in replicates.items() if (why := _why_missing(trial)) is not None}
+    scored = tuple(trial for replicate, trial in replicates.items() if trial is not None and replicate not in missing)
     if not scored:
         return None
     return FinalPoint(number=point.number, params=point.params, trials=scored, missing=missing)

@@ -114,7 +114,7 @@ class Search:
 
     def _tell(self, arm: str, point: Point) -> None:
         """Tell the searcher how a point ended, if it has."""
-        end = point.end(self.sweep.seeds)
+        end = point.end(self.sweep.replicates(self.sweep.arm(arm)))
         if end is not None:
             self._studies[arm].tell(point.number, *end)
 
@@ -165,9 +165,9 @@ class Search:
         arm = min(arms, key=cost)
         found = self.record.arm(arm.name)
         point = found.points[found.wanting[0]]
-        seed = point.missing_seed(self.sweep.seeds)
-        assert seed is not None
-        config = trial_config(self.sweep, arm, point.params, seed)
+        wanted = point.missing(self.sweep.replicates(arm))
+        assert wanted is not None
+        config = trial_config(self.sweep, arm, point.params, wanted.seed, draw=wanted.draw)
         return self._create(arm, point.number, point.params, config=config, phase="search")
 
     def _next_point(self, cost: LoadCost) -> Assignment | None:
@@ -181,15 +181,16 @@ class Search:
         arm = min(arms, key=lambda arm: (cost(arm), drawn[arm.name]))
         number = drawn[arm.name]
         params, remembered = self._studies[arm.name].ask(number)
-        seed = int(params.get("seed", self.sweep.seeds[0]))
-        config = trial_config(self.sweep, arm, _without_seed(params), seed)
+        first = self.sweep.replicates(arm)[0]
+        seed = int(params.get("seed", first.seed))
+        config = trial_config(self.sweep, arm, _without_seed(params), seed, draw=first.draw)
         if config.trial_id in self.record.trials:
             config = replace(config, seed=self._unused_seed(config.point_id))
         return self._create(arm, number, params, config=config, phase="search", sampler=remembered)
 
     def _unused_seed(self, point_id: str) -> int:
         """A seed for a point drawn again: one that only finalising will want, else the next number."""
-        taken = set(self.record.replicates[point_id])
+        taken = {replicate.seed for replicate in self.record.replicates[point_id]}
         taken |= set(self.sweep.seeds)  # the first draw runs on these, now or later
         return next((seed for seed in self.sweep.finalise.seeds if seed not in taken), max(taken) + 1)
 
@@ -229,7 +230,8 @@ class Search:
         arm, final = found
         if final.trial is None:
             point = final.point
-            config = trial_config(self.sweep, arm, point.params, final.seed)
+            seed, draw = final.replicate
+            config = trial_config(self.sweep, arm, point.params, seed, draw=draw)
             return self._create(arm, point.number, point.params, config=config, phase="finalise")
         return self._hold(final.trial, test=True)
 

@@ -43,6 +43,7 @@ def _trial(arm: Arm, point: Point) -> optuna.trial.FrozenTrial:
     first = point.trials[0]
     state = next((t.state for t in point.trials if t.state != "COMPLETE"), "COMPLETE")
     params: JsonObject = dict(first.params)
+    draws = [trial.draw for trial in point.trials]
     curve = {epoch: report.value for epoch, report in first.reports.items()}
     value = point.value if state == "COMPLETE" else first.best_so_far if state == "PRUNED" else None
     return create_trial(
@@ -55,6 +56,7 @@ def _trial(arm: Arm, point: Point) -> optuna.trial.FrozenTrial:
             "number": point.number,
             "trial_ids": [trial.trial_id for trial in point.trials],
             "seeds": [trial.seed for trial in point.trials],
+            **({"draws": draws} if any(draw is not None for draw in draws) else {}),
             **({"reason": first.outcome.reason} if first.outcome and first.outcome.reason else {}),
         },
     )

@@ -13,7 +13,7 @@ LoadCost = Callable[[Arm], int]
 
 
 class Finalising:
-    """Each of the best points on each final seed, as the search left them.
+    """Each of the best points on each final seed and draw, as the search left them.
 
     Args:
         progress: of the sweep; followed, not copied.
@@ -71,8 +71,8 @@ class Finalising:
 
     def _now(self, final: FinalTrial) -> FinalTrial:
         """The same with its trial as it is now."""
-        trial = self._progress.record.replicates[final.point.point_id].get(final.seed)
-        return FinalTrial(point=final.point, seed=final.seed, trial=trial)
+        trial = self._progress.record.replicates[final.point.point_id].get(final.replicate)
+        return FinalTrial(point=final.point, replicate=final.replicate, trial=trial)
 
     def _is_open(self, final: FinalTrial) -> bool:
         """Whether it can still be brought to an end."""

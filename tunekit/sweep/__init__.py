@@ -13,6 +13,7 @@ from tunekit.sweep.types import (
     SchedulerConfig,
     SearchConfig,
     Sweep,
+    crossed,
 )
 from tunekit.sweep.yaml_text import read_yaml
 
@@ -26,6 +27,7 @@ __all__ = [
     "SearchConfig",
     "Source",
     "Sweep",
+    "crossed",
     "from_resolved",
     "load_sweep",
     "located",

@@ -17,12 +17,23 @@ BACKBONE_PARAMETERS = ("dtype", "word_piece")
 """Fields of BackboneConfig that may stand in `fixed` and `space` like any parameter."""
 
 
-def trial_config(sweep: Sweep, arm: Arm, params: Mapping[str, object], seed: int) -> TrialConfig:
-    """Everything resolved for one trial of `arm`; `params` must not hold the seed.
+def trial_config(
+    sweep: Sweep, arm: Arm, params: Mapping[str, object], seed: int, *, draw: int | None = None
+) -> TrialConfig:
+    """Everything resolved for one trial of `arm`.
+
+    Args:
+        sweep: of the arm.
+        arm: whose method, task and backbone.
+        params: what is searched, without the seed.
+        seed: of the trial.
+        draw: `TaskConfig.draw_seed`; None: the arm's own.
 
     Raises:
         ConfigError: a value that the method or training refuses.
     """
+    if draw is not None:
+        arm = dataclasses.replace(arm, task=dataclasses.replace(arm.task, draw_seed=draw))
     return resolve(arm, {**arm.fixed, **params}, seed=seed, selection=sweep.selection)
 
 

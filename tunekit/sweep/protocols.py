@@ -13,7 +13,7 @@ from tunekit.sweep.source import Source, known_keys
 
 __all__ = ["PROTOCOL_KEYS", "protocol_name", "with_protocol"]
 
-PROTOCOL_KEYS = ("fixed", "space", "arms", "search", "scheduler", "seeds", "finalise", "shots")
+PROTOCOL_KEYS = ("fixed", "space", "arms", "search", "scheduler", "seeds", "draws", "finalise", "shots")
 """Keys of the file that a protocol may change."""
 CHANGED_IN_AN_ARM = ("fixed", "space", "enqueue", "shots")
 """Keys of an arm that a protocol may change."""

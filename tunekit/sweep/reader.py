@@ -14,6 +14,7 @@ from tunekit.registry import lookup
 from tunekit.schema import JsonObject, Values, coerce
 from tunekit.sweep.arms import ARM_KEYS, NAME_IN_WORDS, ArmReader, is_folder, is_name
 from tunekit.sweep.arms import PATH_KEYS as _PATH_KEYS
+from tunekit.sweep.draws import check_final_draws, read_draws, with_draws
 from tunekit.sweep.parameters import resolve
 from tunekit.sweep.places import require_distinct_names
 from tunekit.sweep.protocols import protocol_name, with_protocol
@@ -35,7 +36,7 @@ __all__ = ["ARM_KEYS", "TOP_KEYS", "load_sweep", "parse_sweep"]
 
 TOP_KEYS = (
     "name", "task", "backbone", "arms", "fixed", "space", "search", "scheduler", "seeds", "finalise",
-    "resources", "budget", "selection", "shots", "protocol", "protocols",
+    "resources", "budget", "selection", "shots", "protocol", "protocols", "draws",
 )  # fmt: skip
 
 
@@ -107,10 +108,13 @@ def parse_sweep(content: Values, source: Source, *, folders_must_exist: bool = T
     name = _name(content, source)
     definition = {**_absolute(content), "name": name}
     selection = content.get("selection", "source_dev")
+    draws = read_draws(content, source)
+    arms = ArmReader(definition, source, folders_must_exist=folders_must_exist).arms()
     sweep = Sweep(
         name=name,
-        arms=tuple(ArmReader(definition, source, folders_must_exist=folders_must_exist).arms()),
+        arms=with_draws(arms, draws, source),
         seeds=_seeds(content, source),
+        draws=draws,
         resources=source.build(ResourcesConfig, _with_bytes(content.get("resources"), source), "resources"),
         protocol=protocol_name(content, source),
         selection=coerce(_selection_hint(), selection, source.at("selection")),
@@ -122,6 +126,7 @@ def parse_sweep(content: Values, source: Source, *, folders_must_exist: bool = T
         source=source,
     )
     _check(sweep, content, source)
+    check_final_draws(sweep, source)
     require_distinct_names(sweep.arms, source)
     return sweep
 

@@ -7,7 +7,7 @@ trials of it). No method's code is needed here, and so neither torch nor Ray.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
@@ -16,7 +16,7 @@ from tunekit.errors import ConfigError, nearest, require
 from tunekit.schema import JsonObject, Values, to_json
 from tunekit.sweep.dimensions import Dimension, points_of, space_size
 from tunekit.sweep.source import Source
-from tunekit.trial import TOKENS_PER_STEP, BackboneConfig, Locations, TaskConfig
+from tunekit.trial import TOKENS_PER_STEP, BackboneConfig, Locations, Replicate, TaskConfig
 from tunekit.wording import plural
 
 Selection = Literal["source_dev", "target_dev"]
@@ -28,6 +28,11 @@ SEED_RANGE = f"whole numbers from 0 to {2**32 - 1}"
 def is_seed(value: float) -> bool:
     """Whether every random generator takes `value` as its seed (numpy's takes the least)."""
     return 0 <= value < 2**32
+
+
+def crossed(seeds: Sequence[int], draws: Sequence[int | None]) -> tuple[Replicate, ...]:
+    """Every seed on every draw; all seeds of the first draw come first, since a worker keeps the data it has read."""
+    return tuple(Replicate(seed, draw) for draw in draws for seed in seeds)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,12 +116,17 @@ class FinaliseConfig:
     top: int = 1
     """Points an arm, chosen by dev score."""
     seeds: tuple[int, ...] = (10, 42, 421)
+    draws: tuple[int, ...] | None = None
+    """Each of these seeds runs on each of these draws; None: the sweep's own `draws`."""
 
     def __post_init__(self) -> None:
         require(self.top >= 0, "top", self.top, "0 (no finalising) or more")
         require(len(self.seeds) >= 1, "seeds", self.seeds, "at least one seed")
         require(len(set(self.seeds)) == len(self.seeds), "seeds", self.seeds, "seeds without repetition")
         require(all(map(is_seed, self.seeds)), "seeds", self.seeds, SEED_RANGE)
+        draws = self.draws
+        require(draws is None or len(draws) >= 1, "draws", draws, "at least one draw, or left out")
+        require(len(set(draws or ())) == len(draws or ()), "draws", draws, "draws without repetition")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,6 +189,8 @@ class Sweep:
     search: SearchConfig
     scheduler: SchedulerConfig
     seeds: tuple[int, ...]
+    draws: tuple[int, ...] = ()
+    """Seeds of the few-shot draws and samples that each point runs on; empty: one, the task's own."""
     finalise: FinaliseConfig
     resources: ResourcesConfig
     budget: BudgetConfig
@@ -200,6 +212,18 @@ class Sweep:
             if arm.name == name:
                 return arm
         raise ConfigError(f"sweep {self.name!r} has no arm {name!r}; {nearest(name, [arm.name for arm in self.arms])}")
+
+    def replicates(self, arm: Arm) -> tuple[Replicate, ...]:
+        """What every point of `arm` runs on in the search, the first one first."""
+        return crossed(self.seeds, self.draws or (arm.task.draw_seed,))
+
+    def final_replicates(self, arm: Arm) -> tuple[Replicate, ...]:
+        """What the best points of `arm` run on when they are finalised."""
+        return crossed(self.finalise.seeds, self.finalise.draws or self.draws or (arm.task.draw_seed,))
+
+    def num_replicates(self, arm: Arm) -> int:
+        """Trials of a point in the search."""
+        return max(1, len(self.draws)) * (1 if arm.searches_seed else len(self.seeds))
 
     def num_points(self, arm: Arm) -> int:
         """Points that the search draws for `arm`: `num_trials`, or as many as its space has."""
@@ -228,5 +252,6 @@ class Sweep:
             "search": search,
             "scheduler": to_json(self.scheduler),
             "seeds": list(self.seeds),
+            "draws": list(self.draws),
             "selection": self.selection,
         }

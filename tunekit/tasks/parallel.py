@@ -27,7 +27,7 @@ class ParallelText:
     """Every corpus of parallel text that a task can be aligned on; each is read when it is first asked for.
 
     Args:
-        config: `source_language`, `shots` and `sample_seed` are used.
+        config: `source_language`, `shots` and `learning_seed` are used.
         locations: `fewshot_dir`, `parallel_dir` and `data_dir` are used.
     """
 
@@ -43,8 +43,8 @@ class ParallelText:
         Args:
             corpus: ``fewshot``, ``files``, ``pawsx`` or ``toy``.
             language: another than the source language.
-            size: pairs, a sample drawn by the task's `sample_seed`; a smaller one is part of a larger one, and equally
-                long corpora give the same rows in every language. None takes all.
+            size: pairs, a sample drawn by the task's `learning_seed`; a smaller one is part of a larger one, and
+                equally long corpora give the same rows in every language. None takes all.
 
         Raises:
             ConfigError: no such corpus, or it does not have the language, or a key that it needs is not set.
@@ -58,7 +58,7 @@ class ParallelText:
                 f"the parallel corpus {corpus!r} has {len(found)} pairs in {language!r}, {size} are wanted; "
                 f"take at most {len(found)}"
             )
-        return by_size(found, size, seed=self._config.sample_seed, split=PARALLEL)
+        return by_size(found, size, seed=self._config.learning_seed, split=PARALLEL)
 
     def fingerprint(self, corpus: str, language: str) -> str:
         """16 hex digits of all pairs of a corpus in the source language and in `language`, before any sampling.

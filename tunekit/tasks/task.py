@@ -303,9 +303,17 @@ class Task:
                 return tuple(found)
             where = f"{config.name} {split} of {language!r}"
             tags = self._inventory.reading.tags
-            return sampling.by_shots(found, config.shots, seed=config.sample_seed, split=split, where=where, tags=tags)
+            return sampling.by_shots(
+                found, config.shots, seed=config.learning_seed, split=split, where=where, tags=tags
+            )
         size = getattr(config, f"max_{split}_examples")
-        return tuple(found) if size is None else sampling.by_size(found, size, seed=config.sample_seed, split=split)
+        if split == "train" and config.draw_seed is not None and (size is None or size >= len(found)):
+            raise DataError(
+                f"{config.name}: every draw of train is the same, since it has {len(found)} examples and "
+                f"max_train_examples is {'not set' if size is None else size}; set it lower, or leave `draws` out"
+            )
+        seed = config.sample_seed if split == "test" else config.learning_seed
+        return tuple(found) if size is None else sampling.by_size(found, size, seed=seed, split=split)
 
     def _require_language(self, split: Split, language: str) -> None:
         known = self._source.languages(split)

@@ -124,7 +124,7 @@ def divided(
             and equally long corpora give the same rows in every language. None takes all that are not held out.
         heldout: pairs of each language that are held out, likewise; None is a 10th of the corpus, at most 32, and at
             most as many as `size` leaves.
-        seed: the task's `sample_seed`.
+        seed: the task's `learning_seed`.
 
     Raises:
         DataError: a corpus has fewer pairs than that.

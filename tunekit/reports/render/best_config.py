@@ -55,16 +55,17 @@ def to_yaml(result: SweepResult, arm: ArmResult) -> str:
 
 
 def _header(result: SweepResult, arm: ArmResult, best: FinalPoint | Point, trial: TrialRecord) -> list[str]:
-    seeds = [t.seed for t in best.trials if t.reached is not None]
+    counted = [t.replicate for t in best.trials if t.reached is not None]
+    unit = "trial" if len({replicate.draw for replicate in counted}) > 1 else "seed"
     is_final = isinstance(best, FinalPoint)
     rule = "target-language dev" if result.is_target_dev else f"dev in {arm.source}"
     dev = spread(Spread.of(t.reached for t in best.trials))
     lines = [
         f"Best configuration of arm {arm.name} in sweep {result.sweep.name}: point {best.number}"
         f" ({'finalised' if is_final else 'the best of the search, not finalised'}).",
-        f"Chosen by {rule}, {metric_name(arm.metric)}: {dev} over {plural(len(seeds), 'seed')} ({names(seeds)});"
+        f"Chosen by {rule}, {metric_name(arm.metric)}: {dev} over {plural(len(counted), unit)} ({names(counted)});"
         " test took no part in it.",
-        f"This file is trial {trial.trial_id}: seed {trial.seed}, {percent(trial.value)} on dev.",
+        f"This file is trial {trial.trial_id}: seed {trial.replicate}, {percent(trial.value)} on dev.",
         f"Run it again: tunekit trial {file_name(arm.name)}",
     ]
     if not is_final and not result.is_finished:

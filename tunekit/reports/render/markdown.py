@@ -68,14 +68,15 @@ def selection(result: SweepResult) -> str:
     else:
         objective = f"the dev score in the source language ({sources})"
         dev = f"Dev in {sources} is the only dev that was read; the target languages were seen on test alone."
-    searched = f"A point's score in the search is its mean over {_seeds(sweep.seeds)}."
-    if len(sweep.seeds) == 1:
-        searched = f"In the search each point ran on seed {sweep.seeds[0]} alone."
+    searched = f"A point's score in the search is its mean over {_on(sweep.seeds, sweep.draws)}."
+    if len(sweep.seeds) == 1 and len(sweep.draws) < 2:
+        searched = f"In the search each point ran on {_on(sweep.seeds, sweep.draws)} alone."
     if any(arm.arm.searches_seed for arm in result.arms):
         searched = "In the search each point ran on the seed that it drew."
+    final = _on(finalise.seeds, finalise.draws or sweep.draws)
     last = (
-        f"The best {plural(finalise.top, 'point')} of each arm were then trained on {_seeds(finalise.seeds)};"
-        " the one with the highest mean over these is reported, with the scores of these seeds only. Test was scored"
+        f"The best {plural(finalise.top, 'point')} of each arm were then trained on {final};"
+        " the one with the highest mean over these is reported, with the scores of these trials only. Test was scored"
         " once a trial, at its best dev epoch, when its point was finalised, and took no part in any choice."
         if finalise.top
         else "No point was finalised: `finalise: {top: 0}`."
@@ -90,6 +91,11 @@ def _seeds(seeds: tuple[int, ...]) -> str:
     return f"{'seed' if len(seeds) == 1 else 'seeds'} {names(seeds)}"
 
 
+def _on(seeds: tuple[int, ...], draws: tuple[int, ...]) -> str:
+    drawn = f" on each of the {plural(len(draws), 'draw')} {names(draws)} of the data" if len(draws) > 1 else ""
+    return _seeds(seeds) + (drawn or (f" on draw {draws[0]} of the data" if draws else ""))
+
+
 def _comparison(result: SweepResult, comparison: Comparison) -> Iterator[str]:
     loud = ", selected on TARGET dev" if result.is_target_dev else ""
     if result.sweep.protocol is not None:
@@ -99,11 +105,13 @@ def _comparison(result: SweepResult, comparison: Comparison) -> Iterator[str]:
     yield f"## {plain(comparison.task)}: " + (f"test {metric}{loud}" if has_final else f"dev {metric}, not test{loud}")
     if has_final:
         yield sections.transfer(comparison)
+        unit = "trials (seeds × draws of the data)" if any(arm.has_draws for arm in comparison.arms) else "seeds"
         yield (
-            "Mean ± sample standard deviation (n - 1) over n seeds. zero_shot: the mean over the target languages,"
-            " taken for each seed, then over seeds. transfer_gap: source minus zero_shot, likewise. majority:"
-            " train's most frequent label everywhere (for entities: none found)."
+            f"Mean ± sample standard deviation (n - 1) over n {unit}. zero_shot: the mean over the target languages,"
+            f" taken for each {unit[:-1] if unit == 'seeds' else 'trial'}, then over them. transfer_gap: source minus"
+            " zero_shot, likewise. majority: train's most frequent label everywhere (for entities: none found)."
         )
+        yield from _spread(comparison)
         yield sections.above_majority(comparison)
         yield "The points in this table:"
         yield sections.best_points(comparison)
@@ -120,6 +128,19 @@ def _comparison(result: SweepResult, comparison: Comparison) -> Iterator[str]:
     )
     yield "### Data"
     yield sections.data(comparison)
+
+
+def _spread(comparison: Comparison) -> Iterator[str]:
+    """Where the spread comes from, if the data was drawn several times."""
+    if not any(arm.has_draws for arm in comparison.arms):
+        return
+    yield "Where that spread comes from:"
+    yield sections.spread_parts(comparison)
+    yield (
+        "Standard deviations between seeds, between draws, and of what neither explains (crossed random effects,"
+        " estimated by the analysis of variance; what would be negative is 0). All n trials of an arm share the few"
+        " draws, so that the standard error of the mean is not std / √n but the one given here."
+    )
 
 
 def _searched_with(result: SweepResult) -> str:
@@ -168,6 +189,7 @@ def _incomplete(result: SweepResult) -> Iterator[str]:
 def _reproduction(result: SweepResult) -> Iterator[str]:
     record, sweep = result.record, result.sweep
     interruptions = sum(trial.num_interruptions for trial in record.trials.values())
+    draws = dict.fromkeys((*sweep.draws, *(sweep.finalise.draws or ())))
     resumed = plural(max(0, record.num_launches - 1), "time")
     file = f"{sweep.name}.yaml"
     versions = ", ".join(f"{name} {version}" for name, version in record.versions.items()) or "not recorded"
@@ -177,6 +199,7 @@ def _reproduction(result: SweepResult) -> Iterator[str]:
             "- The best trial of an arm: `tunekit trial best_config.<arm>.yaml`.",
             f"- This report: `tunekit report {sweep.name}`.",
             f"- Seeds: search {names(sweep.seeds)}; final {names(sweep.finalise.seeds)}; searcher {sweep.search.seed}.",
+            *([f"- Draws of the data: {names(draws)}."] if draws else []),
             f"- Versions (of the last launch): {versions}.",
             f"- Resumed {resumed}; {plural(interruptions, 'trial interruption')}"
             " (an interrupted trial goes on after its last whole epoch).",

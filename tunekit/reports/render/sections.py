@@ -10,7 +10,9 @@ from tunekit.journal import TrialRecord
 from tunekit.reports.render.best_config import file_name
 from tunekit.reports.render.formats import code, markdown_table, plain, searched, spread
 from tunekit.reports.results import ArmResult, Comparison, SweepResult
-from tunekit.reports.scores import Spread
+from tunekit.reports.scores import Spread, mean_score
+from tunekit.reports.variance import components
+from tunekit.trial import Replicate
 from tunekit.wording import NOTHING, count, duration, names, parameter, percent, plural, share
 
 SPLITS = ("train", "dev", "test")
@@ -19,7 +21,7 @@ NUM_TOP = 5
 
 
 def transfer(comparison: Comparison) -> str:
-    """Arms × languages on test: mean ± std over seeds, the zero-shot mean and the transfer gap; majority last."""
+    """Arms × languages on test: mean ± std over trials, the zero-shot mean and the transfer gap; majority last."""
     languages, metric = comparison.languages, comparison.metric
     header = [
         "arm",
@@ -41,6 +43,32 @@ def transfer(comparison: Comparison) -> str:
         rows.append([plain(arm.name), str(len(best.trials)), *scores, spread(zero_shot), spread(gap)])
     rows += [[label, NOTHING, *map(percent, values)] for label, values in majority_rows(comparison)]
     return markdown_table(header, rows)
+
+
+def spread_parts(comparison: Comparison) -> str:
+    """The spread of the source's score and of zero_shot, split into seed and draw."""
+    header = ["arm", "score", "n", "mean", "std", "seeds", "draws", "rest", "draws' share", "standard error"]
+    rows = []
+    for arm in comparison.arms:
+        for label, scores in _scores_by_trial(arm) if arm.best is not None else ():
+            values, found = Spread.of(scores.values()), components(scores)
+            if values is None:
+                continue
+            parts = [NOTHING] * 5
+            if found is not None:
+                numbers = (found.seed, found.draw, found.rest)
+                part = NOTHING if found.draw_share is None else share(found.draw_share)
+                parts = [*map(percent, numbers), part, percent(found.standard_error)]
+            rows.append([plain(arm.name), label, str(values.n), percent(values.mean), percent(values.std), *parts])
+    return markdown_table(header, rows, texts=["score"])
+
+
+def _scores_by_trial(arm: ArmResult) -> Iterator[tuple[str, dict[Replicate, float]]]:
+    """The source's score and the zero-shot mean of each reported trial."""
+    assert arm.best is not None
+    for label, languages in ((plain(arm.source), (arm.source,)), ("zero_shot", arm.targets)):
+        found = {trial.replicate: mean_score(trial, languages, arm.metric) for trial in arm.best.trials}
+        yield label, {replicate: score for replicate, score in found.items() if score is not None}
 
 
 def majority_rows(comparison: Comparison) -> list[tuple[str, list[float | None]]]:
@@ -134,7 +162,7 @@ def best_points(comparison: Comparison) -> str:
     rows = []
     for arm in comparison.arms:
         if arm.best is not None:
-            trials = ", ".join(f"{trial.seed}: {code(trial.trial_id)}" for trial in arm.best.trials)
+            trials = ", ".join(f"{trial.replicate}: {code(trial.trial_id)}" for trial in arm.best.trials)
             best_epochs = ", ".join(str(trial.outcome.best_epoch) for trial in arm.best.trials if trial.outcome)
             epochs = f"{best_epochs} of {arm.best.trials[0].config['training']['epochs']}"
             row = [
@@ -158,6 +186,8 @@ def data(comparison: Comparison) -> str:
         facts, task = arm.facts, arm.task
         limits = [f"{split} ≤ {count(n)}" for split in SPLITS if (n := getattr(task, f"max_{split}_examples"))]
         seeded = [f"sample_seed {task.sample_seed}"] if limits or task.shots else []
+        draws = sorted({t.draw for t in arm.best.trials if t.draw is not None}) if arm.best else []
+        seeded += [f"draws {', '.join(map(str, draws))}"] if draws else []
         sizes = (facts.num_train_examples, facts.num_train_rows, facts.num_train_truncated) if facts else (None,) * 3
         numbers = [count(size) for size in sizes]
         read = [count(task.shots), ", ".join(limits + seeded) or "whole splits"]

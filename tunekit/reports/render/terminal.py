@@ -95,7 +95,10 @@ def _languages_table(comparison: Comparison) -> Table:
     table.add_row(
         "transfer_gap", *(_gap(comparison, arm) for arm in comparison.arms), *(percent(r[-1]) for _, r in floors)
     )
-    table.add_row("n (seeds)", *(str(len(arm.best.trials)) if arm.best else "0" for arm in comparison.arms))
+    table.add_row(
+        "n (trials)" if any(a.has_draws for a in comparison.arms) else "n (seeds)",
+        *(str(len(arm.best.trials)) if arm.best else "0" for arm in comparison.arms),
+    )
     return table
 
 

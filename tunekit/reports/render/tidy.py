@@ -14,6 +14,7 @@ from tunekit.schema import JsonObject
 
 COLUMNS = (
     "sweep", "selection", "arm", "method", "backbone", "task", "shots", "point", "is_best_point", "trial_id", "seed",
+    "draw",
     "split", "language", "role", "metric", "is_main_metric", "value", "majority",
 )  # fmt: skip
 """Values are fractions. `role` is source or target; `majority` is the same score of the most frequent label."""
@@ -71,6 +72,7 @@ def _trial_rows(arm: ArmResult, trial: TrialRecord) -> Iterator[JsonObject]:
         yield {
             "trial_id": trial.trial_id,
             "seed": trial.seed,
+            "draw": trial.draw,
             "split": split,
             "language": language,
             "role": "source" if language == arm.source else "target",
