@@ -45,7 +45,7 @@ LABELS: dict[str, tuple[str, ...]] = {
     "pawsx": ("0", "1"),
 }
 PLAIN = ("country", "company", "man", "group", "nothing", "red", "eat", "two", "blue", "run", "six", "the")
-SMALL = {"epochs": 1, "updates_per_epoch": 2, "batch_size": 4}
+SMALL = {"epochs": 1, "updates_per_epoch": 2, "batch_size": 4, "layers": 1}
 
 
 @pytest.fixture(scope="module")

@@ -34,13 +34,16 @@ class Inputs:
 
 @dataclass(frozen=True)
 class Prefix:
-    """Keys and values that every layer's attention sees before the text's own."""
+    """Keys and values that the layers' attention sees before the text's own."""
 
     keys: Tensor
     """[layers, P, H, Dh], one prefix for all rows, or [layers, B, P, H, Dh], one for each row. Of an encoder-decoder
     the encoder's layers come first, then the decoder's."""
     values: Tensor
     """The same shape."""
+    prompted: tuple[bool, ...] | None = None
+    """For each of the backbone's layers whether it sees the prefix; `keys` and `values` then hold those layers only.
+    None: all do. The backbone must be one that expects it (`tunekit.backbone.prefix_layers`)."""
 
     def layers(self, num_rows: int, dtype: torch.dtype) -> list[tuple[Tensor, Tensor]]:
         """Keys and values of each layer as attention takes them, each [B, H, P, Dh] of `dtype`."""
@@ -49,7 +52,11 @@ class Prefix:
             layer = layer.to(dtype).transpose(-3, -2)
             return layer.expand(num_rows, -1, -1, -1) if layer.dim() == 3 else layer
 
-        return [(rows(k), rows(v)) for k, v in zip(self.keys, self.values, strict=True)]
+        found = [(rows(k), rows(v)) for k, v in zip(self.keys, self.values, strict=True)]
+        if self.prompted is None:
+            return found
+        nothing, given = found[0][0][..., :0, :], iter(found)
+        return [next(given) if is_prompted else (nothing, nothing) for is_prompted in self.prompted]
 
 
 @dataclass(frozen=True)

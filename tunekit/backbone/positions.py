@@ -92,7 +92,8 @@ def _last_layer(layer: _EncoderLayer, hidden: Tensor, inputs: EmbeddedRows, wher
         keys, values = inputs.past.update(keys, values, attention.layer_idx)
     if not len(read):
         return read
-    attended = _attend(attention, attention.query(read), (keys, values), (inputs.mask, where[0]))
+    mask = inputs.mask[:, inputs.mask.shape[1] - keys.shape[-2] :]  # the layer may lack a prefix that others have
+    attended = _attend(attention, attention.query(read), (keys, values), (mask, where[0]))
     attended = layer.attention.output(attended, read)
     return layer.output(layer.intermediate(attended), attended)
 

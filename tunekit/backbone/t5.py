@@ -191,6 +191,7 @@ def _self_attention(layer: SelfAttentionLayer, hidden: Tensor, bias: Tensor, bef
     if before is not None:
         keys, values = torch.cat([before[0], keys], dim=-2), torch.cat([before[1], values], dim=-2)
     queries = heads(attention, attention.q(normed))
+    bias = bias[..., bias.shape[-1] - keys.shape[-2] :]  # a layer may lack the prefix that others have
     return hidden + layer.dropout(attend(attention, queries, (keys, values), bias.to(queries.dtype)))
 
 

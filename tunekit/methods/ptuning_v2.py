@@ -3,7 +3,8 @@
 Layer l attends to [K_l; text keys] and [V_l; text values], where (K_l, V_l) are P trained positions. They come from a
 table E [P, 2 x layers x width], or with `projection` from W2 tanh(W1 E' + b1) + b2 of a table E' [P, width]. Only they
 and a linear head are trained; the backbone stays as it is, bit for bit. Numbers are laid out as in PEFT's prefix
-tuning, with which the outputs agree.
+tuning, with which the outputs agree. With `layers` only the first ones have such positions; the others see the text
+alone, which stands where it would stand behind a prompt.
 
 Deliberate differences from the authors' code: the table starts at N(0, `initial_std`) instead of N(0, 1); the head
 normalises what it reads; words are read at `word_piece`, or in a causal model at the last token.
@@ -19,9 +20,11 @@ import torch
 from torch import Tensor, nn
 
 from tunekit.backbone import Backbone, Prefix
-from tunekit.errors import require
+from tunekit.backbone.prefix_layers import hide_prefix, prompted_layers, stack_depth
+from tunekit.errors import ConfigError, require
 from tunekit.methods.base import Setting
-from tunekit.methods.parts.head import INITIAL_STD, BeforeText, HeadMethod
+from tunekit.methods.parts.adapter import CopyingMethod, copy_sharing_weights
+from tunekit.methods.parts.head import INITIAL_STD, BeforeText
 
 if TYPE_CHECKING:
     from peft import PeftConfig
@@ -33,6 +36,8 @@ class PTuningV2Config:
 
     prompt_length: int = 16
     """Trained positions before the text at every layer, >= 1; with the text they must fit the backbone's positions."""
+    layers: int | None = None
+    """Layers that are prompted, counted from the input, >= 1; None: all. Of mT5 so many of either stack."""
     projection: bool = False
     """Compute keys and values by a two-layer perceptron from a smaller table instead of training them directly."""
     projection_size: int = 512
@@ -46,6 +51,7 @@ class PTuningV2Config:
 
     def __post_init__(self) -> None:
         require(self.prompt_length >= 1, "prompt_length", self.prompt_length, "at least 1")
+        require(self.layers is None or self.layers >= 1, "layers", self.layers, "at least 1, or null for all")
         require(self.projection_size >= 1, "projection_size", self.projection_size, "at least 1")
         require(self.initial_std > 0, "initial_std", self.initial_std, "greater than 0")
         require(0 <= self.prefix_dropout < 1, "prefix_dropout", self.prefix_dropout, "from 0 to below 1")
@@ -63,8 +69,10 @@ class DeepPrompt(nn.Module):
 
     def __init__(self, config: PTuningV2Config, backbone: Backbone, device: torch.device | str) -> None:
         super().__init__()
-        self._shape = (config.prompt_length, backbone.num_layers, 2, backbone.num_heads, backbone.head_size)
-        total = 2 * backbone.num_layers * backbone.num_heads * backbone.head_size
+        self.prompted = None if config.layers is None else prompted_layers(backbone, config.layers)
+        num_layers = backbone.num_layers if self.prompted is None else sum(self.prompted)
+        self._shape = (config.prompt_length, num_layers, 2, backbone.num_heads, backbone.head_size)
+        total = 2 * num_layers * backbone.num_heads * backbone.head_size
         width = backbone.hidden_size if config.projection else total
         self.table = nn.Parameter(torch.empty(config.prompt_length, width, device=device))
         nn.init.normal_(self.table, std=config.initial_std)
@@ -78,9 +86,9 @@ class DeepPrompt(nn.Module):
             self.project = nn.Sequential(hidden, nn.Tanh(), out)
 
     def forward(self) -> Prefix:
-        """Keys and values, each [layers, P, H, Dh]."""
+        """Keys and values, each [prompted layers, P, H, Dh]."""
         keys, values = self.states().view(self._shape).permute(2, 1, 0, 3, 4)
-        return Prefix(keys, values)
+        return Prefix(keys, values, self.prompted)
 
     def states(self) -> Tensor:
         """The same as one table [P, 2 x layers x width], as in peft."""
@@ -88,14 +96,21 @@ class DeepPrompt(nn.Module):
         return table
 
 
-class PTuningV2(HeadMethod[PTuningV2Config]):
+class PTuningV2(CopyingMethod[PTuningV2Config]):
     """Trained keys and values at every layer, backbone frozen."""
 
     Config: ClassVar[type] = PTuningV2Config
 
     def __init__(self, config: PTuningV2Config, setting: Setting) -> None:
         super().__init__(config, setting)
+        depth = stack_depth(self.backbone)
+        is_there = config.layers is None or config.layers <= depth
+        require(is_there, "layers", config.layers, f"at most {depth}, the layers of {self.backbone.name!r}")
         self.prompt = DeepPrompt(config, self.backbone, self.parameter_device)
+        if self.prompt.prompted is not None and not all(self.prompt.prompted):
+            copied = copy_sharing_weights(self.backbone)
+            hide_prefix(copied, self.prompt.prompted, config.prompt_length)
+            self._copy = (copied,)
 
     @property
     def prompt_length(self) -> int:
@@ -107,6 +122,8 @@ class PTuningV2(HeadMethod[PTuningV2Config]):
     def peft_adapter(self) -> tuple[PeftConfig, dict[str, Tensor]]:
         from peft import PrefixTuningConfig
 
+        if self._copy:
+            raise ConfigError(f"peft prompts every layer, so it has nothing like layers: {self.config.layers}")
         return self.prompt_in_peft(PrefixTuningConfig), {"prompt_embeddings": self.prompt.states().detach()}
 
     def prefix(self, batch_size: int) -> Prefix:
@@ -114,8 +131,8 @@ class PTuningV2(HeadMethod[PTuningV2Config]):
         whole: Prefix = self.prompt()
         if not self.training or self.config.prefix_dropout == 0:
             return whole
-        rows = [
+        keys, values = (
             nn.functional.dropout(states[:, None].expand(-1, batch_size, -1, -1, -1), self.config.prefix_dropout)
             for states in (whole.keys, whole.values)
-        ]
-        return Prefix(*rows)
+        )
+        return Prefix(keys, values, whole.prompted)

@@ -27,7 +27,30 @@ def copy_sharing_weights(backbone: Backbone) -> Backbone:
     return copy.deepcopy(backbone, {id(one): one for one in shared})
 
 
-class AdapterMethod(HeadMethod[C]):
+class CopyingMethod(HeadMethod[C]):
+    """A head method that may read by a copy of the backbone's modules, which it has altered for itself."""
+
+    _copy: tuple[Backbone, ...] = ()
+    """The copy, if there is one; in a tuple, so that torch does not list the backbone's weights a second time."""
+
+    @property
+    def reader(self) -> Backbone:
+        return self._copy[0] if self._copy else self.backbone
+
+    def train(self, mode: bool = True) -> Self:
+        for copied in self._copy:
+            copied.train(mode)
+        return super().train(mode)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        for copied in self._copy:
+            # Weights are moved in place, but buffers are replaced: the copy's need the same done to them.
+            copied._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        return self
+
+
+class AdapterMethod(CopyingMethod[C]):
     """A head method whose trained parameters stand inside a copy of the frozen backbone.
 
     A subclass says what it puts there (`add_parameters`). These parameters are in fp32 and are the method's own, under
@@ -38,25 +61,11 @@ class AdapterMethod(HeadMethod[C]):
         super().__init__(config, setting)
         copied = copy_sharing_weights(self.backbone)
         self.adapter = _tree(self.add_parameters(copied.model))
-        self._copy = (copied,)  # in a tuple, torch does not list the backbone's weights a second time
+        self._copy = (copied,)
 
     def add_parameters(self, model: nn.Module) -> Mapping[str, nn.Parameter]:
         """Put trainable parameters into `model`, the body of the copy; gives them by their names in it."""
         raise NotImplementedError
-
-    @property
-    def reader(self) -> Backbone:
-        return self._copy[0]
-
-    def train(self, mode: bool = True) -> Self:
-        self.reader.train(mode)
-        return super().train(mode)
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        # Weights are moved in place, but buffers are replaced: the copy's need the same done to them.
-        self.reader._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        return self
 
 
 def _tree(parameters: Mapping[str, nn.Parameter]) -> nn.Module:
