@@ -1,7 +1,8 @@
 """One label for each word: named entities (PAN-X) scored by entity F1, and parts of speech (UDPOS) scored by accuracy.
 
 From `data_dir` (``<task>/<split>-<language>.tsv``: a word, a tab and its tag on each line, a blank line between
-sentences) or from google/xtreme on the Hugging Face hub.
+sentences) or from the Hugging Face hub: google/xtreme, and for the languages that XTREME-R adds WikiANN (PAN-X) and
+Universal Dependencies 2.7 (UDPOS).
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from typing import cast
 from tunekit.errors import ConfigError
 from tunekit.tasks.examples import Example, TokenExample
 from tunekit.tasks.keys import refuse_own_keys
+from tunekit.tasks.readers import treebanks
 from tunekit.tasks.readers.hub import Hub, Rows, sentences
+from tunekit.tasks.readers.joined import Joined
 from tunekit.tasks.readers.parsed import Parsed
 from tunekit.tasks.readers.sources import Files, Source, in_folder
 from tunekit.tasks.readers.words import conll
@@ -22,16 +25,20 @@ from tunekit.tasks.task import Task
 from tunekit.trial import Locations, TaskConfig
 
 PANX_LABELS = ("B-LOC", "B-ORG", "B-PER", "I-LOC", "I-ORG", "I-PER", "O")
-PANX_LANGUAGES = (
+XTREME_PANX = (
     "af", "ar", "bg", "bn", "de", "el", "en", "es", "et", "eu", "fa", "fi", "fr", "he", "hi", "hu", "id", "it", "ja",
     "jv", "ka", "kk", "ko", "ml", "mr", "ms", "my", "nl", "pt", "ru", "sw", "ta", "te", "th", "tl", "tr", "ur", "vi",
     "yo", "zh",
 )  # fmt: skip
+"""Languages of google/xtreme on the hub."""
+WIKIANN_PANX = ("az", "gu", "lt", "pa", "pl", "qu", "ro", "uk")
+"""Those that XTREME-R adds; they are in WikiANN, from which XTREME's are taken."""
+PANX_LANGUAGES = tuple(sorted((*XTREME_PANX, *WIKIANN_PANX)))
 UDPOS_LABELS = (
     "ADJ", "ADP", "ADV", "AUX", "CCONJ", "DET", "INTJ", "NOUN", "NUM", "PART", "PRON", "PROPN", "PUNCT", "SCONJ",
     "SYM", "VERB", "X",
 )  # fmt: skip
-UDPOS_LANGUAGES = {
+XTREME_UDPOS = {
     "af": "Afrikaans", "ar": "Arabic", "bg": "Bulgarian", "de": "German", "el": "Greek", "en": "English",
     "es": "Spanish", "et": "Estonian", "eu": "Basque", "fa": "Persian", "fi": "Finnish", "fr": "French",
     "he": "Hebrew", "hi": "Hindi", "hu": "Hungarian", "id": "Indonesian", "it": "Italian", "ja": "Japanese",
@@ -39,6 +46,7 @@ UDPOS_LANGUAGES = {
     "ta": "Tamil", "te": "Telugu", "th": "Thai", "tl": "Tagalog", "tr": "Turkish", "ur": "Urdu",
     "vi": "Vietnamese", "yo": "Yoruba", "zh": "Chinese",
 }  # fmt: skip
+"""Languages of google/xtreme on the hub, and their names there."""
 
 
 def without_language(parsed: Parsed, language: str) -> Parsed:
@@ -81,27 +89,34 @@ def _udpos_file(path: Path, language: str) -> Parsed:
 class _Known:
     labels: tuple[str, ...]
     metric: str
-    hub: Hub
+    hub: Joined
     parse: Callable[[Path, str], Parsed]
 
 
 PANX = _Known(
     labels=PANX_LABELS,
     metric="f1",
-    hub=Hub("google/xtreme", {code: f"PAN-X.{code}" for code in PANX_LANGUAGES}, _panx_rows),
+    hub=Joined(
+        (
+            Hub("google/xtreme", {code: f"PAN-X.{code}" for code in XTREME_PANX}, _panx_rows),
+            Hub("unimelb-nlp/wikiann", {code: code for code in WIKIANN_PANX}, _panx_rows),
+        )
+    ),
     parse=_panx_file,
+)
+_XTREME_UDPOS_HUB = Hub(
+    "google/xtreme",
+    {code: f"udpos.{name}" for code, name in XTREME_UDPOS.items()},
+    sentences("tokens", "pos_tags"),
+    missing={"train": ("th", "tl", "yo"), "dev": ("kk", "th", "tl", "yo")},
 )
 UDPOS = _Known(
     labels=UDPOS_LABELS,
     metric="accuracy",
-    hub=Hub(
-        "google/xtreme",
-        {code: f"udpos.{name}" for code, name in UDPOS_LANGUAGES.items()},
-        sentences("tokens", "pos_tags"),
-        missing={"train": ("th", "tl", "yo"), "dev": ("kk", "th", "tl", "yo")},
-    ),
+    hub=Joined((_XTREME_UDPOS_HUB, *treebanks.HUBS), treebanks.REMARKS),
     parse=_udpos_file,
 )
+UDPOS_LANGUAGES = tuple(sorted(UDPOS.hub.languages("test")))
 
 
 def load_panx(config: TaskConfig, locations: Locations) -> Task:

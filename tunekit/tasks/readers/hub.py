@@ -1,4 +1,4 @@
-"""Examples from the Hugging Face hub: google/xtreme, facebook/xnli and google-research-datasets/paws-x.
+"""Examples from data sets of the Hugging Face hub.
 
 The hub calls dev ``validation``. A row's label is a number whose name the data set's own schema tells (`ClassLabel`),
 so a change of its order cannot exchange labels.
@@ -47,6 +47,8 @@ class Hub:
     convert: Convert
     missing: Mapping[Split, Sequence[str]] = field(default_factory=dict)
     """Languages without a split."""
+    revision: str | None = None
+    """A branch in which each configuration is a folder of Parquet files; None takes the data set's own list of them."""
     _notes: dict[tuple[Split, str], ReadingNotes] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def read(self, split: Split, language: str) -> Sequence[Example]:
@@ -71,7 +73,7 @@ class Hub:
 
         place = self.place(split, language)
         try:
-            rows = datasets.load_dataset(self.repository, self.configurations[language], split=HUB_SPLITS[split])
+            rows = datasets.load_dataset(self.repository, **self._which(language), split=HUB_SPLITS[split])
         except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
             reason = " ".join(str(error).split())[:200]
             raise DataAbsent(
@@ -100,6 +102,10 @@ class Hub:
     def place(self, split: Split, language: str) -> str:
         """The data set, its configuration and split, for messages."""
         return f"{self.repository} ({self.configurations[language]}, {HUB_SPLITS[split]})"
+
+    def _which(self, language: str) -> dict[str, str]:
+        name = self.configurations[language]
+        return {"name": name} if self.revision is None else {"data_dir": name, "revision": self.revision}
 
 
 def pairs(text_a: str, text_b: str, label: str = "label") -> Convert:
