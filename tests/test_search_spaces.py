@@ -224,3 +224,20 @@ def test_mpt_is_compared_at_every_number_of_shots_from_1_to_256() -> None:
 def test_every_method_of_the_papers_stands_in_some_study() -> None:
     used = {arm.method for file in STUDIES for arm in sweep_of(file).arms}
     assert used == set(METHODS)
+
+
+def test_every_study_stands_in_the_readmes_table_and_under_its_paper() -> None:
+    table = text_of("README.md").partition("\n## Which file is which\n")[2].partition("\n## ")[0]
+    rows = [
+        [cell.strip() for cell in row.strip("|").split("|")] for row in re.findall(r"^\|.*\|$", table, re.MULTILINE)
+    ]
+    families = {"ToPro": "topro", "XGLM": "xglm", "MPT": "mpt"}
+    family, found = "", set()
+    for paper, question, files in rows[2:]:
+        family = families[paper.split()[0]] if paper else family
+        links = re.findall(r"\[(\w+)\]\((search_spaces/\w+/(\w+)\.yaml)\)", files)
+        assert question and links, files
+        for shown, file, name in links:
+            assert shown == name and name.startswith(family), file
+            found.add(file)
+    assert found == set(STUDIES)
