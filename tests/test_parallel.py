@@ -13,6 +13,7 @@ import pytest
 from tunekit.errors import ConfigError, DataError
 from tunekit.sweep import load_sweep
 from tunekit.tasks import ParallelPair, ParallelText, Task, load
+from tunekit.tasks.readers.sources import DataAbsent
 from tunekit.trial import Locations, TaskConfig
 
 CONFIG = TaskConfig(name="xnli", shots=2, target_languages=("de", "fr"))
@@ -100,6 +101,11 @@ def test_a_language_without_a_file_names_those_there_are(tmp_path: Path) -> None
         found.pairs("files", "fr")
     with pytest.raises(DataError, match="two lines make a pair, and there are 1"):
         ParallelText(CONFIG, lines(tmp_path, en=["a"], de=["A"])).pairs("files", "de")
+
+
+def test_a_folder_of_parallel_text_that_is_not_there_is_absent_as_data_are(tmp_path: Path) -> None:
+    with pytest.raises(DataAbsent, match=r"parallel_dir: no folder '.*/nowhere'; it should hold <language>\.txt or"):
+        load(TaskConfig(name="xnli"), Locations(parallel_dir=str(tmp_path / "nowhere"))).parallel("files", "de")
 
 
 def test_a_corpus_whose_folder_is_not_named_says_which_key_is_missing() -> None:

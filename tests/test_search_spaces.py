@@ -19,7 +19,7 @@ from tunekit.tasks.tagging import PANX_LANGUAGES, UDPOS_LANGUAGES
 
 ROOT = Path(__file__).resolve().parents[1]
 FILES = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "search_spaces").rglob("*.yaml"))
-STUDIES = [file for file in FILES if file.count("/") == 2]
+STUDIES = [file for file in FILES if re.search("/(papers|ablations)/", file)]
 PAPERS = [file for file in STUDIES if "/papers/" in file]
 TOPRO = [file for file in STUDIES if "/topro_" in file]
 XGLM = [file for file in PAPERS if "/xglm_" in file]

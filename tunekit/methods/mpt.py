@@ -282,7 +282,7 @@ class MPT(SoftPrompt[MPTConfig]):
     def _alignment(self, task: Task) -> Alignment:
         """The parallel text; raises where the task or its files do not have it."""
         config, corpora = self.config, {}
-        needed = (config.alignment_size or 0) + (config.alignment_heldout or 0)
+        needed = (config.alignment_size or 1) + (config.alignment_heldout or 0)
         for corpus, language in self.parallel_text:
             pairs = task.parallel(corpus, language)
             # A corpus that has fewer says so when it is asked for them; only a stand-in for one makes more.

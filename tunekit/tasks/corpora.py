@@ -17,6 +17,7 @@ from tunekit.tasks.readers import pawsx as paws_x
 from tunekit.tasks.readers.jsonl import jsonl
 from tunekit.tasks.readers.pairs import tsv_pairs
 from tunekit.tasks.readers.rows import rows_of
+from tunekit.tasks.readers.sources import DataAbsent
 from tunekit.trial import Locations, TaskConfig
 
 Texts = tuple[str, str]
@@ -62,6 +63,7 @@ def files(config: TaskConfig, locations: Locations, language: str) -> CorpusRows
 
     Raises:
         ConfigError: no parallel_dir.
+        DataAbsent: there is no such folder.
         DataError: the file is missing, or a line is empty or torn.
     """
     if locations.parallel_dir is None:
@@ -69,6 +71,10 @@ def files(config: TaskConfig, locations: Locations, language: str) -> CorpusRows
             "the parallel corpus 'files' needs parallel_dir, the folder of <language>.txt files aligned by line"
         )
     folder = Path(locations.parallel_dir).expanduser()
+    if not folder.is_dir():
+        raise DataAbsent(
+            f"parallel_dir: no folder {str(folder)!r}; it should hold <language>.txt or <language>.tsv files"
+        )
     columns, path = folder / f"{language}.tsv", folder / f"{language}.txt"
     if columns.is_file() and path.is_file():
         raise DataError(f"parallel_dir: both {columns.name} and {path.name} in {str(folder)!r}; keep the one to read")
