@@ -60,7 +60,7 @@ def _room(ours: str = "", heavy: str = "", heavy_inside: str = "", looks_up: tup
     return Room(frozenset(ours.split()), frozenset(heavy.split()), frozenset(heavy_inside.split()), frozenset(looks_up))
 
 
-GROUND = "version errors schema registry wording trial storage"
+GROUND = "version errors schema registry wording languages segmentation trial storage"
 LEARNING = f"{GROUND} tasks backbone methods"
 ROOMS = {
     "version": _room(),
@@ -68,7 +68,9 @@ ROOMS = {
     "schema": _room("errors"),
     "registry": _room("errors"),
     "wording": _room(),
-    "trial": _room("errors schema"),
+    "languages": _room(),
+    "segmentation": _room("errors schema"),
+    "trial": _room("errors schema segmentation"),
     "storage": _room("errors schema"),
     "sweep": _room(GROUND, looks_up=("method",)),
     "journal": _room(f"{GROUND} sweep"),

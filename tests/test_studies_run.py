@@ -88,8 +88,9 @@ def shrunk(content: dict[str, Any], data: Path, models: Mapping[str, Path]) -> d
     """The same study with tiny models, two languages, one point and two updates."""
     for block in _blocks(content):
         if "backbone" in block:
-            name = block["backbone"] if isinstance(block["backbone"], str) else block["backbone"]["name"]
-            block["backbone"] = {"name": f"tiny-{MODELS[name]}", "path": str(models[MODELS[name]])}
+            given = {"name": block["backbone"]} if isinstance(block["backbone"], str) else block["backbone"]
+            name = MODELS[given["name"]]
+            block["backbone"] = {**given, "name": f"tiny-{name}", "path": str(models[name])}
         if "task" in block:
             block["task"] |= {"target_languages": ["de" if "de" in block["task"]["target_languages"] else "ar"]}
             block["task"] |= {"data_dir": str(data)}
