@@ -21,6 +21,7 @@ class PieceSplit:
     def __post_init__(self) -> None:
         right = "a probability above 0 and at most 1; leave the language out to read it as its tokenizer writes it"
         require(0 < self.split <= 1, "split", self.split, right)
+        object.__setattr__(self, "split", float(self.split))  # so that 1 and 1.0 are one name
 
 
 Segmentation = Mapping[str, PieceSplit]
