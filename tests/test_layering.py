@@ -60,7 +60,7 @@ def _room(ours: str = "", heavy: str = "", heavy_inside: str = "", looks_up: tup
     return Room(frozenset(ours.split()), frozenset(heavy.split()), frozenset(heavy_inside.split()), frozenset(looks_up))
 
 
-GROUND = "version errors schema registry wording languages segmentation trial storage"
+GROUND = "version errors schema registry wording trial storage"
 LEARNING = f"{GROUND} tasks backbone methods"
 ROOMS = {
     "version": _room(),
@@ -68,9 +68,7 @@ ROOMS = {
     "schema": _room("errors"),
     "registry": _room("errors"),
     "wording": _room(),
-    "languages": _room(),
-    "segmentation": _room("errors schema"),
-    "trial": _room("errors schema segmentation"),
+    "trial": _room("errors schema"),
     "storage": _room("errors schema"),
     "sweep": _room(GROUND, looks_up=("method",)),
     "journal": _room(f"{GROUND} sweep"),
@@ -99,7 +97,13 @@ REGISTRY_LEADS_TO = {
 }
 """The rooms that hold what each registry names. By a name alone may a room reach one that stands below it."""
 
-SECOND_MODULES = {"__main__": "cli", "config": "trial", "points": "journal"}
+SECOND_MODULES = {
+    "__main__": "cli",
+    "config": "trial",
+    "languages": "wording",
+    "points": "journal",
+    "segmentation": "trial",
+}
 """Modules beside the package's rooms that share the room of another."""
 
 USED_BY_LIBRARIES = {"cmaes", "scipy", "sentencepiece"}
