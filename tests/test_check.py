@@ -412,7 +412,7 @@ def test_tokens_of_questions_are_estimated_within_a_third(shared: Path) -> None:
         backbone.tokenizer = tokenizer
         setting = Setting(backbone=backbone, task=task, training=TrainingConfig(), word_piece="first_text")
         method = ToPro(ToProConfig(multi_token="mean"), setting)
-        found.append(measure(task.examples("dev", "en"), method))
+        found.append(measure(task.examples("dev", "en"), method, "en"))
     estimated, counted = found
     assert estimated.num_rows == counted.num_rows
     assert estimated.num_tokens == pytest.approx(counted.num_tokens, rel=0.33)

@@ -227,7 +227,7 @@ def test_many_languages_share_rows_and_data_shows_each(sweep: Any, files: Any) -
     files({f"test-{name}": [OTHER] * (1 + n) for n, name in enumerate(languages)})
     page = shown(sweep(languages), width=120)
     assert row(page, "test, 20 others") == ["420", "210", "210"]
-    assert row(page, "test, 20 others", 1)[:5] == ["210", "840", "6", "6", "6"]
+    assert row(page, "test, 20 others", 1)[:6] == ["210", "840", "1.00", "6", "6", "6"]
     assert "test l7" not in page
     full = shown(sweep(languages), in_full=True, width=120)
     assert all(f"test {name} " in full for name in languages)
@@ -326,9 +326,9 @@ def test_lengths_are_tokens_of_the_backbones_own_tokenizer(sweep: Any, files: An
     page = shown(sweep(), width=140)
     tokens = sorted(size + 2 for size in sizes)  # each word is one token, with [CLS] and [SEP] around them
     found = row(page, "train en", 1)
-    assert found[:5] == ["150", f"{sum(sizes):,}", *map(str, (tokens[74], tokens[148], tokens[-1]))]
+    assert found[:6] == ["150", f"{sum(sizes):,}", "1.00", *map(str, (tokens[74], tokens[148], tokens[-1]))]
     beyond = sum(max(0, size - 14) for size in sizes) / sum(sizes)
-    assert found[5:7] == [f"{100 * beyond:.1f}", "%"]
+    assert found[6:8] == [f"{100 * beyond:.1f}", "%"]
     assert "lengths in tokens of tiny, special ones included;" in page
 
 

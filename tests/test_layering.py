@@ -97,7 +97,13 @@ REGISTRY_LEADS_TO = {
 }
 """The rooms that hold what each registry names. By a name alone may a room reach one that stands below it."""
 
-SECOND_MODULES = {"__main__": "cli", "config": "trial", "points": "journal"}
+SECOND_MODULES = {
+    "__main__": "cli",
+    "config": "trial",
+    "languages": "wording",
+    "points": "journal",
+    "segmentation": "trial",
+}
 """Modules beside the package's rooms that share the room of another."""
 
 USED_BY_LIBRARIES = {"cmaes", "scipy", "sentencepiece"}

@@ -120,9 +120,9 @@ def shrunk(content: dict[str, Any], data: Path, models: Mapping[str, Path]) -> d
     """The same study with tiny models, two languages, one point and two updates."""
     for block in _blocks(content):
         if "backbone" in block:
-            name = block["backbone"] if isinstance(block["backbone"], str) else block["backbone"]["name"]
-            tiny = models[MODELS[name]]
-            block["backbone"] = {"name": f"tiny-{name.rpartition('/')[2]}", "path": str(tiny)}
+            given = {"name": block["backbone"]} if isinstance(block["backbone"], str) else block["backbone"]
+            name = given["name"]
+            block["backbone"] = {**given, "name": f"tiny-{name.rpartition('/')[2]}", "path": str(models[MODELS[name]])}
         if "task" in block:
             targets = [name for name in TARGETS if name in block["task"]["target_languages"]]
             block["task"] |= {"target_languages": targets[:1], "data_dir": str(data)}

@@ -115,7 +115,7 @@ def test_every_word_is_asked_once_in_a_row_that_fits_and_shows_it(options: dict[
     rows = method.encode(example)
     asked = [word for row in rows for word in row.words]
     assert asked == list(range(len(chosen)))
-    pieces = method.tokens_of_words([example])
+    pieces = method.tokens_of_words([example], 0.0)
     for row in rows:
         questions = row.questions if options.get("share_sentence") else (row,)
         assert all(len(row.input_ids) * (row is not q) + len(q.input_ids) <= 16 for q in questions)

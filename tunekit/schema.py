@@ -8,7 +8,7 @@ import json
 import math
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal, TypeVar
 
 from tunekit.errors import MOST, ConfigError, nearest, quoted
@@ -20,6 +20,35 @@ JsonObject = dict[str, Any]
 """The same, made here and open to change."""
 
 T = TypeVar("T")
+V = TypeVar("V")
+
+
+class FrozenMapping(Mapping[str, V]):
+    """A mapping that cannot change: hashable if its values are, in the order of its keys.
+
+    >>> FrozenMapping({"b": 1, "a": 2}) == {"a": 2, "b": 1}
+    True
+    """
+
+    __slots__ = ("_values",)
+
+    def __init__(self, values: Mapping[str, V]) -> None:
+        self._values = {key: values[key] for key in sorted(values)}
+
+    def __getitem__(self, key: str) -> V:
+        return self._values[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __hash__(self) -> int:
+        return hash(tuple(self._values.items()))
+
+    def __repr__(self) -> str:
+        return repr(self._values)
 
 
 def to_json(value: object) -> Any:

@@ -16,6 +16,7 @@ from typing import Any, Literal, NamedTuple
 
 from tunekit.errors import ConfigError, require
 from tunekit.schema import Values, canonical_json, to_json
+from tunekit.segmentation import Granularity, PieceSplit, frozen, require_languages
 
 SCHEMA_VERSION = 4
 """Version of the identity of a trial; part of every ``trial_id``."""
@@ -97,6 +98,11 @@ class BackboneConfig:
     """Number format of the frozen weights and of the arithmetic; trained parameters are always kept in fp32."""
     word_piece: Literal["first_text", "first", "last", "mean"] = "first_text"
     """Which token of a word an encoder's tagging head reads. A causal model always reads the last."""
+    segmentation: Mapping[str, PieceSplit] | None = None
+    """By language, how likely a piece of its text is split further; other languages are read as the tokenizer says."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "segmentation", frozen(self.segmentation))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -256,6 +262,9 @@ class TrialConfig:
     selection: Literal["source_dev", "target_dev"] = "source_dev"
     """What the search maximises: the source language's dev score, or the mean over the target languages'."""
 
+    def __post_init__(self) -> None:
+        require_languages(self.backbone.segmentation, (self.task.source_language, *self.task.target_languages))
+
     @property
     def trial_id(self) -> str:
         """First 12 hex digits of SHA-256 over the canonical JSON and the schema version."""
@@ -320,6 +329,8 @@ class FinalScores:
     """Words or pairs scored, by language."""
     unseen_labels: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     """By language the labels that train lacks, each with its words or pairs; languages without any are left out."""
+    granularity: Mapping[str, Granularity] = field(default_factory=dict)
+    """How finely the test texts are written in tokens, by language."""
 
 
 TIE_BREAKER = "alignment_kl"

@@ -205,9 +205,10 @@ class _Inspector:
         """A split in all the languages in which it is scored."""
         parts = []
         for language in _languages(task, split, self._sweep):
-            key = (id(task), method.backbone.name, type(method), _shape_of_rows(method), split, language)
+            pieces = method.split_of(language)
+            key = (id(task), method.backbone.name, type(method), _shape_of_rows(method), pieces, split, language)
             if key not in self._texts:
-                self._texts[key] = measure(task.examples(split, language), method)
+                self._texts[key] = measure(task.examples(split, language), method, language)
             parts.append(self._texts[key])
         return Text(
             num_examples=sum(part.num_examples for part in parts),

@@ -13,6 +13,7 @@ from rich.text import Text
 from tunekit.check.layout import MAX_WORDS, Columns, Tagged, more, part_of, shortened, visible
 from tunekit.check.reading import PartReading, Reading, RowLimit, Spellings
 from tunekit.check.spelling import Spelling
+from tunekit.languages import separates_words
 from tunekit.tasks import Example, PairExample
 from tunekit.wording import NOTHING, count, listed, plural
 
@@ -172,18 +173,35 @@ def _size_table(reading: Reading, spellings: Spellings, groups: Sequence[Parts])
     is_counted = next(iter(spellings.parts.values())).unit == "tokens"
     header = ["", f"{reading.unit}s", "words", "median", "99 %", "longest"]
     if is_counted:
+        header.insert(3, "tokens a word")
         header += [*(f"over {row.tokens}" for row in shown), "unknown"]
     header.append("in train")
     rows = []
     for group in groups:
         found = [spellings.parts[part.split, part.language] for part in group]
         row = [_name(group), count(sum(p.num_examples for p in group)), count(sum(p.num_words for p in group))]
+        row += [_tokens_a_word(spellings, group)] if is_counted else []
         row += [_ends(getattr(each, name) for each in found) for name in ("median", "p99", "longest")]
         if is_counted:
             row += [part_of(max(each.beyond[limit.limit] for each in found)) for limit in shown]
             row.append(part_of(_unknown_share(found)))
         rows.append([*row, _in_train(group)])
     return Group(Columns(header, rows), Text(_basis(reading, spellings), style="dim"))
+
+
+def _tokens_a_word(spellings: Spellings, group: Parts) -> str:
+    """The ratio of a part, or the least and the most of several; a character each where words are not parted."""
+    ratios: dict[str, list[float]] = {"": [], " a character": []}
+    for part in group:
+        found = spellings.parts[part.split, part.language].granularity
+        if found is not None:
+            are_words = found.are_words_given or separates_words(part.language)
+            ratios["" if are_words else " a character"].append(found.per_word if are_words else found.per_character)
+    shown = []
+    for unit, values in ratios.items():
+        ends = dict.fromkeys(f"{value:.2f}" for value in (min(values), max(values))) if values else {}
+        shown += [f"{'-'.join(ends)}{unit}"] if ends else []
+    return ", ".join(shown)
 
 
 def _basis(reading: Reading, spellings: Spellings) -> str:
@@ -199,7 +217,16 @@ def _basis(reading: Reading, spellings: Spellings) -> str:
     said = f"lengths in tokens of {spellings.backbone}, special ones included{sample}"
     over = "; ".join(_over(row, reading, is_alone=len(spellings.limits) == 1) for row in spellings.limits)
     unknown = "words" if reading.kind == "token" else "pieces of text"
-    return f"{said}; {over}; unknown: {unknown} that it cannot spell"
+    finer = "".join(f"; {_finer(spellings, language)}" for language in spellings.splits)
+    return f"{said}{finer}; {over}; unknown: {unknown} that it cannot spell"
+
+
+def _finer(spellings: Spellings, language: str) -> str:
+    """How the pieces of a language are split further, and how many of those drawn cannot be."""
+    found = [each.granularity for (_, name), each in spellings.parts.items() if name == language and each.granularity]
+    drawn, whole = sum(each.num_split + each.num_whole for each in found), sum(each.num_whole for each in found)
+    chance = f"with probability {spellings.splits[language]:g}"
+    return f"in {language} pieces are split further {chance}: of {count(drawn)} drawn {count(whole)} stay whole"
 
 
 def _over(row: RowLimit, reading: Reading, *, is_alone: bool) -> str:

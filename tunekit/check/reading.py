@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from tunekit.check.spelling import Limit, Speller, Spelling, words_of
 from tunekit.schema import canonical_json
+from tunekit.segmentation import split_of
 from tunekit.sweep import Arm
 from tunekit.tasks import Example, PairExample, Split, Task
 
@@ -82,6 +83,8 @@ class Spellings:
     limits: tuple[RowLimit, ...]
     """The shortest first."""
     parts: Mapping[Part, Spelling]
+    splits: Mapping[str, float] = field(default_factory=dict)
+    """By language, how likely a piece of its text is split further."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,10 +206,14 @@ def _spellings(arms: Sequence[Read], task: Task, parts: Sequence[Part]) -> Itera
         for each in users:
             for limit in each.limits:
                 limits.setdefault(limit, []).append(each.arm.name)
+        config = users[0].arm.backbone
         speller = Speller(users[0].backbone.tokenizer, task.kind, tuple(limits))
         rows = [RowLimit(limit=at, tokens=speller.tokens_of(at), arms=tuple(arms)) for at, arms in limits.items()]
         yield Spellings(
             backbone=users[0].backbone.name,
             limits=tuple(sorted(rows, key=lambda row: row.tokens)),
-            parts={part: speller.measure(task.examples(*part)) for part in parts},
+            parts={
+                part: speller.measure(task.examples(*part), split_of(config.segmentation, part[1])) for part in parts
+            },
+            splits={language: split_of(config.segmentation, language) for language in config.segmentation or ()},
         )

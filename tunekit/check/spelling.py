@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
+from tunekit.segmentation import Granularity
 from tunekit.tasks import Example, PairExample, TokenExample
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ class Spelling:
     """Words of sentences, or tokens of pairs, whose spelling was looked at."""
     num_unknown: int = 0
     """Those of them that the tokenizer has no tokens for."""
+    granularity: Granularity | None = None
+    """Of the examples that lengths were taken from; None where there is no tokenizer."""
     unknown: tuple[str, ...] = ()
     """The most frequent of these."""
     beyond: Mapping[Limit, float] = field(default_factory=dict)
@@ -70,28 +73,35 @@ class Speller:
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase | None, kind: str, limits: Sequence[Limit]) -> None:
         self._limits = limits
-        self._known: dict[str, tuple[int, bool]] = {}
-        self._has_tokenizer = tokenizer is not None
+        self._known: dict[tuple[str, float], tuple[int, bool]] = {}
+        self._tokenizer = cast("Tokenizer | None", tokenizer)
         if tokenizer is not None:
             from tunekit.methods.parts.text_tokenizer import TextTokenizer
 
-            self._text = TextTokenizer(cast("Tokenizer", tokenizer))
+            self._text = TextTokenizer(self._tokenizer)
             self._unknown_id = tokenizer.unk_token_id
             special = self._text.special_tokens if kind == "token" else self._text.pair_special_tokens
             self._num_special = special.size
 
-    def measure(self, examples: Sequence[Example]) -> Spelling:
-        """Lengths and unknown words of a split, at least one example."""
-        if not self._has_tokenizer:
+    def measure(self, examples: Sequence[Example], split: float = 0.0) -> Spelling:
+        """Lengths and unknown words of a split, at least one example.
+
+        Args:
+            examples: all of the split.
+            split: how likely a piece is split further.
+        """
+        from tunekit.methods.parts.granularity import granularity
+
+        if self._tokenizer is None:
             counts = sorted(len(words_of(example)) for example in examples)
             median, p99, longest = _lengths(counts)
             return Spelling(unit="words", num_measured=len(counts), median=median, p99=p99, longest=longest)
         step = max(1, len(examples) // SAMPLE)
         sample = examples[::step][:SAMPLE]
-        sizes = self._sizes(sample)
+        sizes = self._sizes(sample, split)
         median, p99, longest = _lengths(sorted(map(sum, sizes)))
-        (largest,) = self._sizes([max(examples, key=_size)])
-        unknown = self._unknown(sample)
+        (largest,) = self._sizes([max(examples, key=_size)], split)
+        unknown = self._unknown(sample, split)
         return Spelling(
             unit="tokens",
             num_measured=len(sample),
@@ -100,42 +110,43 @@ class Speller:
             longest=max(longest, sum(largest)) + self._num_special,
             num_spelled=sum(map(len, sizes)),
             num_unknown=unknown.total(),
+            granularity=granularity(sample, self._tokenizer, split),
             unknown=tuple(word for word, _ in unknown.most_common(NUM_SHOWN)),
             beyond={limit: _beyond(sizes, self.tokens_of(limit) - self._num_special) for limit in self._limits},
         )
 
     def tokens_of(self, limit: Limit) -> int:
         """The longest text, special tokens included, that a row holds."""
-        if limit.text_room is None or not self._has_tokenizer:
+        if limit.text_room is None or self._tokenizer is None:
             return limit.max_length
         return limit.text_room + self._num_special
 
-    def _unknown(self, examples: Sequence[Example]) -> Counter[str]:
+    def _unknown(self, examples: Sequence[Example], split: float) -> Counter[str]:
         """What has no tokens: words of sentences, pieces of other texts, which may be written without spaces."""
         if isinstance(examples[0], TokenExample):
             sentences = cast("Sequence[TokenExample]", examples)
-            return Counter(word for e in sentences for word in e.words if self._known[word][1])
+            return Counter(word for e in sentences for word in e.words if self._known[word, split][1])
         pairs = cast("Sequence[PairExample]", examples)
         texts = [text for pair in pairs for text in (pair.text_a, pair.text_b)]
         found = zip(texts, self._text.tokens(texts), strict=True)
         return Counter(piece for text, ids in found if self._unknown_id in ids for piece in self._text.unknown_in(text))
 
-    def _sizes(self, examples: Sequence[Example]) -> list[list[int]]:
+    def _sizes(self, examples: Sequence[Example], split: float) -> list[list[int]]:
         """Tokens of each word of a sentence; of a pair, ones for each of its tokens."""
         if isinstance(examples[0], PairExample):
             pairs = cast("Sequence[PairExample]", examples)
-            tokens = self._text.tokens([text for pair in pairs for text in (pair.text_a, pair.text_b)])
+            tokens = self._text.tokens([text for pair in pairs for text in (pair.text_a, pair.text_b)], split=split)
             return [[1] * (len(a) + len(b)) for a, b in zip(tokens[::2], tokens[1::2], strict=True)]
-        self._spell(word for example in examples for word in words_of(example))
-        return [[self._known[word][0] for word in words_of(example)] for example in examples]
+        self._spell({word for example in examples for word in words_of(example)}, split)
+        return [[self._known[word, split][0] for word in words_of(example)] for example in examples]
 
-    def _spell(self, words: Iterable[str]) -> None:
-        new = sorted(set(words) - self._known.keys())
+    def _spell(self, words: set[str], split: float) -> None:
+        new = sorted(word for word in words if (word, split) not in self._known)
         if not new:
             return
         space = " " if self._text.needs_space else ""
-        for word, tokens in zip(new, self._text.tokens([space + word for word in new]), strict=True):
-            self._known[word] = (max(1, len(tokens)), not tokens or self._unknown_id in tokens)
+        for word, tokens in zip(new, self._text.tokens([space + word for word in new], split=split), strict=True):
+            self._known[word, split] = (max(1, len(tokens)), not tokens or self._unknown_id in tokens)
 
 
 def words_of(example: Example) -> Sequence[str]:

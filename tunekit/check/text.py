@@ -48,12 +48,13 @@ def tokenizer_of(config: BackboneConfig, locations: Locations) -> PreTrainedToke
     return found
 
 
-def measure(examples: Sequence[Example], method: Method) -> Text:
+def measure(examples: Sequence[Example], method: Method, language: str) -> Text:
     """Rows and tokens of `examples`, worked out from an evenly spaced sample.
 
     Args:
         examples: the whole split.
         method: encodes the sample if its backbone has a tokenizer; else tokens are estimated from words.
+        language: what the examples are written in.
 
     Raises:
         ConfigError: the texts cannot be made into rows.
@@ -67,7 +68,7 @@ def measure(examples: Sequence[Example], method: Method) -> Text:
         lengths = [known[example] for example in sample]
         truncated = sum(isinstance(e, PairExample) and estimate_tokens(e) > method.max_length for e in sample)
     else:
-        encoded = method.encode_all(sample)
+        encoded = method.encode_all(sample, language=language)
         lengths = [[row.length for row in rows] for rows in encoded]
         truncated = sum(row.truncated for rows in encoded for row in rows)
     scale = len(examples) / len(sample)

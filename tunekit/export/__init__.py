@@ -48,11 +48,18 @@ def export(trial: FinishedTrial, out: Path) -> list[Path]:
     """Write the best epoch's parameters of `trial` into the folder `out`, which is made; gives the files.
 
     Raises:
-        ConfigError: the checkpoint is gone, or peft has nothing like the method.
+        ConfigError: the checkpoint is gone, peft has nothing like the method, or the trial split pieces of its text
+            further, which the code in the folder does not do.
         StorageError: `out` cannot be written.
     """
     if out.exists() and not out.is_dir():
         raise ConfigError(f"--out {out} is a file; name a folder")
+    if trial.config.backbone.segmentation:
+        languages = ", ".join(trial.config.backbone.segmentation)
+        raise ConfigError(
+            f"segmentation: the trial split pieces of its text in {languages} further, which plain transformers and "
+            "peft do not; export a trial without it"
+        )
     method = _empty_method(trial)
     method.peft_adapter()  # refuses before anything is read or written
     epoch, parameters = _parameters(trial)

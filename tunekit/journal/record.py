@@ -11,6 +11,7 @@ from tunekit.journal.events import Event
 from tunekit.journal.points import ArmRecord
 from tunekit.journal.trial_record import TrialRecord
 from tunekit.schema import JsonObject, build
+from tunekit.segmentation import Granularity
 from tunekit.sweep import Sweep, crossed, from_resolved
 from tunekit.trial import EpochReport, Outcome, Replicate, TrialFacts
 
@@ -174,6 +175,8 @@ class SweepRecord:
         trial.num_test_examples = dict(event["num_examples"])
         trial.num_test_labels = dict(event.get("num_labels") or {})
         trial.unseen_test_labels = {name: dict(found) for name, found in (event.get("unseen_labels") or {}).items()}
+        found = event.get("granularity") or {}
+        trial.granularity = {name: build(Granularity, values, "journal") for name, values in found.items()}
 
     def _require_order(self, holds: bool, trial: TrialRecord) -> None:
         """Refuse what no driver does to a trial as it stands; journals of schema 1 were not held to it."""

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, field
 
 from tunekit.schema import JsonObject, Values
+from tunekit.segmentation import Granularity
 from tunekit.trial import EpochReport, Outcome, Replicate, TrialFacts
 
 
@@ -51,6 +52,8 @@ class TrialRecord:
     """Test words or pairs by language; empty in journals that did not say."""
     unseen_test_labels: dict[str, dict[str, int]] = field(default_factory=dict)
     """By language the test labels that train lacks, each with its words or pairs."""
+    granularity: dict[str, Granularity] = field(default_factory=dict)
+    """How finely test texts are written in tokens, by language; empty in journals that did not say."""
 
     @property
     def draw(self) -> int | None:

@@ -23,6 +23,7 @@ from tunekit.errors import ConfigError
 from tunekit.methods.batch import Batch, Feature, collated
 from tunekit.methods.token_estimates import estimate_tokens
 from tunekit.registry import METHODS
+from tunekit.segmentation import Segmentation, split_of
 from tunekit.tasks import Example, PairExample, Task
 from tunekit.trial import TOKENS_PER_STEP, SideTask, TrainingConfig
 
@@ -58,6 +59,8 @@ class Setting:
     """`max_length` is used, and `batch_size` by a method with a `SideTask`."""
     word_piece: str
     """Which token of a word an encoder's head reads (`BackboneConfig.word_piece`)."""
+    segmentation: Segmentation | None = None
+    """By language, how likely a piece of its text is split further (`BackboneConfig.segmentation`)."""
 
 
 class Method(nn.Module, Generic[C]):
@@ -78,6 +81,8 @@ class Method(nn.Module, Generic[C]):
     """False: nothing is learnt, there are no trained parameters, and `loss` is never called."""
     trains_backbone: ClassVar[bool] = False
     """Whether the backbone's weights are trained. If not they stay as they are, bit for bit. See also `trains`."""
+    splits_pieces: ClassVar[bool] = False
+    """Whether `encode_all` splits pieces as `split_of` says; a sweep that asks it of another method is refused."""
 
     config: C
     tokens_per_step: int = TOKENS_PER_STEP
@@ -96,6 +101,10 @@ class Method(nn.Module, Generic[C]):
         self.kind: str = task.kind
         self.labels: tuple[str, ...] = task.labels
         self.max_length = setting.training.max_length
+        self._source = task.config.source_language
+        self._segmentation = setting.segmentation
+        if self._segmentation and not self.splits_pieces:
+            raise ConfigError(f"segmentation: {name_of(type(self))} cannot split pieces of its text; leave it out")
         backbone.check_length(prompt_length=self.prompt_length, max_length=self.max_length)
         backbone.set_trained(self.trains(config))
         self.backbone = backbone
@@ -144,8 +153,12 @@ class Method(nn.Module, Generic[C]):
 
     # From examples to rows and batches
 
+    def split_of(self, language: str | None) -> float:
+        """How likely a piece of text in `language` is split further; None is the source language."""
+        return split_of(self._segmentation, self._source if language is None else language)
+
     def encoding_key(self) -> Hashable:
-        """All that `encode` depends on beside the example and the tokenizer; equal keys share tokenized data."""
+        """All that `encode` depends on beside example, tokenizer and `split_of`; equal keys share tokenized data."""
         raise NotImplementedError
 
     def encode(self, example: Example, *, language: str | None = None) -> tuple[Feature, ...]:

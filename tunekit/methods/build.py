@@ -25,7 +25,13 @@ def build(config: TrialConfig, *, backbone: Backbone, task: Task) -> Method:
         ConfigError: no such method, wrong options or training settings, or the method cannot serve task or backbone.
     """
     method, options = _checked(config)
-    setting = Setting(backbone=backbone, task=task, training=config.training, word_piece=config.backbone.word_piece)
+    setting = Setting(
+        backbone=backbone,
+        task=task,
+        training=config.training,
+        word_piece=config.backbone.word_piece,
+        segmentation=config.backbone.segmentation,
+    )
     return method(options, setting)
 
 

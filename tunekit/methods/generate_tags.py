@@ -108,6 +108,7 @@ class GenerateTags(Method[GenerateTagsConfig]):
     kinds: ClassVar[frozenset[str]] = frozenset({"token"})
     families: ClassVar[frozenset[str]] = frozenset({"encoder-decoder"})
     trains_backbone: ClassVar[bool] = True
+    splits_pieces: ClassVar[bool] = True
 
     def __init__(self, config: GenerateTagsConfig, setting: Setting) -> None:
         super().__init__(config, setting)
@@ -162,7 +163,7 @@ class GenerateTags(Method[GenerateTagsConfig]):
         sentences = cast("Sequence[TokenExample]", examples)
         names = sorted({word for sentence in sentences for word in sentence.words})
         space = " " if self.text.needs_space else ""
-        found = self.text.tokens([space + name for name in names]) if names else []
+        found = self.text.tokens([space + name for name in names], split=self.split_of(language)) if names else []
         tokens = {name: tuple(each) or (self.text.unknown,) for name, each in zip(names, found, strict=True)}
         return [self._windows(sentence, [tokens[word] for word in sentence.words]) for sentence in sentences]
 

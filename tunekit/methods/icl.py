@@ -116,6 +116,7 @@ class InContextLearning(Method[InContextLearningConfig]):
     kinds: ClassVar[frozenset[str]] = frozenset({"token"})
     families: ClassVar[frozenset[str]] = frozenset({"causal", "encoder-decoder"})
     is_trained: ClassVar[bool] = False
+    splits_pieces: ClassVar[bool] = True
 
     demonstrations: Tokens = ()
     """The sentences shown, with their tags."""
@@ -177,11 +178,11 @@ class InContextLearning(Method[InContextLearningConfig]):
         number = self.config.num_demonstrations
         if number == 0:
             return ()
-        writer = self.writer
+        writer, split = self.writer, self.split_of(None)
 
         def fits(example: TokenExample) -> bool:
-            writer.tokenize_words(set(example.words))
-            return sum(map(writer.size, example.words)) <= self._room
+            writer.tokenize_words(set(example.words), split)
+            return sum(writer.size(word, split) for word in example.words) <= self._room
 
         chosen = choose(task.examples("train", task.config.source_language), number, self.config.choice, fits)
         if len(chosen) < number:
@@ -189,11 +190,11 @@ class InContextLearning(Method[InContextLearningConfig]):
                 f"num_demonstrations is {number}, but only {len(chosen)} sentences of train take at most max_length "
                 f"({self.max_length}) tokens with their tags; use fewer, or a greater max_length"
             )
-        blocks = [self._block(example) for example in chosen]
+        blocks = [self._block(example, split) for example in chosen]
         return tuple(token for block in blocks for token in block)
 
-    def _block(self, example: TokenExample) -> Tokens:
-        words = [self.writer.fit(word, self._room)[0] for word in example.words]
+    def _block(self, example: TokenExample, split: float) -> Tokens:
+        words = [self.writer.fit(word, self._room, split)[0] for word in example.words]
         return self.writer.block(words, [self._label_ids[label] for label in example.labels])
 
     # From examples to rows
@@ -212,13 +213,13 @@ class InContextLearning(Method[InContextLearningConfig]):
         return 0 if self.backbone.is_causal else len(self.demonstrations)
 
     def encode_all(self, examples: Sequence[Example], *, language: str | None = None) -> list[tuple[Feature, ...]]:
-        sentences = cast("Sequence[TokenExample]", examples)
-        self.writer.tokenize_words({word for sentence in sentences for word in sentence.words})
-        return [self._rows(sentence) for sentence in sentences]
+        sentences, split = cast("Sequence[TokenExample]", examples), self.split_of(language)
+        self.writer.tokenize_words({word for sentence in sentences for word in sentence.words}, split)
+        return [self._rows(sentence, split) for sentence in sentences]
 
-    def _rows(self, example: TokenExample) -> tuple[Feature, ...]:
+    def _rows(self, example: TokenExample, split: float) -> tuple[Feature, ...]:
         room = self._room
-        words, sizes = zip(*(self.writer.fit(word, room) for word in example.words), strict=True)
+        words, sizes = zip(*(self.writer.fit(word, room, split) for word in example.words), strict=True)
         spans = windows([min(size, room) for size in sizes], room, is_causal=False)
         return tuple(self._row(example, words[start:end], owned, start) for start, end, owned in spans)
 

@@ -142,7 +142,7 @@ class PCT(MultilingualCloze[PCTConfig]):
     def encode_all(self, examples: Sequence[Example], *, language: str | None = None) -> list[tuple[Feature, ...]]:
         place, pairs = self.place(language), cast("Sequence[PairExample]", examples)
         asked_in = self.languages[place if self.config.inference_template == "own" else 0]
-        rows = self.encode_pairs(pairs, self.writers[asked_in])
+        rows = self.encode_pairs(pairs, self.writers[asked_in], self.split_of(language))
         asked = zip(pairs, rows, strict=True)
         return [(extended(row, PairFeature, language=place, example=pair),) for pair, (row,) in asked]
 
@@ -173,7 +173,8 @@ class PCT(MultilingualCloze[PCTConfig]):
         """The same pairs on the CPU, each in the template of the language that was drawn for it."""
         rows = []
         for pair, place, index in zip(batch.examples, batch.languages, self._drawn(batch.examples), strict=True):
-            ((row,),) = self.encode_pairs([pair], self.writers[self.drawn_languages[index]])
+            split = self.split_of(self.languages[place])
+            ((row,),) = self.encode_pairs([pair], self.writers[self.drawn_languages[index]], split)
             rows.append(extended(row, LanguageFeature, language=place))
         return super().collate(rows)
 

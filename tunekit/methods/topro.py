@@ -192,7 +192,9 @@ class ToPro(SharedSentenceMethod[ToProConfig]):
         return super().estimate_rows(example) if self._rows is None else Method.estimate_rows(self, example)
 
     def encode_all(self, examples: Sequence[Example], *, language: str | None = None) -> list[tuple[Feature, ...]]:
-        return super().encode_all(examples) if self._rows is None else self._rows.encode_all(examples)
+        if self._rows is None:
+            return super().encode_all(examples, language=language)
+        return self._rows.encode_all(examples, split=self.split_of(language))
 
     def encoding_key(self) -> Hashable:
         if self._rows is not None:

@@ -8,6 +8,7 @@ from statistics import fmean, stdev
 
 from tunekit.journal import Point, TrialRecord
 from tunekit.schema import Values
+from tunekit.segmentation import Granularity
 from tunekit.trial import Replicate
 
 
@@ -59,6 +60,10 @@ class FinalPoint:
         """Source minus zero-shot mean, likewise."""
         pairs = [(_test(t, source, metric), mean_score(t, targets, metric)) for t in self.trials]
         return Spread.of(a - b if a is not None and b is not None else None for a, b in pairs)
+
+    def granularity(self, language: str) -> Granularity | None:
+        """How finely the test texts of a language are written in tokens, alike for all seeds; None if not said."""
+        return next((t.granularity[language] for t in self.trials if language in t.granularity), None)
 
     def majority(self, language: str, metric: str) -> float | None:
         """The test score of always predicting train's most frequent label, the mean over trials (draws may differ)."""

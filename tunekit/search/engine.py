@@ -314,6 +314,7 @@ class Search:
                 num_examples=found.num_examples,
                 num_labels=found.num_labels,
                 unseen_labels=found.unseen_labels,
+                granularity=found.granularity,
             )
 
     def interrupted(self, trial: TrialRecord, reason: str) -> None:

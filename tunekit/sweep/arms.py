@@ -11,6 +11,7 @@ from pathlib import Path
 from tunekit.errors import ConfigError, nearest, quoted, require
 from tunekit.registry import BACKBONES, METHODS, TASKS
 from tunekit.schema import JsonObject, Values, build, coerce
+from tunekit.segmentation import require_languages
 from tunekit.sweep.parameters import field_names, method_class, parameter_hints
 from tunekit.sweep.source import Source, known_keys
 from tunekit.sweep.space import Blocks, enqueued, parameters
@@ -106,6 +107,7 @@ class ArmReader:
             self._refuse_training(name, method)
         task, places = self._task(name, shots)
         backbone, folder = self._backbone(name)
+        self._require_segmentation(name, method, backbone, task)
         blocks: Blocks = ((self._content, ()), (raw, path))
         fixed, space = parameters(blocks, hints, source, self._used)
         return Arm(
@@ -118,6 +120,19 @@ class ArmReader:
             space=space,
             enqueue=tuple(enqueued([] if raw.get("enqueue") is None else raw["enqueue"], space, source, path)),
         )
+
+    def _require_segmentation(self, name: str, method: str, backbone: BackboneConfig, task: TaskConfig) -> None:
+        """Raise a ConfigError where an arm asks to split text of a language, or by a method, that cannot be."""
+        if not backbone.segmentation:
+            return
+        owner = ("arms", name) if "backbone" in self._content["arms"][name] else ()
+        where = self._source.at(*owner, "backbone", "segmentation")
+        try:
+            require_languages(backbone.segmentation, (task.source_language, *task.target_languages))
+        except ConfigError as error:
+            raise ConfigError(f"{where}: {str(error).removeprefix('segmentation: ')} (arm {quoted(name)})") from None
+        if not getattr(method_class(method), "splits_pieces", False):
+            raise ConfigError(f"{where}: {quoted(method)} (arm {quoted(name)}) cannot split pieces of its text")
 
     def _refuse_training(self, name: str, method: str) -> None:
         """Raise a ConfigError where the arm itself sets what only training uses; what all arms share is not meant."""

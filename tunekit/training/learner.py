@@ -24,6 +24,7 @@ from torch import Tensor
 from tunekit import methods
 from tunekit.errors import TrialFailed, require
 from tunekit.methods import count_parameters
+from tunekit.segmentation import Granularity
 from tunekit.storage.source_code import files_digest, package_digest
 from tunekit.tasks import Split
 from tunekit.training import schedule
@@ -133,6 +134,10 @@ class Learner:
         examples = self.task.examples(split, language)
         scores = self.task.score(examples, predictions)
         return {f"{split}/{language}/{metric}": score for metric, score in scores.items()}
+
+    def granularity(self, split: Split, language: str) -> Granularity:
+        """How finely the texts of a split are written in tokens, in one language."""
+        return self.loaded.granularity(self.method, self._backbone.tokenizer, split, language)
 
     def diagnostics(self) -> dict[str, float]:
         """What the method says of itself beside scores, as ``dev/<language>/<figure>``.

@@ -11,6 +11,8 @@ from torch import Tensor
 
 from tunekit.backbone import Backbone
 from tunekit.methods import Feature, Method
+from tunekit.methods.parts.granularity import granularity
+from tunekit.segmentation import Granularity
 from tunekit.tasks import Split, Task
 
 
@@ -46,6 +48,7 @@ class LoadedTask:
         self.task = task
         self._majority: dict[tuple[Split, str], dict[str, float]] = {}
         self._tokenized: OrderedDict[Hashable, TokenizedSplit] = OrderedDict()
+        self._granularities: dict[Hashable, Granularity] = {}
         self._fingerprints: dict[str, str] = {}
         self._parallel: set[tuple[str, str]] = set()
 
@@ -93,12 +96,28 @@ class LoadedTask:
             split: which split.
             language: in which language.
         """
-        key = (tokenizer, type(method).encode_all, method.encoding_key(), split, language)
+        pieces = method.split_of(language)
+        key = (tokenizer, type(method).encode_all, method.encoding_key(), pieces, split, language)
         if key not in self._tokenized:
             examples = self.task.examples(split, language)
             self._tokenized[key] = TokenizedSplit.of(method.encode_all(examples, language=language))
         self._tokenized.move_to_end(key)
         return self._tokenized[key]
+
+    def granularity(self, method: Method, tokenizer: Hashable, split: Split, language: str) -> Granularity:
+        """How finely the texts of a split are written in tokens.
+
+        Args:
+            method: its tokenizer is used, and what it says of splitting pieces further.
+            tokenizer: names that tokenizer.
+            split: which split.
+            language: in which language.
+        """
+        key = (tokenizer, method.split_of(language), split, language)
+        if key not in self._granularities:
+            examples, own = self.task.examples(split, language), method.backbone.tokenizer
+            self._granularities[key] = granularity(examples, own, method.split_of(language))
+        return self._granularities[key]
 
     def drop_oldest_split(self) -> bool:
         """Forget the tokenized split that has not been used for longest; False if there is only one."""

@@ -211,6 +211,7 @@ class TrialRun:
             num_examples=num_examples,
             num_labels={language: found.total() for language, found in counts.items()},
             unseen_labels={language: found for language, found in unseen.items() if found},
+            granularity={language: learner.granularity("test", language) for language in num_examples},
         )
         prints = {key: value for key, value in self.facts.fingerprints.items() if key.startswith("test/")}
         kept = TestPredictions(

@@ -76,6 +76,7 @@ class ClozeMethod(Method[C]):
 
     families: ClassVar[frozenset[str]] = frozenset({"encoder"})
     trains_backbone: ClassVar[bool] = True
+    splits_pieces: ClassVar[bool] = True
 
     def __init__(self, config: C, setting: Setting) -> None:
         super().__init__(config, setting)
@@ -181,16 +182,17 @@ class ClozeMethod(Method[C]):
         return ("cloze", self.template, self.kind, self.labels, self.max_length, self.soft_prompt_length)
 
     def encode_all(self, examples: Sequence[Example], *, language: str | None = None) -> list[tuple[Feature, ...]]:
+        split = self.split_of(language)
         if self.kind == "pair":
-            return self.encode_pairs(cast("Sequence[PairExample]", examples), self.writer)
-        return self.encode_sentences(cast("Sequence[TokenExample]", examples))
+            return self.encode_pairs(cast("Sequence[PairExample]", examples), self.writer, split)
+        return self.encode_sentences(cast("Sequence[TokenExample]", examples), split)
 
-    def encode_pairs(self, examples: Sequence[PairExample], writer: Writer) -> list[tuple[Feature, ...]]:
-        """One row for each pair, written by `writer`."""
+    def encode_pairs(self, examples: Sequence[PairExample], writer: Writer, split: float) -> list[tuple[Feature, ...]]:
+        """One row for each pair, written by `writer`, its pieces split further with probability `split`."""
         if not examples:
             return []
-        premises = writer.texts([self.shown(e.text_a) for e in examples], "premise")
-        hypotheses = writer.texts([self.shown(e.text_b) for e in examples], "hypothesis")
+        premises = writer.texts([self.shown(e.text_a) for e in examples], "premise", split=split)
+        hypotheses = writer.texts([self.shown(e.text_b) for e in examples], "hypothesis", split=split)
         room = self.max_length - writer.overhead
         rows: list[tuple[Feature, ...]] = []
         for example, a, b in zip(examples, premises, hypotheses, strict=True):
@@ -204,15 +206,15 @@ class ClozeMethod(Method[C]):
         """A text of a pair as the question shows it."""
         return text
 
-    def encode_sentences(self, examples: Sequence[TokenExample]) -> list[tuple[Feature, ...]]:
-        """For each sentence one row per word, in order."""
-        tokens = self.tokens_of_words(examples)
+    def encode_sentences(self, examples: Sequence[TokenExample], split: float) -> list[tuple[Feature, ...]]:
+        """For each sentence one row per word, in order; pieces are split further with probability `split`."""
+        tokens = self.tokens_of_words(examples, split)
         return [tuple(self._questions(example, tokens)) for example in examples]
 
-    def tokens_of_words(self, examples: Sequence[TokenExample]) -> dict[str, tuple[int, ...]]:
+    def tokens_of_words(self, examples: Sequence[TokenExample], split: float) -> dict[str, tuple[int, ...]]:
         """The tokens of every word, each tokenized once."""
         words = sorted(set(chain.from_iterable(example.words for example in examples)))
-        return dict(zip(words, self.writer.words(words), strict=True)) if words else {}
+        return dict(zip(words, self.writer.words(words, split=split), strict=True)) if words else {}
 
     def _questions(self, example: TokenExample, tokens: Mapping[str, tuple[int, ...]]) -> list[Feature]:
         found: list[tuple[int, Feature]] = []

@@ -55,25 +55,28 @@ class DemonstrationWriter:
         self._template, self._answer, self._strings = template, answer, strings
         self._tokenizer = cast(Tokenizer, tokenizer)
         self.text = TextTokenizer(tokenizer)
-        self._words: dict[str, Tokens] = {}
+        self._words: dict[tuple[str, float], Tokens] = {}
 
-    def tokenize_words(self, words: set[str]) -> None:
-        """Tokenize the words that have not been met yet, together."""
-        new = sorted(words - self._words.keys())
+    def tokenize_words(self, words: set[str], split: float = 0.0) -> None:
+        """Tokenize the words that have not been met yet, together; each piece is split further with that probability.
+
+        `size` and `fit` then know them by the same `split`.
+        """
+        new = sorted(word for word in words if (word, split) not in self._words)
         if new:
             space = " " if self.text.needs_space else ""
-            tokens = self.text.tokens([space + word for word in new])
-            self._words.update({w: tuple(p) or (self.text.unknown,) for w, p in zip(new, tokens, strict=True)})
+            found = zip(new, self.text.tokens([space + word for word in new], split=split), strict=True)
+            self._words.update({(word, split): tuple(tokens) or (self.text.unknown,) for word, tokens in found})
 
-    def size(self, word: str) -> int:
+    def size(self, word: str, split: float = 0.0) -> int:
         """Tokens that a tokenized word takes in a block: shown, and answered with the longest label."""
-        return self.fit(word, 2**30)[1]
+        return self.fit(word, 2**30, split)[1]
 
-    def fit(self, word: str, room: int) -> tuple[Tokens, int]:
+    def fit(self, word: str, room: int, split: float = 0.0) -> tuple[Tokens, int]:
         """The tokens of a tokenized word, cut so that it takes at most `room` in a block, and what it takes."""
         copies = 1 + ("word" in self._answer.slots)
         fixed = sum(map(len, self._around)) + max(map(len, self._strings))
-        tokens = self._words[word][: max(1, (room - fixed) // copies)]
+        tokens = self._words[word, split][: max(1, (room - fixed) // copies)]
         return tokens, copies * len(tokens) + fixed
 
     @cached_property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from typing import TYPE_CHECKING, Protocol, TypedDict
+from typing import TYPE_CHECKING, ClassVar, Protocol, TypedDict
 
 import torch
 from torch import Tensor, nn
@@ -107,6 +107,8 @@ class HeadMethod(Method[C]):
     (causal: the last); `RowEncoder` has the details.
     """
 
+    splits_pieces: ClassVar[bool] = True
+
     def __init__(self, config: C, setting: Setting) -> None:
         super().__init__(config, setting)
         backbone = setting.backbone
@@ -162,4 +164,4 @@ class HeadMethod(Method[C]):
         return self._rows.key
 
     def encode_all(self, examples: Sequence[Example], *, language: str | None = None) -> list[tuple[Feature, ...]]:
-        return self._rows.encode_all(examples)
+        return self._rows.encode_all(examples, split=self.split_of(language))

@@ -63,7 +63,7 @@ class RowEncoder:
         self._is_causal = is_causal
         self._has_segments = has_segments
         self._shift = int(is_shifted)
-        self._words: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {}
+        self._words: dict[tuple[str, float], tuple[tuple[int, ...], tuple[int, ...]]] = {}
 
     @property
     def key(self) -> Hashable:
@@ -71,20 +71,25 @@ class RowEncoder:
         reading = (self._reading, self._is_causal, self._has_segments, self._shift)
         return ("rows", self._kind, tuple(self._label_ids), self._max_length, *reading)
 
-    def encode_all(self, examples: Sequence[Example]) -> list[tuple[Feature, ...]]:
-        """The rows of each example."""
+    def encode_all(self, examples: Sequence[Example], *, split: float = 0.0) -> list[tuple[Feature, ...]]:
+        """The rows of each example.
+
+        Args:
+            examples: of one language.
+            split: how likely a piece of their text is split further.
+        """
         if self._kind == "pair":
-            return self._pairs(cast("Sequence[PairExample]", examples))
+            return self._pairs(cast("Sequence[PairExample]", examples), split)
         sentences = cast("Sequence[TokenExample]", examples)
-        self._tokenize_words({word for sentence in sentences for word in sentence.words})
-        return [self._sentence(sentence) for sentence in sentences]
+        self._tokenize_words({word for sentence in sentences for word in sentence.words}, split)
+        return [self._sentence(sentence, split) for sentence in sentences]
 
     # Pairs
 
-    def _pairs(self, examples: Sequence[PairExample]) -> list[tuple[Feature, ...]]:
+    def _pairs(self, examples: Sequence[PairExample], split: float) -> list[tuple[Feature, ...]]:
         if not examples:
             return []
-        texts = self._text.tokens([text for e in examples for text in (e.text_a, e.text_b)])
+        texts = self._text.tokens([text for e in examples for text in (e.text_a, e.text_b)], split=split)
         return [(self._pair(e, a, b),) for e, a, b in zip(examples, texts[::2], texts[1::2], strict=True)]
 
     def _pair(self, example: PairExample, a: Sequence[int], b: Sequence[int]) -> Feature:
@@ -110,8 +115,8 @@ class RowEncoder:
 
     # Sentences
 
-    def _sentence(self, example: TokenExample) -> tuple[Feature, ...]:
-        words = [self._words[word] for word in example.words]
+    def _sentence(self, example: TokenExample, split: float) -> tuple[Feature, ...]:
+        words = [self._words[word, split] for word in example.words]
         labels = [self._label_ids[label] for label in example.labels]
         sizes = [len(tokens) for tokens, _ in words]
         return tuple(
@@ -142,15 +147,16 @@ class RowEncoder:
             words=tuple(start + w for w in owned),
         )
 
-    def _tokenize_words(self, words: set[str]) -> None:
+    def _tokenize_words(self, words: set[str], split: float) -> None:
         """Tokenize the words not yet met: their tokens, cut to a row, and which of them the head reads."""
-        new = sorted(words - self._words.keys())
+        new = sorted(word for word in words if (word, split) not in self._words)
         if not new:
             return
         space = " " if self._text.needs_space else ""
-        for word, tokens in zip(new, self._text.tokens([space + word for word in new]), strict=True):
+        found = self._text.tokens([space + word for word in new], split=split)
+        for word, tokens in zip(new, found, strict=True):
             kept = tuple(tokens[: self._capacity]) or (self._text.unknown,)
-            self._words[word] = (kept, self._read(kept))
+            self._words[word, split] = (kept, self._read(kept))
 
     def _read(self, tokens: tuple[int, ...]) -> tuple[int, ...]:
         if self._reading == "mean":

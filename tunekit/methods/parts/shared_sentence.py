@@ -74,10 +74,10 @@ class SharedSentenceMethod(ClozeMethod[C]):
             return super().estimate_questions(example, question)
         return [estimate_tokens(example) + len(example.words) * question]
 
-    def encode_sentences(self, examples: Sequence[TokenExample]) -> list[tuple[Feature, ...]]:
+    def encode_sentences(self, examples: Sequence[TokenExample], split: float) -> list[tuple[Feature, ...]]:
         if not self.shares_sentence:
-            return super().encode_sentences(examples)
-        tokens = self.tokens_of_words(examples)
+            return super().encode_sentences(examples, split)
+        tokens = self.tokens_of_words(examples, split)
         return [tuple(self._shared_rows(example, tokens)) for example in examples]
 
     def collate(self, features: Sequence[Feature]) -> Batch:

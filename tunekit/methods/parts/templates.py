@@ -197,18 +197,20 @@ class Writer:
             raise ConfigError("the tokenizer of this backbone has no mask; a masked language model is needed")
         return int(found)
 
-    def words(self, words: Sequence[str]) -> list[tuple[int, ...]]:
-        """The tokens of each word as it stands inside of a text; at least one each."""
+    def words(self, words: Sequence[str], *, split: float = 0.0) -> list[tuple[int, ...]]:
+        """The tokens of each word as it stands inside of a text; at least one each. `split` is as in `texts`."""
         space = " " if self.text.needs_space else ""
-        return [tuple(p) or (self.text.unknown,) for p in self.text.tokens([space + word for word in words])]
+        found = self.text.tokens([space + word for word in words], split=split)
+        return [tuple(tokens) or (self.text.unknown,) for tokens in found]
 
-    def texts(self, texts: Sequence[str], slot: str) -> list[tuple[int, ...]]:
-        """The tokens of each text as it stands in `slot`."""
+    def texts(self, texts: Sequence[str], slot: str, *, split: float = 0.0) -> list[tuple[int, ...]]:
+        """The tokens of each text as it stands in `slot`, each piece split further with probability `split`."""
         if (before := self._sign_before(slot)) and texts:
-            return self.text.going_on([text.strip() for text in texts], before)
+            return self.text.going_on([text.strip() for text in texts], before, split=split)
         is_inside = any(part.name == slot and part.is_spaced for part in self._slots_inside)
         space = " " if is_inside and self.text.needs_space else ""
-        return [tuple(tokens) for tokens in self.text.tokens([space + text.strip() for text in texts])]
+        found = self.text.tokens([space + text.strip() for text in texts], split=split)
+        return [tuple(tokens) for tokens in found]
 
     def write(self, fillings: Mapping[str, Sequence[int]]) -> Rendered:
         """The row whose slots hold `fillings`, tokens by the slot's name."""

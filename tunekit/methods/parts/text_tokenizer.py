@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol, cast
 
-__all__ = ["SpecialTokens", "TextTokenizer", "Tokenizer"]
+from tunekit.methods.parts.segmentation import BLANK, PieceSplitter
 
-_BLANK = "▁ĠĊĉ \t\n\r\u00a0\u3000"
-"""Signs that tokenizers write for white space."""
+__all__ = ["Pieces", "SpecialTokens", "TextTokenizer", "Tokenizer"]
+
 _ANCHOR = "a"
 """Stands before a text that goes on from something."""
 
@@ -37,6 +37,10 @@ class BackendTokenizer(Protocol):
     """The tokenizer behind a fast one."""
 
     @property
+    def model(self) -> object:
+        """What makes pieces of words."""
+
+    @property
     def pre_tokenizer(self) -> PreTokenizer | None:
         """What splits a text into words, if anything does."""
 
@@ -47,7 +51,12 @@ class Tokenizer(Protocol):
     unk_token_id: int | None
     eos_token_id: int | None
     mask_token_id: int | None
+    all_special_ids: list[int]
     backend_tokenizer: BackendTokenizer
+
+    @property
+    def added_tokens_decoder(self) -> Mapping[int, object]:
+        """The tokens that were added to the vocabulary, by their numbers."""
 
     def __call__(self, *texts: str | list[str], **settings: bool) -> Tokenized:
         """The tokens of one text, of a pair, or of each of a list."""
@@ -63,6 +72,26 @@ class Tokenizer(Protocol):
 
     def get_vocab(self) -> dict[str, int]:
         """All tokens."""
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """The tokens of one text."""
+
+    kept: tuple[tuple[int, ...], ...]
+    """For each piece that the tokenizer gave what stands for it: itself, or the two that it is split into."""
+    num_drawn: int = 0
+    """Pieces that were drawn to be split."""
+
+    @property
+    def num_split(self) -> int:
+        """Pieces that were split."""
+        return sum(len(piece) > 1 for piece in self.kept)
+
+    @property
+    def num_whole(self) -> int:
+        """Pieces that were drawn and could not be split."""
+        return self.num_drawn - self.num_split
 
 
 @dataclass(frozen=True)
@@ -93,10 +122,37 @@ class TextTokenizer:
     def __init__(self, tokenizer: Tokenizer | None) -> None:
         self._tokenizer = cast(Tokenizer, tokenizer)
 
-    def tokens(self, texts: Sequence[str]) -> list[list[int]]:
-        """The tokens of each text, no special ones."""
+    def tokens(self, texts: Sequence[str], *, split: float = 0.0) -> list[list[int]]:
+        """The tokens of each text, no special ones.
+
+        Args:
+            texts: what to write.
+            split: how likely a piece is split further (:mod:`tunekit.methods.parts.segmentation`).
+        """
         settings = {"add_special_tokens": False, "return_attention_mask": False, "return_token_type_ids": False}
-        return cast("list[list[int]]", self._tokenizer(list(texts), verbose=False, **settings)["input_ids"])
+        found = cast("list[list[int]]", self._tokenizer(list(texts), verbose=False, **settings)["input_ids"])
+        return [self._split(*each, split) for each in zip(texts, found, strict=True)] if split else found
+
+    def pieces(self, texts: Sequence[str], *, split: float) -> list[Pieces]:
+        """`tokens`, with what was split and what could not be."""
+        found = zip(texts, self.tokens(texts), strict=True)
+        if not split:
+            return [Pieces(tuple((token,) for token in ids)) for _, ids in found]
+        splitter = self._splitter
+        return [
+            Pieces(
+                tuple(splitter.split(text, ids, split)),
+                sum(place is not None for place in splitter.drawn(text, len(ids), split)),
+            )
+            for text, ids in found
+        ]
+
+    def _split(self, text: str, tokens: Sequence[int], split: float) -> list[int]:
+        return [each for piece in self._splitter.split(text, tokens, split) for each in piece]
+
+    @cached_property
+    def _splitter(self) -> PieceSplitter:
+        return PieceSplitter(self._tokenizer)
 
     def inside(self, text: str) -> tuple[int, ...]:
         """The tokens of `text` as it stands inside of another, going on from a word before it.
@@ -110,22 +166,25 @@ class TextTokenizer:
         borders = [span for span in spans if span[0] < len(_ANCHOR) < span[1]]
         return tuple(self.tokens([text.strip()])[0] if borders else kept)
 
-    def going_on(self, texts: Sequence[str], after: str) -> list[tuple[int, ...]]:
+    def going_on(self, texts: Sequence[str], after: str, *, split: float = 0.0) -> list[tuple[int, ...]]:
         """The tokens of each text as it stands right after the sign `after`, without white space between.
 
-        Where the tokenizer would join the two, as the text stands alone.
+        Where the tokenizer would join the two, as the text stands alone. `split` is as in `tokens`.
         """
         settings = {"add_special_tokens": False, "return_offsets_mapping": True, "verbose": False}
         found = self._tokenizer([after + text for text in texts], **settings)
         rows = cast("list[list[int]]", found["input_ids"])
         spans = cast("list[list[tuple[int, int]]]", found["offset_mapping"])
         cut = len(after)
-        return [
-            tuple(self.tokens([text])[0])
+        kept = [
+            self.tokens([text])[0]
             if any(start < cut < end for start, end in places)
-            else tuple(i for i, (_, end) in zip(ids, places, strict=True) if end > cut)
+            else [i for i, (_, end) in zip(ids, places, strict=True) if end > cut]
             for text, ids, places in zip(texts, rows, spans, strict=True)
         ]
+        if split:
+            kept = [self._split(*each, split) for each in zip(texts, kept, strict=True)]
+        return [tuple(ids) for ids in kept]
 
     def unknown_in(self, text: str) -> list[str]:
         """The pieces of `text` that the tokenizer writes as unknown, in their order."""
@@ -136,7 +195,7 @@ class TextTokenizer:
 
     def blanks(self, tokens: Sequence[int]) -> list[bool]:
         """Whether each token stands for white space alone."""
-        return [not token.strip(_BLANK) for token in self._tokenizer.convert_ids_to_tokens(list(tokens))]
+        return [not token.strip(BLANK) for token in self._tokenizer.convert_ids_to_tokens(list(tokens))]
 
     @cached_property
     def special_tokens(self) -> SpecialTokens:

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import yaml
 
+from tunekit import languages
 from tunekit.journal import SweepRecord
 from tunekit.reports.caveats import caveats
 from tunekit.reports.files import save
-from tunekit.reports.render import sections
+from tunekit.reports.render import groups, sections
 from tunekit.reports.render.formats import metric_name, plain
 from tunekit.reports.results import Comparison, SweepResult, read
 from tunekit.wording import names, parameters, plural
@@ -119,6 +120,7 @@ def _comparison(result: SweepResult, comparison: Comparison) -> Iterator[str]:
         why = "dev, not test; no point finalised" if result.is_finished else "dev, not test; sweep unfinished"
         yield f"Best point of each arm's search ({why}):"
         yield sections.dev_scores(comparison)
+    yield from _by_language(comparison)
     yield "### Budget and size"
     yield sections.budget(comparison)
     yield (
@@ -141,6 +143,24 @@ def _spread(comparison: Comparison) -> Iterator[str]:
         " estimated by the analysis of variance; what would be negative is 0). All n trials of an arm share the few"
         " draws, so that the standard error of the mean is not std / √n but the one given here."
     )
+
+
+def _by_language(comparison: Comparison) -> Iterator[str]:
+    """How the scores go with what is known of the languages."""
+    by_groups = groups.by_groups(comparison)
+    if by_groups:
+        yield "### By resource class and script"
+        yield from by_groups
+        yield f"Means over the target languages of a group, each as zero_shot is; {languages.SOURCE}."
+    tokens = groups.tokens(comparison)
+    if tokens:
+        yield "### Tokens a word"
+        yield tokens
+        yield (
+            "Tokens of the whole test texts, without special ones, and test scores. Words are those that the data give;"
+            " of pairs, what white space parts, and where a language does not part its words, tokens a character."
+        )
+        yield groups.finer(comparison)
 
 
 def _searched_with(result: SweepResult) -> str:

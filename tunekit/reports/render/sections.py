@@ -192,7 +192,9 @@ def data(comparison: Comparison) -> str:
         numbers = [count(size) for size in sizes]
         read = [count(task.shots), ", ".join(limits + seeded) or "whole splits"]
         prints = sorted({found for facts in arm.all_facts if (found := facts.data_fingerprint)})
-        what = [plain(arm.name), code(arm.arm.method), code(arm.arm.backbone.name)]
+        finer = [f"{language} split {each.split:g}" for language, each in (arm.arm.backbone.segmentation or {}).items()]
+        backbone = ", ".join([code(arm.arm.backbone.name), *map(plain, finer)])
+        what = [plain(arm.name), code(arm.arm.method), backbone]
         rows.append([*what, *numbers, *read, names(map(code, prints)) or NOTHING])
     return markdown_table(header, rows, texts=["method", "backbone", "samples", "data"])
 

@@ -9,15 +9,17 @@ from pathlib import Path
 
 from tunekit.journal import SweepRecord, TrialRecord
 from tunekit.reports.files import save
+from tunekit.reports.render.groups import has_words
 from tunekit.reports.results import ArmResult, SweepResult, read
 from tunekit.schema import JsonObject
 
 COLUMNS = (
     "sweep", "selection", "arm", "method", "backbone", "task", "shots", "point", "is_best_point", "trial_id", "seed",
-    "draw",
-    "split", "language", "role", "metric", "is_main_metric", "value", "majority",
+    "draw", "split", "language", "role", "metric", "is_main_metric", "value", "majority", "tokens_per_word",
+    "tokens_per_character",
 )  # fmt: skip
-"""Values are fractions. `role` is source or target; `majority` is the same score of the most frequent label."""
+"""Values are fractions. `role` is source or target; `majority` is the same score of the most frequent label. Tokens are
+those of the test texts; none a word where the data do not say what a word is and the language does not part them."""
 
 
 def write(record: SweepRecord, out: Path) -> list[Path]:
@@ -69,6 +71,7 @@ def _trial_rows(arm: ArmResult, trial: TrialRecord) -> Iterator[JsonObject]:
         if split not in ("dev", "test") or not language:
             continue
         floor = trial.baselines.get(f"majority/{rest}") if split == "test" else dev_majority.get(key)
+        found = trial.granularity.get(language) if split == "test" else None
         yield {
             "trial_id": trial.trial_id,
             "seed": trial.seed,
@@ -80,4 +83,6 @@ def _trial_rows(arm: ArmResult, trial: TrialRecord) -> Iterator[JsonObject]:
             "is_main_metric": metric == arm.metric,
             "value": value,
             "majority": floor,
+            "tokens_per_word": found.per_word if found and has_words(found, language) else None,
+            "tokens_per_character": found.per_character if found else None,
         }
