@@ -92,15 +92,20 @@ def problem_of_language(language: str, known: Collection[str]) -> str | None:
         language: as it is written.
         known: the sweep's own languages, which may be called anything.
     """
-    if language in known:
+    if language in known or _is_code(language):
         return None
-    is_code = _LANGUAGE.fullmatch(language) is not None
-    if is_code and (len(language.split("-")[0]) > 2 or language.split("-")[0] in _ISO_639_1):
-        return None
+    small = language.lower()
+    if small in known or _is_code(small):
+        return f"{quoted(language)} is no code of a language; did you mean {quoted(small)}?"
     return (
         f"{quoted(language)} is neither a language of this sweep nor an ISO 639 code such as de or zh (a mean over "
         f"languages is computed, and not given); {nearest(language, known)}"
     )
+
+
+def _is_code(language: str) -> bool:
+    main = language.split("-")[0]
+    return _LANGUAGE.fullmatch(language) is not None and (len(main) > 2 or main in _ISO_639_1)
 
 
 def _text(path: Path, name: str) -> str:

@@ -83,10 +83,9 @@ def _existing(place: str, source: Source) -> Path:
     if path.is_file():
         return path
     what = "is a folder; name a CSV file" if path.is_dir() else "no such file"
-    relative = "" if os.path.isabs(place) else "; its path is relative to the folder of the sweep file"
-    if relative and ("references",) in source.overrides:
-        relative = "; on the command line its path is relative to the current folder"
-    raise ConfigError(f"{source.at('references')}: {place}: {what}{relative}")
+    is_typed = ("references",) in source.overrides
+    start = "the current folder, as it is given on the command line" if is_typed else "the folder of the sweep file"
+    raise ConfigError(f"{source.at('references')}: {place}: {what} (a relative path starts at {start})")
 
 
 def _reference(row: Row, languages: Languages) -> Reference:
