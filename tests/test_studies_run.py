@@ -126,7 +126,7 @@ def test_a_study_runs_whole_and_its_report_names_the_protocol(
     content = shrunk(yaml.safe_load(path.read_text(encoding="utf-8")), data, models)
     if protocol is not None:
         content["protocol"] = protocol
-    sweep = parse_sweep({**content, "name": "toy"}, Source(path.name))
+    sweep = parse_sweep({**content, "name": "toy"}, Source(str(path)))
     finish = run_sweep(sweep, tmp_path / "sweep", Execution(in_process=True))
     assert not finish.problems and finish.num_failed == 0
     record = replay(tmp_path / "sweep")
