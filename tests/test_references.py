@@ -131,6 +131,7 @@ def test_a_language_of_the_sweep_may_have_any_name(tmp_path: Path) -> None:
         (f"{HEADER}\n{ROW}\n{ROW.replace('0.86', '0.9')}", "published.csv:3: .* already"),
         (f'{HEADER}\n{ROW}\n"PT', "published.csv:3: not CSV"),
         (f'{HEADER}\n"P\nT",{ROW[3:]}', r"published.csv:2: method: 'P\\nT' holds a control sign"),
+        (f"{HEADER}\n{ROW}{'!' * 500}", "published.csv:2: source: .* has 514 signs; write at most 500"),
         (f"{HEADER},n\n{ROW},0", "published.csv:2: n: '0' is not a number of runs"),
         (f"{HEADER},n\n{ROW},5.0", "published.csv:2: n: '5.0' is not a number of runs"),
         (f"{HEADER},spread,n\n{ROW},0.1,1", "published.csv:2: spread: 0.1 with n = 1"),

@@ -19,6 +19,8 @@ OPTIONAL = ("task", "backbone", "spread", "n")
 SPLITS = ("dev", "test", "unknown")
 MOST_ROWS = 10_000
 """They are kept in the sweep's journal."""
+MOST_SIGNS = 500
+"""In a cell."""
 
 _NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _METRIC = re.compile(r"[a-z][a-z0-9_]*")
@@ -145,6 +147,10 @@ def _cells(cells: list[str], header: list[str], where: str) -> dict[str, str]:
             raise ConfigError(f"{where}: {column}: {quoted(cell)} has blanks around it; write {quoted(cell.strip())}")
         if not cell and column in COLUMNS:
             raise ConfigError(f"{where}: {column} is empty; {_WANTED[column]}")
+        if len(cell) > MOST_SIGNS:
+            raise ConfigError(
+                f"{where}: {column}: {quoted(cell)} has {len(cell)} signs; at most {MOST_SIGNS} are right"
+            )
         if not cell.isprintable():
             raise ConfigError(f"{where}: {column}: {quoted(cell)} holds a control sign; write it in one line")
     return found
