@@ -148,9 +148,7 @@ def _cells(cells: list[str], header: list[str], where: str) -> dict[str, str]:
         if not cell and column in COLUMNS:
             raise ConfigError(f"{where}: {column} is empty; {_WANTED[column]}")
         if len(cell) > MOST_SIGNS:
-            raise ConfigError(
-                f"{where}: {column}: {quoted(cell)} has {len(cell)} signs; at most {MOST_SIGNS} are right"
-            )
+            raise ConfigError(f"{where}: {column}: {quoted(cell)} has {len(cell)} signs; write at most {MOST_SIGNS}")
         if not cell.isprintable():
             raise ConfigError(f"{where}: {column}: {quoted(cell)} holds a control sign; write it in one line")
     return found
