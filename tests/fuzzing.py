@@ -26,6 +26,7 @@ from tunekit.cli.single_trial import load_trial
 from tunekit.errors import TunekitError
 from tunekit.journal import FILE_NAME, Journal, read_events, replay
 from tunekit.sweep import load_sweep
+from tunekit.sweep.reference_rows import SPLITS, read_rows
 from tunekit.tasks import Task, TokenExample
 from tunekit.tasks.examples import labels_of
 from tunekit.training import checkpoints
@@ -199,6 +200,7 @@ def kinds(folder: Path) -> Iterator[Kind]:
     """Every kind; `folder` holds what they need."""
     yield _sweeps()
     yield _trials()
+    yield _references()
     yield _journal(folder / "journal")
     yield from _data()
     yield _checkpoints(folder / "checkpoint.pt")
@@ -234,6 +236,22 @@ _YAML_WORDS = (
 
 def _sweeps() -> Kind:
     return Kind("sweep file", "sweep.yaml", [_SWEEP.encode()], lambda path, _: load_sweep(path), _YAML_WORDS)
+
+
+def _references() -> Kind:
+    text = (
+        "method,language,metric,split,value,source,task,backbone,spread,n\n"
+        'PT,de,f1,dev,0.86,"Tu et al., table 2",panx,mBERT,0.01,5\n'
+        'FT,zh-Hant,accuracy,test,1,"a ""report""",,,,\n'
+    )
+
+    def read(path: Path, _: bytes) -> None:
+        for row in read_rows(path, str(path)):
+            assert 0 <= row.value <= 1 and row.method and row.source and row.split in SPLITS
+            assert row.n is None or row.n >= 1
+
+    words = (b'"', b'""', b",", b";", b"\r", b"\x00", b"nan", b"1e999", b"-0", b"0x1", b"1_0", b"86", b"\xef\xbb\xbf")
+    return Kind("published figures", "published.csv", [text.encode()], read, words)
 
 
 def _trials() -> Kind:

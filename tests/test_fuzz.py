@@ -12,6 +12,7 @@ NUM_INPUTS = 150
 KINDS = (
     "sweep file",
     "trial file",
+    "published figures",
     "journal",
     "words between blanks",
     "words between tabs",

@@ -278,6 +278,7 @@ def test_what_is_in_a_trials_name_and_what_is_not_is_said_to_the_field() -> None
         "scheduler": _fields(types.SchedulerConfig),
         "finalise": _fields(types.FinaliseConfig),
         "budget": _fields(types.BudgetConfig),
+        "published figures": {"references"} & _fields(types.Sweep),
     }
 
 

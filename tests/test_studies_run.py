@@ -179,6 +179,8 @@ def test_a_study_runs_whole_and_its_report_names_the_protocol(
     path: Path, protocol: str | None, data: Path, models: dict[str, Path], tmp_path: Path
 ) -> None:
     content = shrunk(yaml.safe_load(path.read_text(encoding="utf-8")), data, models)
+    if "references" in content:  # their paths are relative to the study's own folder
+        content["references"] = str(path.parent / content["references"])
     sweep, text = run(content, tmp_path, *([] if protocol is None else [f"protocol={protocol}"]))
     headings = [line for line in text.splitlines() if line.startswith("## ") and ": test " in line]
     assert headings

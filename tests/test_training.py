@@ -487,7 +487,8 @@ def test_test_is_scored_once_at_the_best_epoch_in_every_language(
     outcome = run.outcome()
     final = run.test()
     assert final.epoch == outcome.best_epoch
-    assert set(final.scores) == {f"test/{lang}/{name}" for lang in ("en", "xx") for name in ("accuracy", "macro_f1")}
+    names = ("accuracy", "macro_f1", "seqeval_f1")
+    assert set(final.scores) == {f"test/{lang}/{name}" for lang in ("en", "xx") for name in names}
     assert set(final.majority) == {key.replace("test/", "majority/") for key in final.scores}
     assert final.num_examples == {"en": 16, "xx": 16}
     again = TrialRun(trial(), folder=tmp_path, locations=locations, cache=shared_cache, tokens_per_step=TOKENS)

@@ -78,7 +78,9 @@ def stored_sweep(folder: Path, *, num_trials: int | None = None) -> tuple[Sweep,
         raise ConfigError(f"{path} holds no launched sweep; start it again from its file")
     if num_trials is not None:
         definition = {**definition, "search": {**(definition.get("search") or {}), "num_trials": num_trials}}
-    return parse_sweep(definition, Source(str(path))), Execution(**record.execution)
+    # The journal holds what was read of published figures; their files may be gone, or have stayed on another machine.
+    sweep = parse_sweep(definition, Source(str(path)), references=record.sweep.references)
+    return sweep, Execution(**record.execution)
 
 
 def run_sweep(

@@ -5,7 +5,7 @@ Events, with their own keys beside ``event`` and ``time`` (UTC, ISO 8601):
 =============  ====================================================================================================
 launched       schema, sweep (resolved: arms, spaces, seeds, metrics, ...), definition (the sweep file), versions,
                execution, host, pid; always the first line
-amended        sweep, definition; the sweep was extended, or its paths, resources or budget changed
+amended        sweep, definition; the sweep was extended, or its paths, resources, budget or references changed
 resumed        versions, execution, host, pid; a driver took the sweep up again
 created        trial_id, arm, number, point_id, seed, params, config, phase, sampler (what the searcher remembers)
 started        trial_id, attempt, worker, facts (what the trial reads and how large it is); also before its test

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 REPORTS: dict[str, str] = {
     "report": "tunekit.reports.render.markdown:write",
     "results": "tunekit.reports.render.tidy:write",
+    "references": "tunekit.reports.render.references:write",
     "best_config": "tunekit.reports.render.best_config:write",
 }
 """Every report by name. Values: ``(SweepRecord, Path) -> list[Path]`` writes into a folder and names its files."""

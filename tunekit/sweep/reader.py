@@ -18,12 +18,14 @@ from tunekit.sweep.draws import check_final_draws, read_draws, with_draws
 from tunekit.sweep.parameters import resolve
 from tunekit.sweep.places import require_distinct_names
 from tunekit.sweep.protocols import protocol_name, with_protocol
+from tunekit.sweep.references import absolute_places, read_references
 from tunekit.sweep.source import Source, known_keys
 from tunekit.sweep.types import (
     SEED_RANGE,
     Arm,
     BudgetConfig,
     FinaliseConfig,
+    Reference,
     ResourcesConfig,
     SchedulerConfig,
     SearchConfig,
@@ -36,7 +38,7 @@ __all__ = ["ARM_KEYS", "TOP_KEYS", "load_sweep", "parse_sweep"]
 
 TOP_KEYS = (
     "name", "task", "backbone", "arms", "fixed", "space", "search", "scheduler", "seeds", "finalise",
-    "resources", "budget", "selection", "shots", "protocol", "protocols", "draws",
+    "resources", "budget", "selection", "shots", "protocol", "protocols", "draws", "references",
 )  # fmt: skip
 
 
@@ -44,7 +46,7 @@ def load_sweep(path: str | Path, *, overrides: Sequence[str] = (), name: str | N
     """Read and check a sweep file.
 
     Args:
-        path: the YAML file. Paths inside it are relative to the current folder.
+        path: the YAML file. Paths inside it are relative to the current folder; `references` to the file's own.
         overrides: ``KEY=VALUE`` with a dotted KEY and a YAML VALUE, applied to the file's content.
         name: the sweep's name; the file's own `name` or its stem if not given.
 
@@ -90,13 +92,20 @@ def _override(content: JsonObject, override: str) -> tuple[str, ...]:
     return (*parents, last)
 
 
-def parse_sweep(content: Values, source: Source, *, folders_must_exist: bool = True) -> Sweep:
+def parse_sweep(
+    content: Values,
+    source: Source,
+    *,
+    folders_must_exist: bool = True,
+    references: tuple[Reference, ...] | None = None,
+) -> Sweep:
     """Check the content of a sweep file (or a `Sweep.definition`) and resolve it.
 
     Args:
         content: keys and values.
         source: where they came from.
         folders_must_exist: refuse a backbone's folder that is not there.
+        references: published figures as they were read before; None reads the files that `content` names.
 
     Raises:
         ConfigError: anything is wrong with it.
@@ -106,13 +115,14 @@ def parse_sweep(content: Values, source: Source, *, folders_must_exist: bool = T
     if not content.get("arms"):
         raise ConfigError(f"{source.at()}: no arms; write `arms:` with at least one `name: {{method: ...}}`")
     name = _name(content, source)
-    definition = {**_absolute(content), "name": name}
+    definition = {**_absolute(content), "name": name, **absolute_places(content, source)}
     selection = content.get("selection", "source_dev")
     draws = read_draws(content, source)
-    arms = ArmReader(definition, source, folders_must_exist=folders_must_exist).arms()
+    read = ArmReader(definition, source, folders_must_exist=folders_must_exist).arms()
+    arms = with_draws(read, draws, source)
     sweep = Sweep(
         name=name,
-        arms=with_draws(arms, draws, source),
+        arms=arms,
         seeds=_seeds(content, source),
         draws=draws,
         resources=source.build(ResourcesConfig, _with_bytes(content.get("resources"), source), "resources"),
@@ -122,6 +132,7 @@ def parse_sweep(content: Values, source: Source, *, folders_must_exist: bool = T
         scheduler=source.build(SchedulerConfig, content.get("scheduler"), "scheduler"),
         finalise=source.build(FinaliseConfig, content.get("finalise"), "finalise"),
         budget=source.build(BudgetConfig, content.get("budget"), "budget"),
+        references=read_references(content, source, arms) if references is None else references,
         definition=definition,
         source=source,
     )

@@ -181,6 +181,27 @@ class BudgetConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Reference:
+    """A published figure that stands beside ours in reports. It is no result of this sweep, and decides nothing."""
+
+    method: str
+    """As its publication calls it."""
+    language: str
+    metric: str
+    split: Literal["dev", "test", "unknown"]
+    value: float
+    """A fraction in [0, 1]."""
+    source: str
+    """Where it was published."""
+    task: str
+    backbone: str | None = None
+    spread: float | None = None
+    """Sample standard deviation over the n runs, a fraction."""
+    n: int | None = None
+    """Runs that it is the mean of; None where that is not known."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Sweep:
     """One sweep file, checked."""
 
@@ -197,6 +218,8 @@ class Sweep:
     selection: Literal["source_dev", "target_dev"]
     protocol: str | None = None
     """Which of the file's protocols this is; None where it has none."""
+    references: tuple[Reference, ...] = ()
+    """Published figures, read from the files that the sweep file names. They may change between launches."""
     definition: Values
     """The file's content, overrides applied and paths absolute, variables in them kept; read again it gives this."""
     source: Source = field(default=Source("sweep"), compare=False, repr=False)

@@ -11,6 +11,7 @@ from tunekit.errors import DataError
 from tunekit.tasks.examples import Example, PairExample, labels_of
 from tunekit.tasks.recognition import Reading, recognise
 from tunekit.tasks.schemes import Tags, Unreadable
+from tunekit.tasks.seqeval_chunks import chunk_f1
 
 Predictions = Sequence[str] | Sequence[Sequence[str]]
 """One label for each pair, or for each sentence a list of exactly one label per word."""
@@ -37,7 +38,8 @@ def scored(examples: Sequence[Example], predictions: Predictions, reading: Readi
             raise ValueError(f"example {index} has {len(right)} words but {len(given)} predictions")
     if reading.metric == "f1":
         return entity_scores(gold, predictions, reading.tags)
-    return label_scores(list(chain.from_iterable(gold)), list(chain.from_iterable(predictions)))
+    words = label_scores(list(chain.from_iterable(gold)), list(chain.from_iterable(predictions)))
+    return {**words, "seqeval_f1": chunk_f1(gold, predictions)}
 
 
 def entity_scores(

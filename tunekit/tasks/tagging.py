@@ -125,7 +125,7 @@ def load_panx(config: TaskConfig, locations: Locations) -> Task:
 
 
 def load_udpos(config: TaskConfig, locations: Locations) -> Task:
-    """UDPOS: the 17 universal parts of speech; accuracy over words, and macro F1 beside it."""
+    """UDPOS: the 17 universal parts of speech; accuracy over words, macro F1 and seqeval's F1 beside it."""
     return _load(config, locations, UDPOS)
 
 

@@ -175,7 +175,8 @@ class Task:
     def score(self, examples: Sequence[Example], predictions: Predictions) -> dict[str, float]:
         """The main metric and secondary ones, in [0, 1].
 
-        Entities: f1, precision, recall. Otherwise accuracy and macro_f1 (over words or pairs).
+        Entities: f1, precision, recall. Otherwise accuracy and macro_f1 (over words or pairs), and of words also
+        seqeval_f1, as published code scores parts of speech.
 
         Raises:
             ValueError: there are no examples, or not exactly one prediction for each pair or word.

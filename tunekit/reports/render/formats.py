@@ -8,7 +8,12 @@ from collections.abc import Collection, Mapping, Sequence
 from tunekit.reports.scores import Spread
 from tunekit.wording import NOTHING, one_line, parameters, percent
 
-METRIC_NAMES = {"f1": "entity F1 (micro)", "accuracy": "accuracy"}
+METRIC_NAMES = {
+    "f1": "entity F1 (micro)",
+    "accuracy": "accuracy",
+    "macro_f1": "macro F1",
+    "seqeval_f1": "seqeval F1 of the tags",
+}
 """Metrics whose key says too little."""
 
 

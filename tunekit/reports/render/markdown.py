@@ -12,9 +12,12 @@ from tunekit import languages
 from tunekit.journal import SweepRecord
 from tunekit.reports.caveats import caveats
 from tunekit.reports.files import save
+from tunekit.reports.published import ScoreTable, score_tables
 from tunekit.reports.render import groups, sections
 from tunekit.reports.render.formats import metric_name, plain
+from tunekit.reports.render.published_rows import footnotes
 from tunekit.reports.results import Comparison, SweepResult, read
+from tunekit.sweep.types import Sweep
 from tunekit.wording import names, parameters, plural
 
 
@@ -104,8 +107,9 @@ def _comparison(result: SweepResult, comparison: Comparison) -> Iterator[str]:
     metric = metric_name(comparison.metric)
     has_final = any(arm.best is not None for arm in comparison.arms)
     yield f"## {plain(comparison.task)}: " + (f"test {metric}{loud}" if has_final else f"dev {metric}, not test{loud}")
+    main, *beside = score_tables(comparison, result.sweep.references)
     if has_final:
-        yield sections.transfer(comparison)
+        yield sections.transfer(comparison, main)
         unit = "trials (seeds × draws of the data)" if any(arm.has_draws for arm in comparison.arms) else "seeds"
         yield (
             f"Mean ± sample standard deviation (n - 1) over n {unit}. zero_shot: the mean over the target languages,"
@@ -113,13 +117,20 @@ def _comparison(result: SweepResult, comparison: Comparison) -> Iterator[str]:
             " zero_shot, likewise. majority: train's most frequent label everywhere (for entities: none found)."
         )
         yield from _spread(comparison)
+        yield _footnotes(comparison, main)
         yield sections.above_majority(comparison)
-        yield "The points in this table:"
+        for table in beside:
+            yield f"The same points by test {metric_name(table.metric)}, which selected nothing:"
+            yield sections.transfer(comparison, table)
+            yield _footnotes(comparison, table)
+        yield "The points in these tables:" if beside else "The points in this table:"
         yield sections.best_points(comparison)
     if any(arm.best is None for arm in comparison.arms):
         why = "dev, not test; no point finalised" if result.is_finished else "dev, not test; sweep unfinished"
         yield f"Best point of each arm's search ({why}):"
         yield sections.dev_scores(comparison)
+    if main.published and not has_final:
+        yield "Published figures stand beside test scores, which are not there yet; `references.csv` holds them."
     yield from _by_language(comparison)
     yield "### Budget and size"
     yield sections.budget(comparison)
@@ -161,6 +172,19 @@ def _by_language(comparison: Comparison) -> Iterator[str]:
             " of pairs, what white space parts, and where a language does not part its words, tokens a character."
         )
         yield groups.finer(comparison)
+
+
+def _footnotes(comparison: Comparison, table: ScoreTable) -> str:
+    if not table.published:
+        return ""
+    rows = zip(table.published, footnotes(comparison, table), strict=True)
+    notes = [f"- [{number}] {plain(row.name)}: {note}" for number, (row, note) in enumerate(rows, start=1)]
+    head = (
+        "Rows marked published are not of this sweep: others' figures, as they were published, with other settings and"
+        " budgets. They take part in no choice, rank or mean of ours; zero_shot is their mean over the target languages"
+        " of this table, where all of them are there."
+    )
+    return "\n".join([head, "", *notes])
 
 
 def _searched_with(result: SweepResult) -> str:
@@ -218,6 +242,7 @@ def _reproduction(result: SweepResult) -> Iterator[str]:
             f"- The sweep: save the block below as `{file}`, then `tunekit sweep {file}`.",
             "- The best trial of an arm: `tunekit trial best_config.<arm>.yaml`.",
             f"- This report: `tunekit report {sweep.name}`.",
+            *_where_published_figures_are(sweep),
             f"- Seeds: search {names(sweep.seeds)}; final {names(sweep.finalise.seeds)}; searcher {sweep.search.seed}.",
             *([f"- Draws of the data: {names(draws)}."] if draws else []),
             f"- Versions (of the last launch): {versions}.",
@@ -228,6 +253,12 @@ def _reproduction(result: SweepResult) -> Iterator[str]:
     definition = _definition_yaml(result)
     fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", definition)), default=0))
     yield f"{fence}yaml\n{definition}{fence}"
+
+
+def _where_published_figures_are(sweep: Sweep) -> list[str]:
+    if not sweep.references:
+        return []
+    return ["- The published figures: `references.csv`, which the key `references` of a sweep file may name."]
 
 
 def _definition_yaml(result: SweepResult) -> str:

@@ -7,8 +7,10 @@ from collections import Counter
 from collections.abc import Iterator
 
 from tunekit.journal import TrialRecord
+from tunekit.reports.published import ScoreTable
 from tunekit.reports.render.best_config import file_name
 from tunekit.reports.render.formats import code, markdown_table, plain, searched, spread
+from tunekit.reports.render.published_rows import published_rows
 from tunekit.reports.results import ArmResult, Comparison, SweepResult
 from tunekit.reports.scores import Spread, mean_score
 from tunekit.reports.variance import components
@@ -20,9 +22,9 @@ NUM_TOP = 5
 """Points an arm that the report lists."""
 
 
-def transfer(comparison: Comparison) -> str:
-    """Arms × languages on test: mean ± std over trials, the zero-shot mean and the transfer gap; majority last."""
-    languages, metric = comparison.languages, comparison.metric
+def transfer(comparison: Comparison, table: ScoreTable) -> str:
+    """Arms × languages on test: mean ± std over trials, zero-shot mean, transfer gap; then majority, then published."""
+    languages, metric = comparison.languages, table.metric
     header = [
         "arm",
         "n",
@@ -41,7 +43,8 @@ def transfer(comparison: Comparison) -> str:
         zero_shot = best.zero_shot(arm.targets, metric)
         gap = best.transfer_gap(comparison.source, arm.targets, metric)
         rows.append([plain(arm.name), str(len(best.trials)), *scores, spread(zero_shot), spread(gap)])
-    rows += [[label, NOTHING, *map(percent, values)] for label, values in majority_rows(comparison)]
+    rows += [[label, NOTHING, *map(percent, values)] for label, values in majority_rows(comparison, metric)]
+    rows += published_rows(comparison, table)
     return markdown_table(header, rows)
 
 
@@ -71,13 +74,13 @@ def _scores_by_trial(arm: ArmResult) -> Iterator[tuple[str, dict[Replicate, floa
         yield label, {replicate: score for replicate, score in found.items() if score is not None}
 
 
-def majority_rows(comparison: Comparison) -> list[tuple[str, list[float | None]]]:
+def majority_rows(comparison: Comparison, metric: str) -> list[tuple[str, list[float | None]]]:
     """The majority baseline in every column; one row for all arms if they were scored on the same test sets."""
     found: dict[tuple[float | None, ...], list[str]] = {}
     for arm in comparison.arms:
         if arm.best is None or not any(trial.baselines for trial in arm.best.trials):
             continue
-        floors = {language: arm.best.majority(language, comparison.metric) for language in comparison.languages}
+        floors = {language: arm.best.majority(language, metric) for language in comparison.languages}
         zero_shot = Spread.of(floors[language] for language in arm.targets)
         source, mean = floors[comparison.source], zero_shot.mean if zero_shot else None
         gap = source - mean if source is not None and mean is not None else None

@@ -7,15 +7,16 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 
-from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from tunekit.journal import SweepRecord
 from tunekit.reports.caveats import caveats
+from tunekit.reports.published import score_tables
 from tunekit.reports.render.formats import metric_name, searched, spread, unmarked
 from tunekit.reports.render.sections import majority_rows, trainable
+from tunekit.reports.render.terminal_published import plain_table, published_below
 from tunekit.reports.results import ArmResult, Comparison, SweepResult, read
 from tunekit.reports.scores import Spread
 from tunekit.wording import NOTHING, duration, one_line, percent, plural
@@ -52,27 +53,26 @@ def _plain(markdown: str) -> Text:
 
 def _scores(result: SweepResult, comparison: Comparison) -> list[RenderableType]:
     loud = ", selected on TARGET dev" if result.is_target_dev else ""
-    metric = metric_name(comparison.metric)
+    main, *beside = score_tables(comparison, result.sweep.references)
     if all(arm.best is None for arm in comparison.arms):
         state = "no point finalised" if result.is_finished else "sweep unfinished"
-        title, table = f"dev {metric} (dev, not test; {state})", _dev_table(comparison)
-    else:
-        fits = len(comparison.arms) <= MAX_COLUMNS
-        title, table = f"test {metric}", _languages_table(comparison) if fits else _arms_table(comparison)
-    return [Text(one_line(f"{comparison.task}: {title}{loud}"), style="bold"), table]
+        title = f"dev {metric_name(comparison.metric)} (dev, not test; {state})"
+        return [_title(f"{comparison.task}: {title}{loud}"), _dev_table(comparison)]
+    parts: list[RenderableType] = []
+    for table in (main, *(table for table in beside if table.published)):
+        parts.append(_title(f"{comparison.task}: test {metric_name(table.metric)}{loud}"))
+        fits = max(len(comparison.arms), len(table.published)) <= MAX_COLUMNS
+        parts.append(_languages_table(comparison, table.metric) if fits else _arms_table(comparison, table.metric))
+        parts += published_below(comparison, table, by_language=fits)
+    return parts
 
 
-def _table(*header: str) -> Table:
-    table = Table(box=box.SIMPLE, pad_edge=False, padding=(0, 0, 0, 1))
-    for index, name in enumerate(header):
-        table.add_column(
-            Text(one_line(name)), justify="right" if index and name != "next" else "left", no_wrap=name != "next"
-        )
-    return table
+def _title(text: str) -> Text:
+    return Text(one_line(text), style="bold")
 
 
 def _dev_table(comparison: Comparison) -> Table:
-    table = _table("arm", "point", "dev", "n")
+    table = plain_table("arm", "point", "dev", "n")
     for arm in comparison.arms:
         values = Spread.of(arm.leader.counted) if arm.leader else None
         point = str(arm.leader.number) if arm.leader else "none COMPLETE"
@@ -80,11 +80,10 @@ def _dev_table(comparison: Comparison) -> Table:
     return table
 
 
-def _languages_table(comparison: Comparison) -> Table:
+def _languages_table(comparison: Comparison, metric: str) -> Table:
     """Languages × arms, which fits a terminal whatever the number of languages."""
-    floors = majority_rows(comparison)
-    table = _table("", *(arm.name for arm in comparison.arms), *(label for label, _ in floors))
-    metric = comparison.metric
+    floors = majority_rows(comparison, metric)
+    table = plain_table("", *(arm.name for arm in comparison.arms), *(label for label, _ in floors))
     for index, language in enumerate(comparison.languages):
         values = [spread(arm.best.score(language, metric)) if arm.best else NOTHING for arm in comparison.arms]
         label = f"{language} (source)" if language == comparison.source else language
@@ -93,7 +92,9 @@ def _languages_table(comparison: Comparison) -> Table:
     zero_shot = [spread(arm.best.zero_shot(arm.targets, metric)) if arm.best else NOTHING for arm in comparison.arms]
     table.add_row("zero_shot", *zero_shot, *(percent(row[-2]) for _, row in floors), style="bold")
     table.add_row(
-        "transfer_gap", *(_gap(comparison, arm) for arm in comparison.arms), *(percent(r[-1]) for _, r in floors)
+        "transfer_gap",
+        *(_gap(comparison, arm, metric) for arm in comparison.arms),
+        *(percent(r[-1]) for _, r in floors),
     )
     table.add_row(
         "n (trials)" if any(a.has_draws for a in comparison.arms) else "n (seeds)",
@@ -102,21 +103,23 @@ def _languages_table(comparison: Comparison) -> Table:
     return table
 
 
-def _gap(comparison: Comparison, arm: ArmResult) -> str:
-    return spread(arm.best.transfer_gap(comparison.source, arm.targets, comparison.metric)) if arm.best else NOTHING
+def _gap(comparison: Comparison, arm: ArmResult, metric: str) -> str:
+    return spread(arm.best.transfer_gap(comparison.source, arm.targets, metric)) if arm.best else NOTHING
 
 
-def _arms_table(comparison: Comparison) -> Table:
+def _arms_table(comparison: Comparison, metric: str) -> Table:
     """Arms × (source, zero-shot mean, gap), for many arms; the report has every language."""
-    table = _table("arm", "n", f"{comparison.source} (source)", "zero_shot", "transfer_gap")
+    table = plain_table("arm", "n", f"{comparison.source} (source)", "zero_shot", "transfer_gap")
     for arm in comparison.arms:
         if arm.best is None:
             table.add_row(Text(one_line(arm.name)), "0", NOTHING, NOTHING, NOTHING)
             continue
-        source = spread(arm.best.score(comparison.source, comparison.metric))
-        zero_shot = spread(arm.best.zero_shot(arm.targets, comparison.metric))
-        table.add_row(Text(one_line(arm.name)), str(len(arm.best.trials)), source, zero_shot, _gap(comparison, arm))
-    for label, row in majority_rows(comparison):
+        source = spread(arm.best.score(comparison.source, metric))
+        zero_shot = spread(arm.best.zero_shot(arm.targets, metric))
+        table.add_row(
+            Text(one_line(arm.name)), str(len(arm.best.trials)), source, zero_shot, _gap(comparison, arm, metric)
+        )
+    for label, row in majority_rows(comparison, metric):
         table.add_row(Text(label), NOTHING, percent(row[0]), percent(row[-2]), percent(row[-1]))
     return table
 
@@ -149,7 +152,7 @@ def status_table(
     (name, first), *others = records
     if not others and not isinstance(first, str):
         return _one_sweep(name, first, next_step=_next(name, read(first), name in running, options))
-    table = _table("sweep", "done", "running", "pruned", "failed", "last event", "next")
+    table = plain_table("sweep", "done", "running", "pruned", "failed", "last event", "next")
     for name, record in records:
         if isinstance(record, str):
             table.add_row(Text(name), *[NOTHING] * 5, Text(f"cannot be read: {record}"))
@@ -163,7 +166,7 @@ def status_table(
 
 def _one_sweep(name: str, record: SweepRecord, *, next_step: str) -> RenderableType:
     result = read(record)
-    table = _table("arm", "points", "done", "running", "pruned", "failed", "final", "best dev", "time")
+    table = plain_table("arm", "points", "done", "running", "pruned", "failed", "final", "best dev", "time")
     for arm in result.arms:
         state = arm.progress
         counts = [str(arm.num_searched(s)) for s in ("COMPLETE", "RUNNING", "PRUNED", "FAILED")]

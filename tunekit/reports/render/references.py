@@ -1,0 +1,31 @@
+"""``references.csv``: the published figures of a sweep, in the form in which a sweep file can name them again."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+from tunekit.journal import SweepRecord
+from tunekit.reports.files import save
+from tunekit.schema import to_json
+from tunekit.sweep.types import Reference
+
+COLUMNS = ("task", "method", "backbone", "language", "metric", "split", "value", "spread", "n", "source")
+"""Values and spreads are fractions. None of these figures stands in ``results.csv``."""
+
+
+def write(record: SweepRecord, out: Path) -> list[Path]:
+    """Write ``references.csv`` into `out` if the sweep has published figures, or had some when it was last written."""
+    path, references = out / "references.csv", record.sweep.references
+    return [save(path, to_csv(references))] if references or path.exists() else []
+
+
+def to_csv(references: Sequence[Reference]) -> str:
+    """The text of ``references.csv``: a heading and a line for each figure, in the order of their files."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(to_json(reference) for reference in references)
+    return text.getvalue()
