@@ -87,6 +87,9 @@ def test_a_sample_as_large_as_train_is_no_draw(tmp_path: Path) -> None:
         task = load(TaskConfig(name="udpos", max_train_examples=size, draw_seed=1), places)
         with pytest.raises(DataError, match="every draw of train is the same"):
             task.examples("train", "en")
+    with pytest.raises(DataError, match=r"all of its 6 examples are used \(shots is 3\)"):
+        load(TaskConfig(name="udpos", shots=3, draw_seed=1), places).examples("train", "en")
+    assert len(load(TaskConfig(name="udpos", shots=2, draw_seed=1), places).examples("train", "en")) == 4
     assert len(load(TaskConfig(name="udpos", max_train_examples=5, draw_seed=1), places).examples("train", "en")) == 5
 
 

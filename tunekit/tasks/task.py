@@ -298,22 +298,25 @@ class Task:
         return found
 
     def _sample(self, split: Split, language: str, found: Sequence[Example]) -> tuple[Example, ...]:
+        sample = self._drawn(split, language, found)
+        if split == "train" and self.config.draw_seed is not None and len(sample) == len(found):
+            key = "max_train_examples" if self.config.shots is None else "shots"
+            raise DataError(
+                f"{self.config.name}: every draw of train is the same, since all of its {len(found)} examples are used "
+                f"({key} is {getattr(self.config, key)}); set {key} lower, or leave `draws` out"
+            )
+        return sample
+
+    def _drawn(self, split: Split, language: str, found: Sequence[Example]) -> tuple[Example, ...]:
         config = self.config
+        seed = config.sample_seed if split == "test" else config.learning_seed
         if config.shots is not None and split != "test":
             if config.draw == "files":
                 return tuple(found)
             where = f"{config.name} {split} of {language!r}"
             tags = self._inventory.reading.tags
-            return sampling.by_shots(
-                found, config.shots, seed=config.learning_seed, split=split, where=where, tags=tags
-            )
+            return sampling.by_shots(found, config.shots, seed=seed, split=split, where=where, tags=tags)
         size = getattr(config, f"max_{split}_examples")
-        if split == "train" and config.draw_seed is not None and (size is None or size >= len(found)):
-            raise DataError(
-                f"{config.name}: every draw of train is the same, since it has {len(found)} examples and "
-                f"max_train_examples is {'not set' if size is None else size}; set it lower, or leave `draws` out"
-            )
-        seed = config.sample_seed if split == "test" else config.learning_seed
         return tuple(found) if size is None else sampling.by_size(found, size, seed=seed, split=split)
 
     def _require_language(self, split: Split, language: str) -> None:
