@@ -8,6 +8,7 @@ import io
 import itertools
 import math
 import random
+from collections import Counter
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
@@ -112,9 +113,13 @@ def test_a_draw_changes_train_and_dev_and_leaves_test(tmp_path: Path) -> None:
 # -- the search ------------------------------------------------------------------------------------------------------
 
 
+SAMPLED = {"name": "udpos", "target_languages": ["de"], "max_train_examples": 9}
+
+
 def drawn_sweep(**changes: Any) -> Any:
-    task = {"name": "udpos", "target_languages": ["de"], "max_train_examples": 9}
-    return simulated_sweep(task=task, draws=[0, 1], search={"searcher": "tpe", "num_trials": 4, "seed": 3}, **changes)
+    return simulated_sweep(
+        task=SAMPLED, draws=[0, 1], search={"searcher": "tpe", "num_trials": 4, "seed": 3}, **changes
+    )
 
 
 def test_a_search_over_draws_goes_on_after_any_kill_as_if_nothing_had_happened(tmp_path: Path) -> None:
@@ -140,6 +145,42 @@ def test_each_trial_reads_the_draw_that_its_name_says(tmp_path: Path) -> None:
         assert expected.trial_id == trial.trial_id and to_json(expected) == trial.config
     finals = {t.draw for t in record.trials.values() if t.test_scores is not None}
     assert finals == {0, 5}
+
+
+def test_a_trial_is_compared_with_trials_of_its_own_draw_alone(tmp_path: Path) -> None:
+    """Else a draw of the data that is harder would stop every trial on it."""
+    record = run(drawn_sweep(seeds=[10, 42]), tmp_path)
+    seen: Counter[tuple[str, int | None, int]] = Counter()
+    compared = []
+    for trial in record.trials.values():
+        for epoch, decision in trial.decisions.items() if trial.phase == "search" else ():
+            if decision.get("rung") is not None:
+                assert decision["num_compared"] == seen[trial.arm, trial.draw, epoch]
+                compared.append(decision["num_compared"])
+            seen[trial.arm, trial.draw, epoch] += 1
+    assert max(compared) > 2
+
+
+def test_a_configuration_drawn_again_runs_on_every_draw_so_that_none_weighs_more(tmp_path: Path) -> None:
+    space = {"learning_rate": {"low": 1e-5, "high": 1e-3}}
+    arm = {"method": "finetune", "space": space, "enqueue": [{"learning_rate": 1e-4}]}
+    search = {"searcher": "random", "num_trials": 2}
+    for seeds in ([10], [10, 42]):
+        sweep = simulated_sweep(
+            task=SAMPLED,
+            draws=[0, 1, 2],
+            seeds=seeds,
+            arms={"one": arm, "two": arm},
+            search=search,
+            scheduler={"name": "none"},
+        )
+        trials = [t for t in run(sweep, tmp_path / str(len(seeds))).trials.values() if t.phase == "search"]
+        found: dict[str, list[Replicate]] = {}
+        for trial in trials:
+            found.setdefault(trial.point_id, []).append(trial.replicate)
+        again = max(found.values(), key=len)
+        assert len({replicate.seed for replicate in again}) == len(seeds) + 1
+        assert Counter(replicate.draw for replicate in again) == dict.fromkeys((0, 1, 2), len(seeds) + 1)
 
 
 # -- the report ------------------------------------------------------------------------------------------------------

@@ -1,8 +1,8 @@
 """Points and their order: by all trials of a configuration, however often it was drawn.
 
-A searcher may draw one configuration several times, each time on another seed. The mean over all of its trials ranks
-it: of many noisy draws the luckiest would otherwise win. A draw that was stopped or failed counts with what it had
-reached, so that it neither hides the draws before it nor is left out.
+A searcher may draw one configuration several times, each time on another seed and on every draw of the data. The mean
+over all of its trials ranks it: of many noisy draws the luckiest would otherwise win. A draw that was stopped or failed
+counts with what it had reached, so that it neither hides the draws before it nor is left out.
 """
 
 from __future__ import annotations
@@ -68,12 +68,13 @@ class Point:
     def search_replicates(self, asked: Sequence[Replicate]) -> tuple[Replicate, ...]:
         """What its search runs on: the sweep's replicates.
 
-        A searched seed runs on its own seed and every draw, a point that was drawn again on its own seed and draw.
+        A searched seed runs on its own seed and every draw, and so does a point that was drawn again: each draw of the
+        data then weighs the same in the mean of a configuration, however often it was drawn.
         """
         first = self.first
-        if "seed" in first.params:
-            return tuple(dict.fromkeys(Replicate(first.seed, replicate.draw) for replicate in asked))
-        return tuple(asked) if first.replicate == asked[0] else (first.replicate,)
+        if "seed" not in first.params and first.replicate == asked[0]:
+            return tuple(asked)
+        return tuple(dict.fromkeys(Replicate(first.seed, replicate.draw) for replicate in asked))
 
     def missing(self, asked: Sequence[Replicate]) -> Replicate | None:
         """What the search owes this point next; nothing while a trial runs, or once one was stopped or failed."""

@@ -8,7 +8,7 @@ of trials before it.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
@@ -56,7 +56,8 @@ class Search:
         self._on_event = on_event
         self._unseen: list[Event] = []
         self._studies = {arm.name: ArmStudy(sweep, arm) for arm in sweep.arms}
-        self._rungs = {arm.name: Rungs(sweep.scheduler) for arm in sweep.arms}
+        self._rungs: defaultdict[tuple[str, int | None], Rungs] = defaultdict(lambda: Rungs(sweep.scheduler))
+        # By arm and draw: what is reached on one draw of the data says nothing about a trial on a harder one.
         self._held: set[str] = set()
         self._interrupted: deque[TrialRecord] = deque()
         self._finalising = Finalising(self.progress)
@@ -104,7 +105,7 @@ class Search:
         curve: dict[int, float] = {}
         for epoch, report in trial.reports.items() if trial.phase == "search" else ():
             curve[epoch] = report.value
-            self._rungs[trial.arm].add(trial.number, epoch, curve)
+            self._rungs[trial.arm, trial.draw].add(trial.number, epoch, curve)
         if trial.facts is not None:
             self._fingerprints.require_same(self.sweep.arm(trial.arm), trial.facts)
         if trial.state == "RUNNING":
@@ -260,7 +261,7 @@ class Search:
             decision = self._decide(trial, report.epoch, curve)
             self._write("reported", trial_id=trial.trial_id, report=report, decision=decision)
             if trial.phase == "search":
-                self._rungs[trial.arm].add(trial.number, report.epoch, curve)
+                self._rungs[trial.arm, trial.draw].add(trial.number, report.epoch, curve)
             point = self.record.arm(trial.arm).points[trial.number]
             if trial is point.first and trial.state == "RUNNING":
                 self._studies[trial.arm].report(trial.number, report)
@@ -275,7 +276,7 @@ class Search:
             epoch=epoch,
             num_epochs=trial.num_epochs,
             curve=curve,
-            others=self._rungs[trial.arm],
+            others=self._rungs[trial.arm, trial.draw],
         )
 
     def finish(self, trial: TrialRecord, outcome: Outcome) -> None:

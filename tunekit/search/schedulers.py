@@ -40,7 +40,7 @@ GO_ON = Decision(stop=False)
 
 
 class Rungs:
-    """What the search trials of one arm had reached at each epoch.
+    """What the search trials of one arm on one draw of the data had reached at each epoch.
 
     Args:
         scheduler: the rule, which says what is compared.
@@ -106,7 +106,7 @@ def decide(
         epoch: the epoch just reported, 1-based.
         num_epochs: the last epoch of this trial; nothing is decided there.
         curve: its objective, `epoch` included.
-        others: what the arm's other search trials had reached, whatever their state.
+        others: what the arm's other search trials on the same draw of the data had reached, whatever their state.
     """
     if scheduler.name == "none" or epoch >= num_epochs or epoch < scheduler.grace_period:
         return GO_ON
