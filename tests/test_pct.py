@@ -12,7 +12,7 @@ from multilingual_tasks import batch_of, make, rows_of, task_in, tokens
 from tiny_models import backbone_of, examples_of
 
 from tunekit.errors import ConfigError
-from tunekit.methods.parts.cue_words import CUE_WORDS, PUBLISHED
+from tunekit.methods.parts.cue_words import CUE_WORDS, PARAPHRASE, PUBLISHED
 from tunekit.methods.pct import XLM_R_WORDS
 from tunekit.tasks import PairExample
 from tunekit.tasks.classification import PAWSX_LANGUAGES, XNLI_LANGUAGES
@@ -38,6 +38,16 @@ PUBLISHED_QUESTIONS = {
     "ar": "<mask>:سؤال:HYPOTHESIS؟ الجواب",
 }
 """Second text by language; the first is the premise."""
+PUBLISHED_PARAPHRASES = {
+    "en": "Question:HYPOTHESIS paraphrase or not? Answer:<mask>",
+    "zh": "问题：HYPOTHESIS 是否转述? 答案：<mask>",
+    "fr": "Question:HYPOTHESIS paraphrase ou pas? Réponse:<mask>",
+    "es": "Pregunta: HYPOTHESIS ¿parafrasear o no? Respuesta: <mask>",
+    "de": "Frage:HYPOTHESIS paraphrasieren oder nicht? Antwort:<mask>",
+    "ja": "質問：HYPOTHESIS言い換えるかどうか?回答：<mask>",
+    "ko": "질문:HYPOTHESIS 의역 여부는? 답:<mask>",
+}
+"""The same for PAWS-X."""
 
 
 def pct(**options: Any) -> Any:
@@ -100,6 +110,33 @@ def test_the_published_prompt_of_each_language_is_written_sign_for_sign(language
     assert template.replace("{hypothesis}", "HYPOTHESIS").replace("{mask}", "<mask>") == (
         f"{{premise}} | {PUBLISHED_QUESTIONS[language]}"
     )
+
+
+def paraphrases(**options: Any) -> Any:
+    """PCT on a task with the labels of PAWS-X."""
+    given = {"verbalizer": {"0": "cat", "1": "dog"}, **options}
+    return make("pct", backbone_of("xlm-roberta"), task=task_in("de", "ja", labels=("0", "1")), **given)
+
+
+@pytest.mark.parametrize("language", PARAPHRASE)
+def test_the_published_prompt_of_paws_x_is_written_sign_for_sign(language: str) -> None:
+    method = paraphrases()
+    template = method.writers[language].template.text
+    assert template.replace("{hypothesis}", "HYPOTHESIS").replace("{mask}", "<mask>") == (
+        f"{{premise}} | {PUBLISHED_PARAPHRASES[language]}"
+    )
+    assert set(method.drawn_languages) == set(PAWSX_LANGUAGES) - {"en"}
+
+
+def test_a_template_or_cue_words_of_ones_own_come_before_the_published_ones_of_paws_x() -> None:
+    texts = {name: writer.template.text for name, writer in paraphrases(template=OURS).writers.items()}
+    assert texts["en"] == "{premise}. question: {hypothesis}? Answer: {mask}" and "it" not in texts
+    cues = {
+        name: writer.template.text for name, writer in paraphrases(cue_words={"de": ["now", "here"]}).writers.items()
+    }
+    assert cues["de"] == "{premise} | now:{hypothesis}? here:{mask}" and cues["en"] == PARAPHRASE["en"]
+    more = paraphrases(cue_words={"eu": ["now", "here"]})
+    assert "eu" in more.drawn_languages and set(more.writers) == {*PARAPHRASE, "eu"}
 
 
 def test_premise_and_question_are_two_texts_and_no_full_stop_is_added() -> None:
@@ -176,6 +213,7 @@ def test_without_divergence_two_cross_entropies_remain() -> None:
 def test_every_language_of_xnli_and_paws_x_has_cue_words_of_its_own() -> None:
     assert set(CUE_WORDS) == {*XNLI_LANGUAGES, *PAWSX_LANGUAGES}
     assert set(PUBLISHED) == set(XNLI_LANGUAGES) == set(PUBLISHED_QUESTIONS)
+    assert set(PARAPHRASE) == set(PAWSX_LANGUAGES) == set(PUBLISHED_PARAPHRASES)
     assert all(question and answer and question != answer for question, answer in CUE_WORDS.values())
 
 
@@ -227,8 +265,10 @@ def test_the_published_numbers_are_the_default_on_xlm_rs_vocabulary_only() -> No
     task, backbone = task_in("de", labels=labels), backbone_of("xlm-roberta")
     backbone.tokenizer = LikeXLMR(backbone.tokenizer, 250_002)
     method = make("pct", backbone, task=task, verbalizer=None)
-    assert method.verbalizer.words == XLM_R_WORDS
+    assert method.verbalizer.words == XLM_R_WORDS[0]
     assert method.verbalizer.token_ids == (157, 63736, 11354), "in the order of the labels"
+    two = make("pct", backbone, task=task_in("de", labels=("0", "1")), verbalizer=None)
+    assert two.verbalizer.token_ids == (157, 63736), "PAWS-X"
     backbone.tokenizer = LikeXLMR(backbone.tokenizer, 250_003)
     own = make("pct", backbone, task=task, verbalizer=dict(zip(labels, (11, 12, 13), strict=True)))
     assert own.default_words()["neutral"] == "maybe"

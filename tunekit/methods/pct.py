@@ -13,10 +13,13 @@ to 10 % of the rate (few shots). Its released few-shot script takes input ids fo
 the loss of its script for the full data.
 
 Label words are vocabulary entries of XLM-R, published by number (`XLM_R_WORDS`), and the default on that vocabulary; on
-others the default is soft_prompt's words, our choice.
+others the default is soft_prompt's words, our choice. PAWS-X, labels 0 and 1, has a published template of its own in
+each of its seven languages, ``Question:HYPOTHESIS paraphrase or not? Answer:<mask>`` in English, and two of those
+entries (its script: RMSprop at 5e-5, 8 epochs).
 
 Deliberate differences: AdamW; a pair that is too long is cut in its own two texts, so that mask and cue words always
-stay (the published code cuts the template away and puts its end back); rows are padded to their batch.
+stay (the published code cuts the template away and puts its end back); rows are padded to their batch; probabilities
+are not clipped (there at 1e-7, in all three terms).
 
 Our options: the language drawn anew each time a row is seen (`template_language: each_time`), from languages of one's
 choice (`template_languages`); both losses over the label words alone (`distribution: label_words`); half the sum of the
@@ -38,7 +41,7 @@ from torch import Tensor, nn
 from tunekit.errors import ConfigError, nearest, require
 from tunekit.methods.base import Setting
 from tunekit.methods.batch import Batch, Feature
-from tunekit.methods.parts.cue_words import CUE_WORDS, LAYOUTS, PUBLISHED, TEMPLATE
+from tunekit.methods.parts.cue_words import CUE_WORDS, LAYOUTS, PARAPHRASE, PUBLISHED, TEMPLATE
 from tunekit.methods.parts.multilingual import (
     LanguageBatch,
     LanguageFeature,
@@ -51,8 +54,8 @@ from tunekit.methods.parts.templates import Template
 from tunekit.tasks import Example, PairExample
 
 CUES = ("question", "answer")
-XLM_R_WORDS = {"entailment": 63736, "neutral": 11354, "contradiction": 157}
-"""The published label words of XNLI, as entries of XLM-R's vocabulary."""
+XLM_R_WORDS = ({"entailment": 63736, "neutral": 11354, "contradiction": 157}, {"1": 63736, "0": 157})
+"""The published label words of XNLI and of PAWS-X, as entries of XLM-R's vocabulary."""
 XLM_R_SIZE, XLM_R_MASK = 250_002, 250_001
 """Entries of that vocabulary, and which one is its mask: how it is recognised."""
 
@@ -109,10 +112,13 @@ class PCT(MultilingualCloze[PCTConfig]):
         task = setting.task.config
         source, targets = task.source_language, task.target_languages
         self._layout = None if config.template is None else str(config.template)
-        self._cues = {**CUE_WORDS, **(config.cue_words or {})}
+        own_cues = config.cue_words or {}
+        self._cues = {**CUE_WORDS, **own_cues}
+        asks_paraphrase = self._layout is None and set(setting.task.labels) == set(XLM_R_WORDS[1])
+        self._whole = {name: text for name, text in PARAPHRASE.items() if asks_paraphrase and name not in own_cues}
         own = dataclasses.replace(config, template=self._template(source))
         super().__init__(own, setting)
-        known = dict.fromkeys((*PUBLISHED, *(config.cue_words or {})))
+        known = dict.fromkeys((*(PARAPHRASE if asks_paraphrase else PUBLISHED), *own_cues))
         self.drawn_languages = config.template_languages or tuple(name for name in known if name != source)
         asked = (*self.drawn_languages, *(targets if config.inference_template == "own" else ()))
         writers = {name: self.make_writer(Template(self._template(name))) for name in asked}
@@ -131,9 +137,10 @@ class PCT(MultilingualCloze[PCTConfig]):
 
     def default_words(self) -> Mapping[str, str | int]:
         tokenizer = self.backbone.tokenizer
-        if tokenizer is None or tokenizer.mask_token_id != XLM_R_MASK or set(self.labels) != set(XLM_R_WORDS):
+        published = next((words for words in XLM_R_WORDS if set(words) == set(self.labels)), None)
+        if published is None or tokenizer is None or tokenizer.mask_token_id != XLM_R_MASK:
             return super().default_words()
-        return XLM_R_WORDS if len(tokenizer.get_vocab()) == XLM_R_SIZE else super().default_words()
+        return published if len(tokenizer.get_vocab()) == XLM_R_SIZE else super().default_words()
 
     def encoding_key(self) -> Hashable:
         templates = tuple((name, writer.template) for name, writer in self.writers.items())
@@ -188,7 +195,9 @@ class PCT(MultilingualCloze[PCTConfig]):
         return [int(random.Random(key).random() * size) for key in keys]
 
     def _template(self, language: str) -> str:
-        """The template with the cue words of `language`."""
+        """The template of `language`, with its cue words."""
+        if language in self._whole:
+            return self._whole[language]
         if language not in self._cues:
             raise ConfigError(
                 f"no words for 'question' and 'answer' are known in {language!r}; give cue_words: "

@@ -10,8 +10,8 @@ Trailing ASCII punctuation is taken off both texts first (`strip_punctuation`). 
 everything, a constant rate (the default here), 50 epochs, length 256, the best English dev epoch, seeds 1 to 5.
 
 Deliberate difference: AdamW instead of plain Adam, alike without decay. What the paper leaves unsaid and we
-chose: how the pseudo-tokens start (N(0, 1)); words for other labels than XNLI's. Tagging is our extension: one row per
-word, with ToPro's template and words, and the soft prompt before the mask.
+chose: words for other labels than XNLI's. Tagging is our extension: one row per word, with ToPro's template and words,
+and the soft prompt before the mask.
 """
 
 from __future__ import annotations
