@@ -6,9 +6,10 @@ For each other arm: the difference of the zero-shot means (the mean over target 
 draw that both arms have, and three standard errors of its mean. *trials*: between seeds and draws, as crossed random
 effects (:mod:`tunekit.reports.variance`), or between seeds where there is one draw. *examples*: of the test sample, by
 a bootstrap over examples, the same ones in all languages where these are translations. *all*: both together. The
-p-value is that of a t test of the difference over *all*, with one degree of freedom less than there are draws (or
-seeds, where there is one draw or fewer seeds): few trials are counted as few. Holm's correction is over the arms that
-are compared. The gold labels are read from the data that the sweep names.
+p-value is that of a t test of the difference over *all*, with one degree of freedom less than there are seeds or draws,
+whichever are fewer but more than one: few trials are counted as few. Holm's correction is over the arms that are
+compared. The gold labels are read from the data that the sweep names. Refused: arms on other test examples, a table of
+seeds and draws with holes, and a single trial.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ from tunekit.training import load_predictions
 from tunekit.trial import Replicate
 
 NUM_RESAMPLES = 2000
+Gold = dict[str, list[str]]
+"""By target language the label of each test example."""
 Correct = dict[Replicate, NDArray[np.float64]]
 """For each trial whether each example of each target language was right, [languages, examples]."""
 
@@ -41,9 +44,13 @@ def main() -> None:
     parser.add_argument("--against", required=True, help="the arm that every other one is compared with")
     words = parser.parse_args()
     result = read(replay(words.sweep))
-    one = _correct(words.sweep, result, words.against)
-    others = [arm.name for arm in result.arms if arm.name != words.against and arm.best is not None]
-    rows = [(name, *_compared(one, _correct(words.sweep, result, name))) for name in others]
+    gold, one = _correct(words.sweep, result, words.against)
+    rows = []
+    for name in (arm.name for arm in result.arms if arm.name != words.against and arm.best is not None):
+        theirs, other = _correct(words.sweep, result, name)
+        if theirs != gold:
+            raise SystemExit(f"{name} is tested on other examples than {words.against}: they cannot be paired")
+        rows.append((name, *_compared(name, one, other)))
     print(f"{words.against} minus each arm, zero-shot accuracy x 100\n")
     print("| arm | n | difference | trials | examples | all | p | p (Holm) |\n|---|---|---|---|---|---|---|---|")
     for (name, n, mean, of_trials, of_examples, p), corrected in zip(
@@ -53,7 +60,7 @@ def main() -> None:
         print(f"| {name} | {n} | " + " | ".join(f"{x:.1f}" for x in errors) + f" | {p:.3f} | {corrected:.3f} |")
 
 
-def _correct(folder: Path, result: SweepResult, name: str) -> Correct:
+def _correct(folder: Path, result: SweepResult, name: str) -> tuple[Gold, Correct]:
     arm: ArmResult = result.arm(name)
     if arm.best is None:
         raise SystemExit(f"{name} has no finalised point")
@@ -66,15 +73,20 @@ def _correct(folder: Path, result: SweepResult, name: str) -> Correct:
             raise SystemExit(f"trial {trial.trial_id} of {name} has no predictions")
         rows = [np.equal(predicted.of(language), gold[language]) for language in arm.targets]
         found[trial.replicate] = np.array(rows, dtype=np.float64)
-    return found
+    return gold, found
 
 
-def _compared(one: Correct, other: Correct) -> tuple[int, float, float, float, float]:
+def _compared(name: str, one: Correct, other: Correct) -> tuple[int, float, float, float, float]:
     """n, the mean difference, its standard errors over trials and over examples, and p."""
     both = [replicate for replicate in one if replicate in other]
     differences = {replicate: float((one[replicate] - other[replicate]).mean()) for replicate in both}
-    mean = float(np.mean(list(differences.values())))
+    mean = float(np.mean(list(differences.values()))) if differences else math.nan
     num_seeds, num_draws = (len({replicate[place] for replicate in both}) for place in (0, 1))
+    if len(both) < 2 or len(both) != num_seeds * num_draws:
+        raise SystemExit(
+            f"{name}: {len(both)} trials in common on {num_seeds} seeds and {num_draws} draws; at least 2, and every"
+            " seed on every draw, are needed"
+        )
     parts = components(differences)
     plain = float(np.std(list(differences.values()), ddof=1)) / math.sqrt(len(both))
     of_trials = parts.standard_error if parts is not None else plain
@@ -82,7 +94,7 @@ def _compared(one: Correct, other: Correct) -> tuple[int, float, float, float, f
     rng = np.random.default_rng(0)
     picks = rng.integers(0, len(by_example), (NUM_RESAMPLES, len(by_example)))
     of_examples = float(by_example[picks].mean(axis=1).std(ddof=1))
-    freedom = (min(num_seeds, num_draws) if num_draws > 1 else num_seeds) - 1
+    freedom = min(number for number in (num_seeds, num_draws) if number > 1) - 1
     error = math.hypot(of_trials, of_examples)
     p = float(2 * stats.t.sf(abs(mean) / error, freedom)) if error else float(mean == 0)
     return len(both), mean, of_trials, of_examples, p

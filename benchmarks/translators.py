@@ -5,7 +5,9 @@
 For each arm of `mpt` with parallel text, over its finalised trials: how far the translator's weights moved from where
 they started, as a part of their length; the cosine of the source prompt and the translated one at the start and at the
 best epoch; the held-out KL (mean over languages) at the start and at the best epoch, and their ratio; and, for judging
-it, `answer_spread` at both, which is near zero where every text gets one answer. A row for each trial, then the means.
+it, `answer_spread` at both, which is near zero where every text gets one answer. A row for each trial, then the means;
+the ratio of an arm is the mean of its trials' ratios. Where each language has a translator, cosines are means over
+them. Refused: a trial without held-out text.
 """
 
 from __future__ import annotations
@@ -36,16 +38,20 @@ def main() -> None:
     folder = parser.parse_args().sweep
     cache = WorkerCache()
     for arm in read(replay(folder)).arms:
-        if arm.arm.method != "mpt" or arm.best is None or arm.arm.fixed.get("alignment") == "none":
+        if arm.arm.method != "mpt" or arm.best is None:
             continue
         rows = []
         for trial in arm.best.trials:
             config = build(TrialConfig, trial.config, "journal")
             learner = Learner(config, locations=arm.arm.locations, cache=cache, tokens_per_step=TOKENS_PER_STEP)
+            if learner.side is None:
+                continue  # without a corpus, or without weight and updates: nothing teaches this translator
             assert trial.outcome is not None
             files = SweepFolder(folder).trial(trial.trial_id)
             rows.append({**_moved(learner, files.best), **_divergence(trial.outcome.metrics)})
             print(json.dumps({"arm": arm.name, "trial": str(trial.replicate), **_rounded(rows[-1])}), flush=True)
+        if not rows:
+            continue
         means = {key: fmean(row[key] for row in rows) for key in rows[0]}
         worst = {"largest KL ratio": max(row["KL ratio"] for row in rows)}
         print(json.dumps({"arm": arm.name, "n": len(rows), **_rounded({**means, **worst})}), flush=True)
@@ -68,8 +74,8 @@ def _moved(learner: Learner, best: Path) -> dict[str, float]:
 @torch.no_grad()
 def _cosine(method: torch.nn.Module) -> float:
     source = method.prompt()  # type: ignore[operator]
-    target = method.translators[0](source)  # type: ignore[index, operator]
-    return float(torch.nn.functional.cosine_similarity(source.flatten(), target.flatten(), dim=0))
+    targets = [translator(source) for translator in method.translators]  # type: ignore[union-attr]
+    return fmean(float(torch.cosine_similarity(source.flatten(), target.flatten(), dim=0)) for target in targets)
 
 
 def _length(tensors: Mapping[str, Tensor]) -> float:
@@ -77,6 +83,8 @@ def _length(tensors: Mapping[str, Tensor]) -> float:
 
 
 def _divergence(metrics: Mapping[str, float]) -> dict[str, float]:
+    if not any(key.endswith("/alignment_kl_start") for key in metrics):
+        raise SystemExit("a trial reports no divergence: it held out no parallel text (alignment_heldout)")
     mean = {
         name: fmean(value for key, value in metrics.items() if key.endswith(f"/{name}"))
         for name in ("alignment_kl_start", "alignment_kl", "answer_spread_start", "answer_spread")
