@@ -19,7 +19,7 @@ from simulation import Killed, facts, run, simulated_sweep
 
 from tunekit.errors import ConfigError, DataError
 from tunekit.journal import replay
-from tunekit.reports.render.markdown import render
+from tunekit.reports.render.markdown import render, selection
 from tunekit.reports.render.tidy import to_csv
 from tunekit.reports.results import read
 from tunekit.reports.variance import components
@@ -207,6 +207,14 @@ def test_the_report_counts_every_draw_and_splits_the_spread(tmp_path: Path) -> N
     assert row["draws' share"] == "98.04 %" and row["standard error"] == "5.9"
     table = csv.DictReader(io.StringIO(to_csv(result)))
     assert {(int(row["seed"]), int(row["draw"])) for row in table} == set(scores)
+
+
+def test_the_report_says_that_a_searched_seed_runs_on_every_draw(tmp_path: Path) -> None:
+    space = {"learning_rate": {"low": 1e-5, "high": 1e-3}, "seed": [1, 2]}
+    content = definition(task=dict(FEW), draws=[0, 1], arms={"finetune": {"method": "finetune", "space": space}})
+    content.pop("seeds", None)
+    text = selection(read(JournalBuilder(tmp_path, content).record))
+    assert "In the search each point ran on the seed that it drew on each of the 2 draws 0 and 1 of the data." in text
 
 
 def test_the_parts_of_the_variance_by_hand() -> None:

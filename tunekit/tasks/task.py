@@ -303,7 +303,7 @@ class Task:
             key = "max_train_examples" if self.config.shots is None else "shots"
             raise DataError(
                 f"{self.config.name}: every draw of train is the same, since all of its {len(found)} examples are used "
-                f"({key} is {getattr(self.config, key)}); set {key} lower, or leave `draws` out"
+                f"({key} is {getattr(self.config, key)}); set {key} lower, or leave `draws` (or draw_seed) out"
             )
         return sample
 

@@ -76,7 +76,7 @@ def selection(result: SweepResult) -> str:
     if len(sweep.seeds) == 1 and len(sweep.draws) < 2:
         searched = f"In the search each point ran on {_on(sweep.seeds, sweep.draws)} alone."
     if any(arm.arm.searches_seed for arm in result.arms):
-        searched = "In the search each point ran on the seed that it drew."
+        searched = f"In the search each point ran on {_on((), sweep.draws, 'the seed that it drew')}."
     final = _on(finalise.seeds, finalise.draws or sweep.draws)
     last = (
         f"The best {plural(finalise.top, 'point')} of each arm were then trained on {final};"
@@ -95,9 +95,9 @@ def _seeds(seeds: tuple[int, ...]) -> str:
     return f"{'seed' if len(seeds) == 1 else 'seeds'} {names(seeds)}"
 
 
-def _on(seeds: tuple[int, ...], draws: tuple[int, ...]) -> str:
+def _on(seeds: tuple[int, ...], draws: tuple[int, ...], seeds_in_words: str | None = None) -> str:
     drawn = f" on each of the {plural(len(draws), 'draw')} {names(draws)} of the data" if len(draws) > 1 else ""
-    return _seeds(seeds) + (drawn or (f" on draw {draws[0]} of the data" if draws else ""))
+    return (seeds_in_words or _seeds(seeds)) + (drawn or (f" on draw {draws[0]} of the data" if draws else ""))
 
 
 def _comparison(result: SweepResult, comparison: Comparison) -> Iterator[str]:
