@@ -2,14 +2,14 @@
 
     python benchmarks/significance.py RUNS/SWEEP --against mpt@16
 
-For each other arm: the difference of the zero-shot means (the mean over target languages of accuracy) in each seed and
-draw that both arms have, and three standard errors of its mean. *trials*: between seeds and draws, as crossed random
-effects (:mod:`tunekit.reports.variance`), or between seeds where there is one draw. *examples*: of the test sample, by
-a bootstrap over examples, the same ones in all languages where these are translations. *all*: both together. The
-p-value is that of a t test of the difference over *all*, with one degree of freedom less than there are seeds or draws,
-whichever are fewer but more than one: few trials are counted as few. Holm's correction is over the arms that are
-compared. The gold labels are read from the data that the sweep names. Refused: arms on other test examples, a table of
-seeds and draws with holes, and a single trial.
+For each other arm with as many shots: the difference of the zero-shot means (the mean over target languages of
+accuracy) in each seed and draw that both arms have, and three standard errors of its mean. *trials*: between seeds and
+draws, as crossed random effects (:mod:`tunekit.reports.variance`), or between seeds where there is one draw.
+*examples*: of the test sample, by a bootstrap over examples, the same ones in all languages where these are
+translations. *all*: both together. The p-value is that of a t test of the difference over *all*, with one degree of
+freedom less than there are seeds or draws, whichever are fewer but more than one: few trials are counted as few. Holm's
+correction is over the arms that are compared. The gold labels are read from the data that the sweep names. Refused:
+arms on other test examples, a table of seeds and draws with holes, and a single trial.
 """
 
 from __future__ import annotations
@@ -41,12 +41,14 @@ def main() -> None:
     """Print a row for each arm that is compared."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("sweep", type=Path, help="a sweep's folder")
-    parser.add_argument("--against", required=True, help="the arm that every other one is compared with")
+    parser.add_argument("--against", required=True, help="the arm that the others with as many shots are compared with")
     words = parser.parse_args()
     result = read(replay(words.sweep))
     gold, one = _correct(words.sweep, result, words.against)
     rows = []
-    for name in (arm.name for arm in result.arms if arm.name != words.against and arm.best is not None):
+    shots = result.arm(words.against).task.shots
+    others = [arm for arm in result.arms if arm.name != words.against and arm.task.shots == shots]
+    for name in (arm.name for arm in others if arm.best is not None):
         theirs, other = _correct(words.sweep, result, name)
         if theirs != gold:
             raise SystemExit(f"{name} is tested on other examples than {words.against}: they cannot be paired")
