@@ -301,9 +301,10 @@ class Task:
         sample = self._drawn(split, language, found)
         if split == "train" and self.config.draw_seed is not None and len(sample) == len(found):
             key = "max_train_examples" if self.config.shots is None else "shots"
+            cure = f"set {key} lower" if self.config.draw == "sampled" else "write draw: sampled"
             raise DataError(
                 f"{self.config.name}: every draw of train is the same, since all of its {len(found)} examples are used "
-                f"({key} is {getattr(self.config, key)}); set {key} lower, or leave `draws` (or draw_seed) out"
+                f"({key} is {getattr(self.config, key)}); {cure}, or leave `draws` (or draw_seed) out"
             )
         return sample
 
