@@ -352,6 +352,15 @@ def test_the_majority_is_trains_most_frequent_label() -> None:
     assert make(data).majority("test", "en")["accuracy"] == 0.25
 
 
+def test_of_equally_frequent_labels_the_majority_is_the_mean_whatever_their_order() -> None:
+    test = [PairExample("a", "b", label) for label in ("no", "no", "no", "yes")]
+    for names in (("no", "yes"), ("yes", "no")):
+        train = [PairExample("a", "b", label) for label in names]
+        found = make({("train", "en"): train, ("test", "en"): test}).majority("test", "en")
+        assert found["accuracy"] == 0.5
+        assert found["macro_f1"] == pytest.approx((6 / 7 / 2 + 2 / 5 / 2) / 2)
+
+
 def test_the_majority_of_entities_is_to_find_none() -> None:
     data: Data = {(split, "en"): [sentence("Rome/B-LOC is/O")] for split in ("train", "test")}
     assert make(data, "token").majority("test", "en") == {"f1": 0.0, "precision": 0.0, "recall": 0.0}

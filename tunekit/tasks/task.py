@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from itertools import chain
+from statistics import fmean
 
 from tunekit.errors import ConfigError, DataChanged, DataError, nearest
 from tunekit.tasks import sampling
@@ -184,15 +185,24 @@ class Task:
         return scored(examples, predictions, self._known().reading)
 
     def majority(self, split: Split, language: str) -> dict[str, float]:
-        """The score of knowing nothing: train's most frequent label everywhere, or no entity at all."""
+        """The score of knowing nothing: train's most frequent label everywhere, or no entity at all.
+
+        Where several labels are equally frequent, as in a few-shot draw: the mean of their scores, so that it does not
+        depend on the order of the labels.
+        """
         examples = self.examples(split, language)
         if self.metric == "f1":
             return self.score(examples, [[OUTSIDE] * len(labels_of(e)) for e in examples])
         counts = _label_counts(self.examples(*self._train))
-        most = max(self.labels, key=lambda name: counts[name])  # of equals the first in the inventory's order
+        most = max(counts.values())
+        found = [self._always(name, examples) for name in self.labels if counts[name] == most]
+        return {key: fmean(scores[key] for scores in found) for key in found[0]}
+
+    def _always(self, label: str, examples: Sequence[Example]) -> dict[str, float]:
+        """The score of predicting one label everywhere."""
         if self.kind == "pair":
-            return self.score(examples, [most] * len(examples))
-        return self.score(examples, [[most] * len(labels_of(e)) for e in examples])
+            return self.score(examples, [label] * len(examples))
+        return self.score(examples, [[label] * len(labels_of(e)) for e in examples])
 
     def fingerprints(self, *, target_dev: bool = False) -> dict[str, str]:
         """What the config reads, as ``{"train/en": ..., "dev/en": ..., "test/en": ..., "test/fr": ...}``.

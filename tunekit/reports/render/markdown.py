@@ -114,7 +114,8 @@ def _comparison(result: SweepResult, comparison: Comparison) -> Iterator[str]:
         yield (
             f"Mean ± sample standard deviation (n - 1) over n {unit}. zero_shot: the mean over the target languages,"
             f" taken for each {unit[:-1] if unit == 'seeds' else 'trial'}, then over them. transfer_gap: source minus"
-            " zero_shot, likewise. majority: train's most frequent label everywhere (for entities: none found)."
+            " zero_shot, likewise. majority: train's most frequent label everywhere (of equally frequent ones the"
+            " mean; for entities: none found)."
         )
         yield from _spread(comparison)
         yield _footnotes(comparison, main)
