@@ -1,6 +1,6 @@
 """Which arms of a finalised sweep differ, from the stored predictions: paired by example, seed and draw.
 
-    python benchmarks/significance.py RUNS/SWEEP --against mpt@16
+    python benchmarks/significance.py RUNS/SWEEP [RUNS/OTHER ...] --against mpt@16
 
 For each other arm with as many shots: the difference of the zero-shot means (the mean over target languages of
 accuracy) in each seed and draw that both arms have, and three standard errors of its mean. *trials*: between seeds and
@@ -24,7 +24,7 @@ from scipy import stats
 
 from tunekit import tasks
 from tunekit.journal import replay
-from tunekit.reports.results import ArmResult, SweepResult, read
+from tunekit.reports.results import ArmResult, read
 from tunekit.reports.variance import components
 from tunekit.storage import SweepFolder
 from tunekit.training import load_predictions
@@ -40,16 +40,19 @@ Correct = dict[Replicate, NDArray[np.float64]]
 def main() -> None:
     """Print a row for each arm that is compared."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("sweep", type=Path, help="a sweep's folder")
+    parser.add_argument("sweeps", type=Path, nargs="+", help="folders of one or more sweeps of the same data")
     parser.add_argument("--against", required=True, help="the arm that the others with as many shots are compared with")
     words = parser.parse_args()
-    result = read(replay(words.sweep))
-    gold, one = _correct(words.sweep, result, words.against)
+    arms = {arm.name: (folder, arm) for folder in words.sweeps for arm in read(replay(folder)).arms}
+    if words.against not in arms:
+        raise SystemExit(f"there is no arm {words.against}; the arms are {', '.join(arms)}")
+    gold, one = _correct(*arms[words.against])
     rows = []
-    shots = result.arm(words.against).task.shots
-    others = [arm for arm in result.arms if arm.name != words.against and arm.task.shots == shots]
-    for name in (arm.name for arm in others if arm.best is not None):
-        theirs, other = _correct(words.sweep, result, name)
+    shots = arms[words.against][1].task.shots
+    for name, (folder, arm) in arms.items():
+        if name == words.against or arm.task.shots != shots or arm.best is None:
+            continue
+        theirs, other = _correct(folder, arm)
         if theirs != gold:
             raise SystemExit(f"{name} is tested on other examples than {words.against}: they cannot be paired")
         rows.append((name, *_compared(name, one, other)))
@@ -62,17 +65,16 @@ def main() -> None:
         print(f"| {name} | {n} | " + " | ".join(f"{x:.1f}" for x in errors) + f" | {p:.3f} | {corrected:.3f} |")
 
 
-def _correct(folder: Path, result: SweepResult, name: str) -> tuple[Gold, Correct]:
-    arm: ArmResult = result.arm(name)
+def _correct(folder: Path, arm: ArmResult) -> tuple[Gold, Correct]:
     if arm.best is None:
-        raise SystemExit(f"{name} has no finalised point")
+        raise SystemExit(f"{arm.name} has no finalised point")
     task = tasks.load(arm.task, arm.arm.locations)
     gold = {language: [example.label for example in task.examples("test", language)] for language in arm.targets}
     found: Correct = {}
     for trial in arm.best.trials:
         predicted = load_predictions(SweepFolder(folder).trial(trial.trial_id).path)
         if predicted is None:
-            raise SystemExit(f"trial {trial.trial_id} of {name} has no predictions")
+            raise SystemExit(f"trial {trial.trial_id} of {arm.name} has no predictions")
         rows = [np.equal(predicted.of(language), gold[language]) for language in arm.targets]
         found[trial.replicate] = np.array(rows, dtype=np.float64)
     return gold, found
