@@ -6,6 +6,7 @@ A stand-in has the task's labels, languages and sizes, and sentences of the usua
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -100,5 +101,11 @@ class LenientParallelText(ParallelText):
                 return super().pairs(corpus, language, size)
             except DataAbsent as error:
                 self._absences[corpus] = str(error)
-        texts = [(f"word {number}", "word") for number in range(PARALLEL_PAIRS if size is None else size)]
-        return tuple(map(ParallelPair, texts, texts))
+        return _stand_ins(PARALLEL_PAIRS if size is None else size)
+
+
+@functools.lru_cache(maxsize=16)
+def _stand_ins(number: int) -> tuple[ParallelPair, ...]:
+    """As many different pairs; kept, since every corner of every arm asks for them in every language."""
+    texts = [(f"word {place}", "word") for place in range(number)]
+    return tuple(map(ParallelPair, texts, texts))
