@@ -269,9 +269,7 @@ def _data(task: Task, sweep: Sweep) -> DataCheck:
 def _final_trials(sweep: Sweep, arm: Arm, points: int) -> tuple[int, int]:
     """Trials that finalising scores on test, and how many of them it trains first, at most."""
     top = min(sweep.finalise.top, points)
-    finals = sweep.final_replicates(arm)
-    seen = () if arm.searches_seed else sweep.replicates(arm)
-    return top * len(finals), top * len(set(finals) - set(seen))
+    return top * len(sweep.final_replicates(arm)), top * sweep.num_finals_anew(arm)
 
 
 def _tokens_basis(backbone: Backbone) -> str:

@@ -96,8 +96,7 @@ def _finalise(sweep: Sweep) -> str:
     if sweep.finalise.top == 0:
         return "nothing is finalised, so test is never scored"
     best = "best point" if sweep.finalise.top == 1 else f"{sweep.finalise.top} best points"
-    draws = sweep.finalise.draws or sweep.draws
-    drawn = f" and draws {listed(draws)}" if draws else ""
+    drawn = f" and draws {listed(sweep.final_draws)}" if sweep.final_draws else ""
     return f"the {best} of each arm on seeds {listed(sweep.finalise.seeds)}{drawn}, then test, once"
 
 

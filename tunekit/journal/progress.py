@@ -149,9 +149,7 @@ class SweepProgress:
         if self.sweep.budget.hours is not None:
             share = self.sweep.budget.hours * 3600 / len(self.sweep.arms)
             searching = min(searching, max(0.0, share - found.spent_s["search"]))
-        finals = self.sweep.final_replicates(arm)
-        searched = () if arm.searches_seed else self.sweep.replicates(arm)
-        anew = len(set(finals) - set(searched)) / len(finals)
+        anew = self.sweep.num_finals_anew(arm) / len(self.sweep.final_replicates(arm))
         to_finalise = round(self.num_finals_planned(arm) * anew) - self._num_ended(arm, "finalise")
         return searching + max(0, to_finalise) * whole
 

@@ -236,13 +236,23 @@ class Sweep:
                 return arm
         raise ConfigError(f"sweep {self.name!r} has no arm {name!r}; {nearest(name, [arm.name for arm in self.arms])}")
 
+    @property
+    def final_draws(self) -> tuple[int, ...]:
+        """The draws that finalising runs on; empty: one, the task's own."""
+        return self.finalise.draws or self.draws
+
     def replicates(self, arm: Arm) -> tuple[Replicate, ...]:
         """What every point of `arm` runs on in the search, the first one first."""
         return crossed(self.seeds, self.draws or (arm.task.draw_seed,))
 
     def final_replicates(self, arm: Arm) -> tuple[Replicate, ...]:
         """What the best points of `arm` run on when they are finalised."""
-        return crossed(self.finalise.seeds, self.finalise.draws or self.draws or (arm.task.draw_seed,))
+        return crossed(self.finalise.seeds, self.final_draws or (arm.task.draw_seed,))
+
+    def num_finals_anew(self, arm: Arm) -> int:
+        """Trials of a finalised point that its search has not run; all of them, at most, where it searches the seed."""
+        searched = () if arm.searches_seed else self.replicates(arm)
+        return len(set(self.final_replicates(arm)) - set(searched))
 
     def num_replicates(self, arm: Arm) -> int:
         """Trials of a point in the search."""

@@ -77,7 +77,7 @@ def selection(result: SweepResult) -> str:
         searched = f"In the search each point ran on {_on(sweep.seeds, sweep.draws)} alone."
     if any(arm.arm.searches_seed for arm in result.arms):
         searched = f"In the search each point ran on {_on((), sweep.draws, 'the seed that it drew')}."
-    final = _on(finalise.seeds, finalise.draws or sweep.draws)
+    final = _on(finalise.seeds, sweep.final_draws)
     last = (
         f"The best {plural(finalise.top, 'point')} of each arm were then trained on {final};"
         " the one with the highest mean over these is reported, with the scores of these trials only. Test was scored"
@@ -234,7 +234,7 @@ def _incomplete(result: SweepResult) -> Iterator[str]:
 def _reproduction(result: SweepResult) -> Iterator[str]:
     record, sweep = result.record, result.sweep
     interruptions = sum(trial.num_interruptions for trial in record.trials.values())
-    draws = dict.fromkeys((*sweep.draws, *(sweep.finalise.draws or ())))
+    draws = dict.fromkeys((*sweep.draws, *sweep.final_draws))
     resumed = plural(max(0, record.num_launches - 1), "time")
     file = f"{sweep.name}.yaml"
     versions = ", ".join(f"{name} {version}" for name, version in record.versions.items()) or "not recorded"
