@@ -246,7 +246,7 @@ def _references() -> Kind:
     )
 
     def read(path: Path, _: bytes) -> None:
-        for row in read_rows(path, str(path)):
+        for row in (found.figure for found in read_rows(path, str(path))):
             assert 0 <= row.value <= 1 and row.method and row.source and row.split in SPLITS
             assert row.n is None or row.n >= 1
 

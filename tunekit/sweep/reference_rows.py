@@ -6,11 +6,11 @@ import csv
 import io
 import re
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal, NamedTuple, cast
 
 from tunekit.errors import ConfigError, nearest, quoted
+from tunekit.sweep.types import Reference
 
 COLUMNS = ("method", "language", "metric", "split", "value", "source")
 """Every file has them."""
@@ -40,22 +40,13 @@ _ISO_639_1 = frozenset((
 ))  # fmt: skip
 
 
-@dataclass(frozen=True, kw_only=True)
-class Row:
+class Row(NamedTuple):
     """A line of such a file."""
 
     where: str
     """``file:line``."""
-    method: str
-    language: str
-    metric: str
-    split: Literal["dev", "test", "unknown"]
-    value: float
-    source: str
-    task: str | None
-    backbone: str | None
-    spread: float | None
-    n: int | None
+    figure: Reference
+    """Its task is empty where the line names none."""
 
 
 def read_rows(path: Path, name: str) -> Iterator[Row]:
@@ -174,19 +165,19 @@ def _row(cells: Mapping[str, str], where: str) -> Row:
     spread = _fraction(cells["spread"], "spread", where) if cells.get("spread") else None
     if spread is not None and n == 1:
         raise ConfigError(f"{where}: spread: {cells['spread']} with n = 1; one run has no spread: drop one of them")
-    return Row(
-        where=where,
+    figure = Reference(
         method=cells["method"],
         language=cells["language"],
         metric=metric,
         split=cast(Literal["dev", "test", "unknown"], split),
         value=_fraction(cells["value"], "value", where),
         source=cells["source"],
-        task=cells.get("task") or None,
+        task=cells.get("task", ""),
         backbone=cells.get("backbone") or None,
         spread=spread,
         n=n,
     )
+    return Row(where, figure)
 
 
 def _fraction(text: str, column: str, where: str) -> float:

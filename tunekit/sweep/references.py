@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from tunekit.errors import ConfigError, nearest, quoted
@@ -89,25 +90,16 @@ def _existing(place: str, source: Source) -> Path:
 
 
 def _reference(row: Row, languages: Languages) -> Reference:
-    task = row.task or _only_task(row, languages)
+    """The figure of a row, with its task."""
+    figure = row.figure
+    task = figure.task or _only_task(row, languages)
     known = {*languages, *TASKS}
     if task not in known:
         raise ConfigError(f"{row.where}: task: {quoted(task)} is no task of this sweep; {nearest(task, known)}")
-    problem = problem_of_language(row.language, [name for names in languages.values() for name in names])
+    problem = problem_of_language(figure.language, [name for names in languages.values() for name in names])
     if problem:
         raise ConfigError(f"{row.where}: language: {problem}")
-    return Reference(
-        method=row.method,
-        language=row.language,
-        metric=row.metric,
-        split=row.split,
-        value=row.value,
-        source=row.source,
-        task=task,
-        backbone=row.backbone,
-        spread=row.spread,
-        n=row.n,
-    )
+    return replace(figure, task=task)
 
 
 def _only_task(row: Row, languages: Languages) -> str:
