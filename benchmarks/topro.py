@@ -49,8 +49,8 @@ from tunekit.methods import Feature, pad_rows
 from tunekit.tasks import Example, Task
 from tunekit.training import schedule as plan
 from tunekit.training.caches import WorkerCache
+from tunekit.training.joint import CPU_STEP_TOKENS, predict, train_epoch
 from tunekit.training.learner import Learner
-from tunekit.training.predictor import CPU_EVALUATION_TOKENS
 from tunekit.trial import TOKENS_PER_STEP, BackboneConfig, Locations, TaskConfig, TrainingConfig, TrialConfig
 
 SHARED = Path(os.environ.get("TUNEKIT_SHARED", Path(__file__).resolve().parents[2] / "shared"))
@@ -194,7 +194,7 @@ class Bench:
 
     def _expert(self, rows: Sequence[Feature]) -> Tensor:
         logits = torch.empty(len(rows), len(self._task.labels))
-        for step in plan.steps(range(len(rows)), [row.length for row in rows], max_tokens=CPU_EVALUATION_TOKENS):
+        for step in plan.steps(range(len(rows)), [row.length for row in rows], max_tokens=CPU_STEP_TOKENS):
             logits[list(step)] = self._at_mask(self._model, [rows[row] for row in step])
         return logits
 
@@ -221,7 +221,7 @@ class Bench:
         self._task.answers = []
         started = time.process_time()
         for name in self._languages:
-            learner.evaluate("test", name)
+            learner.score("test", name, predict(learner, "test", name))
         duration = time.process_time() - started
         answers = [self._task.labels.index(label) for sentence in self._task.answers for label in sentence]
         return Run(len(answers), duration, answers, self._losses(learner))
@@ -295,7 +295,7 @@ class Bench:
         learner = self.learner(self._fresh(), **changes)
         num_prompts = sum(len(row.label_ids) for rows in self._updates(learner) for row in rows)
         started = time.process_time()
-        loss = learner.train_epoch(1)
+        loss = train_epoch(learner, 1)
         return Run(num_prompts, time.process_time() - started, [], [loss])
 
 

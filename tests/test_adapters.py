@@ -1,18 +1,19 @@
-"""LoRA, BitFit and bottleneck adapters in a copy of the backbone: what they add, what they share with it, and what
-they leave alone."""
+"""LoRA, BitFit and bottleneck adapters: what they do to the layers of a frozen backbone, and what they leave alone."""
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
+import peft
 import pytest
 import torch
 from test_methods import FAMILIES_ONCE, make, rows_of, trained
 from tiny_models import backbone_of, examples_of
 
-from tunekit.backbone import Backbone, describe
+from tunekit.backbone import Backbone, Reading, describe, read
 from tunekit.methods import Method, count_parameters
-from tunekit.methods.parts.adapter import copy_sharing_weights
+from tunekit.methods.lora import peft_config
 from tunekit.trial import BackboneConfig, Locations
 
 every_architecture = pytest.mark.parametrize("architecture", FAMILIES_ONCE)
@@ -27,6 +28,14 @@ def inputs_of(method: Method) -> Any:
     return method.collate(rows_of(method, examples_of("token"))).inputs
 
 
+def states_of(method: Any, inputs: Any) -> torch.Tensor:
+    """Last hidden states [B, L, D] of all positions, as the method reads them."""
+    num_rows, length = inputs.input_ids.shape
+    rows, columns = torch.arange(num_rows).repeat_interleave(length), torch.arange(length).repeat(num_rows)
+    reading = Reading(inputs=inputs, rows=rows, columns=columns, changes=method.changes())
+    return read(method.backbone, [reading])[0].view(num_rows, length, -1)
+
+
 def disturb(method: Method) -> None:
     """Move every trained parameter."""
     with torch.no_grad():
@@ -34,24 +43,12 @@ def disturb(method: Method) -> None:
             parameter.add_(torch.randn_like(parameter))
 
 
-@every_architecture
-def test_the_copy_has_modules_of_its_own_over_the_very_same_weights(architecture: str) -> None:
-    backbone = backbone_of(architecture)
-    copied = copy_sharing_weights(backbone)
-    ours, theirs = dict(backbone.named_parameters()), dict(copied.named_parameters())
-    assert ours.keys() == theirs.keys()
-    assert all(theirs[name] is parameter for name, parameter in ours.items())
-    assert all(one is other for one, other in zip(backbone.buffers(), copied.buffers(), strict=True))
-    assert not set(map(id, backbone.modules())) & set(map(id, copied.modules()))
-    assert copied.tokenizer is backbone.tokenizer
-
-
 @every_method
 @every_architecture
 def test_training_starts_from_the_backbone_itself(name: str, architecture: str) -> None:
     method = make(name, backbone_of(architecture)).eval()
     inputs = inputs_of(method)
-    torch.testing.assert_close(method.reader.encode(inputs), method.backbone.encode(inputs), atol=1e-6, rtol=0)
+    torch.testing.assert_close(states_of(method, inputs), method.backbone.encode(inputs), atol=1e-6, rtol=0)
 
 
 @every_method
@@ -64,7 +61,7 @@ def test_what_is_trained_changes_the_copy_and_not_the_backbone(name: str, archit
     disturb(method)
     assert torch.equal(method.backbone.encode(inputs), before)
     real = inputs.attention_mask.bool()
-    assert (method.reader.encode(inputs) - before)[real].abs().amax(-1).min() > 1e-3
+    assert (states_of(method, inputs) - before)[real].abs().amax(-1).min() > 1e-3
 
 
 @every_method
@@ -72,20 +69,45 @@ def test_two_methods_on_one_backbone_do_not_feel_each_other(name: str) -> None:
     backbone = backbone_of("xlm-roberta")
     one, other = make(name, backbone).eval(), make(name, backbone).eval()
     inputs = inputs_of(one)
-    before = one.reader.encode(inputs)
+    before = states_of(one, inputs)
     disturb(other)
-    assert torch.equal(one.reader.encode(inputs), before)
+    assert torch.equal(states_of(one, inputs), before)
 
 
 @every_method
-def test_the_copy_follows_its_method_into_training_and_to_other_devices(name: str) -> None:
-    method = make(name, backbone_of("bert", dropout=0.5)).eval()
+def test_the_backbone_has_the_same_modules_afterwards_and_no_hook(name: str) -> None:
+    backbone = backbone_of("bert")
+    before = list(backbone.modules())
+    method = make(name, backbone).train()
+    method.loss(method.collate(rows_of(method, examples_of("token")))).backward()
+    assert list(backbone.modules()) == before
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in backbone.modules())
+    assert all(parameter.grad is None for parameter in backbone.parameters())
+
+
+@every_method
+def test_parameters_follow_their_method_to_other_devices(name: str) -> None:
+    method = make(name, backbone_of("bert")).to("meta")
+    assert {parameter.device.type for parameter in method.parameters()} == {"meta"}
+
+
+@every_architecture
+@pytest.mark.parametrize("targets", ["query_value", "attention", "linear"])
+def test_lora_computes_what_peft_computes(architecture: str, targets: Any) -> None:
+    method = make("lora", backbone_of(architecture), targets=targets, rank=3, lora_alpha=5.0).eval()
+    disturb(method)
+    twin = copy.deepcopy(method.backbone)
+    config = peft_config(method.config, twin.model.config.model_type)
+    peft.inject_adapter_in_model(config, twin.model)
+    ours = dict(method.adapter.named_parameters())
+    theirs = {name: p for name, p in twin.model.named_parameters() if "lora_" in name}
+    assert ours.keys() == theirs.keys()
+    with torch.no_grad():
+        for name, parameter in theirs.items():
+            parameter.copy_(ours[name])
     inputs = inputs_of(method)
-    assert torch.equal(method.reader.encode(inputs), method.reader.encode(inputs))
-    method.train()
-    assert not torch.equal(method.reader.encode(inputs), method.reader.encode(inputs))
-    method.to("meta")
-    assert {tensor.device.type for tensor in (*method.reader.parameters(), *method.reader.buffers())} == {"meta"}
+    real = inputs.attention_mask.bool()
+    torch.testing.assert_close(states_of(method, inputs)[real], twin.encode(inputs)[real], atol=1e-5, rtol=1e-5)
 
 
 def test_lora_on_xlm_r_base_has_the_parameters_of_its_formula() -> None:
@@ -137,14 +159,15 @@ def test_an_adapted_layer_adds_what_its_perceptron_makes_of_its_output(architect
     method = make("adapter", backbone_of(architecture), bottleneck_size=3, placement="pfeiffer").eval()
     inputs = inputs_of(method)
     disturb(method)
-    seen: list[tuple[torch.Tensor, torch.Tensor]] = []
-    name = next(name for name, _ in method.reader.model.named_modules() if name.endswith(".adapter"))
-    layer = method.reader.model.get_submodule(name.removesuffix(".adapter"))
-    layer.adapter.register_forward_hook(lambda _, read, given: seen.append((read[0], given)))
-    method.reader.encode(inputs)
-    (hidden, given), weights = seen[0], dict(layer.adapter.named_parameters())
-    inner = torch.relu(hidden @ weights["down.weight"].T + weights["down.bias"])
-    torch.testing.assert_close(given, hidden + inner @ weights["up.weight"].T + weights["up.bias"])
+    name, change = next(iter(method.changes().items()))
+    weights = {key: parameter.detach() for key, parameter in change.parameters.items()}
+    hidden: list[torch.Tensor] = []
+    handle = method.backbone.model.get_submodule(name).register_forward_hook(lambda *seen: hidden.append(seen[2]))
+    states_of(method, inputs)
+    handle.remove()
+    inner = torch.relu(hidden[0] @ weights["down.weight"].T + weights["down.bias"])
+    expected = hidden[0] + inner @ weights["up.weight"].T + weights["up.bias"]
+    torch.testing.assert_close(change(hidden[0], hidden[0], None).detach(), expected.detach())
 
 
 def test_adapters_carry_the_names_of_the_layers_that_they_stand_in() -> None:

@@ -20,6 +20,7 @@ from tunekit.methods import Feature
 from tunekit.methods.parts.alignment import Alignment, divided, groups
 from tunekit.tasks import ParallelPair
 from tunekit.training import TrialRun, WorkerCache, run_trial
+from tunekit.training.joint import alone, train_epoch
 from tunekit.training.schedule import side_updates, side_updates_by_epoch
 from tunekit.trial import EpochReport, Locations, SideTask, TrialConfig, TrialFacts
 
@@ -93,7 +94,7 @@ def test_the_further_updates_change_the_translator_alone_or_everything(
     before = {name: tensor.clone() for name, tensor in learner.parameters().items()}
     learner.method.train()
     for update in range(6):
-        learner._side_updates(update, 1)
+        alone(learner._side_updates(update, 1))
     changed = {name for name, tensor in learner.parameters().items() if not torch.equal(tensor, before[name])}
     assert any(name.startswith("translators.") for name in changed)
     assert all(name.startswith("translators.") for name in changed) == (trains == "translator")
@@ -159,7 +160,7 @@ def test_translator_and_prompt_have_peak_rates_of_their_own(
     learner = opened(config, tmp_path, locations, cache)._learner
     rates: dict[str, set[float]] = {}
     names = {id(parameter): name for name, parameter in learner.trained.items()}
-    learner.train_epoch(1)
+    train_epoch(learner, 1)
     for group in learner._optimizer._adamw.param_groups:
         for parameter in group["params"]:
             rates.setdefault(names[id(parameter)].split(".")[0], set()).add(group["lr"])
@@ -170,7 +171,7 @@ def test_all_rates_rise_and_fall_together(locations: Locations, cache: WorkerCac
     falling = {"schedule": "linear", "warmup_fraction": 0.2}
     config = trial(translator_learning_rate=1e-2, training=falling, **QUICK)
     learner = opened(config, tmp_path, locations, cache)._learner
-    learner.train_epoch(1)
+    train_epoch(learner, 1)
     found = {group["lr"] for group in learner._optimizer._adamw.param_groups}
     assert len(found) == 2 and max(found) == pytest.approx(10 * min(found)) and max(found) < 1e-2
 
@@ -180,8 +181,7 @@ def test_updates_before_the_labelled_ones_have_a_schedule_of_their_own(
 ) -> None:
     config = trial(alignment_schedule="before", training={"schedule": "linear"}, **QUICK)
     learner = opened(config, tmp_path, locations, cache)._learner
-    learner.method.train()
-    learner._side_updates(0, 1)
+    alone(learner._side_updates(0, 1))
     assert learner._optimizer._adamw.param_groups[0]["lr"] == pytest.approx(1e-3 / 7)
 
 

@@ -12,7 +12,6 @@ from tiny_models import backbone_of, examples_of
 from tunekit.backbone import Backbone, t5
 from tunekit.backbone.prefix_layers import prompted_layers
 from tunekit.errors import ConfigError
-from tunekit.methods.parts.adapter import copy_sharing_weights
 
 every_architecture = pytest.mark.parametrize("architecture", FAMILIES_ONCE)
 hooked = pytest.mark.parametrize("architecture", ["bert", "xlm-roberta", "xglm", "bloom"])
@@ -44,9 +43,9 @@ def test_the_layers_behind_the_prompt_compute_what_they_would_without_any(archit
     method = strong(deep(architecture, 1, kind))
     inputs = method.collate(rows_of(method, examples_of(kind))).inputs
     seen: list[torch.Tensor] = []
-    second_layer(method.reader).register_forward_pre_hook(lambda _, args: seen.append(args[0]))
-    found = method.reader.encode(inputs, prefix=method.prefix(1))
-    plain = copy_sharing_weights(method.backbone)
+    second_layer(method.backbone).register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+    found = method.backbone.encode(inputs, prefix=method.prefix(1))
+    plain = backbone_of(architecture)
     second_layer(plain).register_forward_pre_hook(lambda _, args: (seen[0], *args[1:]))
     expected = plain.encode(inputs)
     real = inputs.attention_mask.bool()
@@ -65,10 +64,10 @@ def test_in_mt5_too() -> None:
     stack, allowed = t5.model_of(backbone.model).encoder, inputs.attention_mask[:, None, None].bool()
     first, second = stack.block
     hidden = t5._self_attention(
-        first.layer[0], embedded, t5._bias(stack, embedded.shape[1], allowed, layers), layers[0]
+        first.layer[0], embedded, t5._bias(stack, (embedded.shape[1], allowed), layers), layers[0]
     )
     hidden = first.layer[-1](hidden)
-    hidden = t5._self_attention(second.layer[0], hidden, t5._bias(stack, embedded.shape[1], allowed, None), None)
+    hidden = t5._self_attention(second.layer[0], hidden, t5._bias(stack, (embedded.shape[1], allowed), None), None)
     hidden = stack.final_layer_norm(second.layer[-1](hidden))
     crossing = t5.model_of(backbone.model).decoder.block[0].layer[1].EncDecAttention
     torch.testing.assert_close(memory.layers[0][0], t5.heads(crossing, crossing.k(hidden)), atol=1e-5, rtol=0)
@@ -79,7 +78,7 @@ def test_all_layers_by_number_are_all_layers(architecture: str) -> None:
     one, other = deep(architecture, 2), deep(architecture, None)
     rows = rows_of(one, examples_of("token"))
     torch.testing.assert_close(one.logits(one.collate(rows)), other.logits(other.collate(rows)))
-    assert one.reader is one.backbone
+    assert one.prompt.prompted is None
 
 
 @every_architecture
@@ -94,7 +93,7 @@ def test_what_is_read_does_not_depend_on_how_many_positions_are_read_or_on_paddi
     torch.testing.assert_close(
         torch.cat([method.logits(method.collate([r])) for r in rows]), together, atol=3e-5, rtol=0
     )
-    states = method.reader.encode(batch.inputs, prefix=method.prefix(len(rows)))[batch.read_rows, batch.read_columns]
+    states = method.backbone.encode(batch.inputs, prefix=method.prefix(len(rows)))[batch.read_rows, batch.read_columns]
     torch.testing.assert_close(method.head(states), together, atol=3e-5, rtol=0)
 
 
@@ -125,8 +124,8 @@ def test_a_shallow_prompt_learns_and_leaves_the_backbone_as_it_was(architecture:
 
 
 def test_both_stacks_of_mt5_are_prompted_alike() -> None:
-    assert prompted_layers(backbone_of("mt5"), 1) == (True, False, True, False)
-    assert prompted_layers(backbone_of("xglm"), 1) == (True, False)
+    assert prompted_layers(backbone_of("mt5").model, 1) == (True, False, True, False)
+    assert prompted_layers(backbone_of("xglm").model, 1) == (True, False)
 
 
 @pytest.mark.parametrize(

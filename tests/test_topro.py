@@ -23,7 +23,7 @@ from tunekit.sweep.reader import parse_sweep
 from tunekit.sweep.source import Source
 from tunekit.tasks import Task, TokenExample
 from tunekit.tasks.tagging import PANX_LABELS, UDPOS_LABELS
-from tunekit.training import predictor
+from tunekit.training import joint, predictor
 from tunekit.training.caches import WorkerCache
 from tunekit.training.learner import Learner
 from tunekit.trial import BackboneConfig, Locations, TaskConfig, TrainingConfig, TrialConfig
@@ -276,10 +276,10 @@ def test_equal_questions_of_a_split_are_computed_once_with_the_same_scores(
         return predict(self, batch)
 
     monkeypatch.setattr(ToPro, "predict", counting)
-    scores = learner.evaluate("dev", "en")
+    scores = learner.score("dev", "en", joint.predict(learner, "dev", "en"))
     assert sum(computed) == (2 if share else 5)
     monkeypatch.setattr(predictor, "_first_rows", lambda rows: list(range(len(rows))))
-    assert learner.evaluate("dev", "en") == scores
+    assert learner.score("dev", "en", joint.predict(learner, "dev", "en")) == scores
     assert sum(computed) == (2 + 4 if share else 5 + 12)
 
 

@@ -194,7 +194,7 @@ def test_a_process_killed_outright_costs_at_most_its_epoch(
                 epochs=2,
             )
             assert run._learner is not None
-            run._learner._update = lambda *_: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[method-assign,assignment,return-value]
+            run._learner._labelled_update = lambda *_: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[method-assign,assignment,return-value]
             run.step()
         finally:
             os._exit(1)

@@ -13,6 +13,7 @@ from tiny_trials import TOKENS, TRAINING, curve, trial
 
 from tunekit.cli.single_trial import run_alone
 from tunekit.errors import ConfigError, StorageError, TrialFailed
+from tunekit.methods import Method
 from tunekit.schema import canonical_json
 from tunekit.storage import TrialFolder
 from tunekit.training import TrialRun, WorkerCache, perform, run_trial
@@ -117,7 +118,7 @@ def test_a_loss_that_is_no_number_ends_in_a_failed_outcome(where: dict[str, Any]
 def test_an_error_that_nobody_expected_fails_the_trial_and_is_logged(
     where: dict[str, Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(TrialRun, "step", lambda self: [][1])
+    monkeypatch.setattr(Method, "loss_of", lambda *_: [][1])
     last = told(trial(), where)[-1]
     assert isinstance(last, Finished) and last.outcome.reason == "IndexError: list index out of range"
     assert "Traceback" in caplog.text
@@ -130,10 +131,10 @@ def test_a_trial_by_itself_that_ends_its_process_is_unfinished_and_says_so(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    def end(self: TrialRun) -> None:
+    def end(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(TrialRun, "step", end)
+    monkeypatch.setattr(Method, "loss_of", end)
     assert run_alone(trial(), where["locations"], TrialFolder(where["folder"]), test=False) == 1
     assert f"trial {trial().trial_id} ended its process with {type(error).__name__}" in capfd.readouterr().err
 
@@ -151,7 +152,7 @@ def test_what_every_other_trial_would_meet_is_raised(
     def broken(self: TrialRun) -> None:
         raise error("the disk is full")
 
-    monkeypatch.setattr(TrialRun, "step", broken)
+    monkeypatch.setattr(TrialRun, "epoch", broken)
     with pytest.raises(error, match="the disk is full"):
         told(trial(), where)
 
@@ -172,7 +173,7 @@ def test_a_test_that_memory_does_not_suffice_for_is_told_with_its_reason(
     def broken(self: TrialRun) -> None:
         raise TrialFailed("out of memory on cpu")
 
-    monkeypatch.setattr(TrialRun, "test", broken)
+    monkeypatch.setattr(TrialRun, "testing", broken)
     last = told(trial(), where)[-1]
     assert isinstance(last, Untested) and last.is_last and last.reason == "out of memory on cpu"
     with pytest.raises(TrialFailed, match="out of memory on cpu"):

@@ -26,6 +26,7 @@ from tunekit.schema import to_json
 from tunekit.sweep import Source, Sweep, parse_sweep, trial_config
 from tunekit.toy.world import TAGS
 from tunekit.training import TrialRun, WorkerCache, run_trial
+from tunekit.training.joint import train_epoch
 from tunekit.training.learner import Learner
 from tunekit.trial import Locations, TrainingConfig, TrialConfig
 
@@ -145,7 +146,7 @@ def test_nothing_of_train_is_tokenized_for_updates(model: Path) -> None:
     assert learner.train_rows.rows == () and learner.num_updates == 0 and learner.trained == {}
     assert learner.facts().num_train_examples == SIZES["max_train_examples"]
     with pytest.raises(RuntimeError, match="topro_zero_shot has nothing to train"):
-        learner.train_epoch(1)
+        train_epoch(learner, 1)
 
 
 # What has no effect is refused

@@ -10,5 +10,17 @@ from tunekit.backbone.encoder import Backbone
 from tunekit.backbone.identity import fingerprint
 from tunekit.backbone.inputs import Inputs, Prefix
 from tunekit.backbone.loading import describe, load
+from tunekit.backbone.reading import LayerChange, Reading, RowKeys, read
 
-__all__ = ["Backbone", "Inputs", "Prefix", "describe", "fingerprint", "load"]
+__all__ = [
+    "Backbone",
+    "Inputs",
+    "LayerChange",
+    "Prefix",
+    "Reading",
+    "RowKeys",
+    "describe",
+    "fingerprint",
+    "load",
+    "read",
+]

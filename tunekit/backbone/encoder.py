@@ -17,6 +17,7 @@ from tunekit.backbone.architectures import Family, architecture_of
 from tunekit.backbone.inputs import EmbeddedRows, Inputs, Prefix
 from tunekit.backbone.linear import replace_linear_layers
 from tunekit.backbone.positions import states_at
+from tunekit.backbone.prefix_layers import prefix_hidden
 from tunekit.backbone.vocabulary import Vocabulary, VocabularyHead
 from tunekit.errors import ConfigError
 
@@ -180,7 +181,8 @@ class Backbone(nn.Module):
             layers = None if prefix is None else prefix.layers(len(whole), self.arithmetic)
             with self.precision():
                 return t5.read_twice(self.model, whole, mask, layers)[:, num_prompt:].float()
-        return self.run_body(self._rows(inputs, prefix, prompt, embedded))[:, num_prompt:]
+        with prefix_hidden(self.model, prefix):
+            return self.run_body(self._rows(inputs, prefix, prompt, embedded))[:, num_prompt:]
 
     def encode_at(
         self,
@@ -207,7 +209,8 @@ class Backbone(nn.Module):
         """
         if self.family == "encoder":
             num_prompt = 0 if prompt is None else prompt.shape[-2]
-            return self.run_body_at(self._rows(inputs, prefix, prompt, embedded), rows, columns + num_prompt)
+            with prefix_hidden(self.model, prefix):
+                return self.run_body_at(self._rows(inputs, prefix, prompt, embedded), rows, columns + num_prompt)
         return self.encode(inputs, prefix=prefix, prompt=prompt, embedded=embedded)[rows, columns]
 
     def run_body(self, rows: EmbeddedRows) -> Tensor:

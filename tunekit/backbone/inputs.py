@@ -43,7 +43,7 @@ class Prefix:
     """The same shape."""
     prompted: tuple[bool, ...] | None = None
     """For each of the backbone's layers whether it sees the prefix; `keys` and `values` then hold those layers only.
-    None: all do. The backbone must be one that expects it (`tunekit.backbone.prefix_layers`)."""
+    None: all do."""
 
     def layers(self, num_rows: int, dtype: torch.dtype) -> list[tuple[Tensor, Tensor]]:
         """Keys and values of each layer as attention takes them, each [B, H, P, Dh] of `dtype`."""

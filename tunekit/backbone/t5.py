@@ -106,7 +106,14 @@ class Memory:
     """[B, 1, 1, L], whether a token may be attended to."""
 
 
-def encode(body: nn.Module, embedded: Tensor, mask: Tensor, prefix: Sequence[States] | None = None) -> Memory:
+def encode(
+    body: nn.Module,
+    embedded: Tensor,
+    mask: Tensor,
+    prefix: Sequence[States] | None = None,
+    *,
+    seen: Tensor | None = None,
+) -> Memory:
     """Read texts in both directions.
 
     Args:
@@ -114,10 +121,11 @@ def encode(body: nn.Module, embedded: Tensor, mask: Tensor, prefix: Sequence[Sta
         embedded: [B, L, D].
         mask: [B, L], 1 for text and 0 for padding.
         prefix: keys and values of P positions for each encoder layer.
+        seen: [B, P], which of them are there in each row; None: all.
     """
     model = model_of(body)
     stack, allowed = model.encoder, mask[:, None, None].bool()
-    bias = _bias(stack, embedded.shape[1], allowed, prefix)
+    bias = _bias(stack, (embedded.shape[1], allowed), prefix, seen)
     hidden = stack.dropout(embedded)
     for index, block in enumerate(stack.block):
         hidden = _self_attention(block.layer[0], hidden, bias, None if prefix is None else prefix[index])
@@ -127,7 +135,14 @@ def encode(body: nn.Module, embedded: Tensor, mask: Tensor, prefix: Sequence[Sta
     return Memory(tuple((heads(c, c.k(hidden)), heads(c, c.v(hidden))) for c in crossings), allowed)
 
 
-def decode(body: nn.Module, embedded: Tensor, memory: Memory, prefix: Sequence[States] | None = None) -> Tensor:
+def decode(
+    body: nn.Module,
+    embedded: Tensor,
+    memory: Memory,
+    prefix: Sequence[States] | None = None,
+    *,
+    seen: Tensor | None = None,
+) -> Tensor:
     """Last hidden states [B, R, T, D] of rows that read from left to right and attend to their text.
 
     Args:
@@ -135,11 +150,13 @@ def decode(body: nn.Module, embedded: Tensor, memory: Memory, prefix: Sequence[S
         embedded: [B, R, T, D]; the first position of a row is to be the start of decoding.
         memory: the texts.
         prefix: keys and values of P positions for each decoder layer.
+        seen: [B, P], which of them are there for each text; None: all.
     """
     num_texts, num_rows, length = embedded.shape[:3]
     stack = model_of(body).decoder
     earlier = torch.ones(length, length, dtype=torch.bool, device=embedded.device).tril()[None, None]
-    bias = _bias(stack, length, earlier, prefix)
+    there = None if seen is None else seen.repeat_interleave(num_rows, dim=0)
+    bias = _bias(stack, (length, earlier), prefix, there)
     hidden = stack.dropout(embedded.flatten(0, 1))
     for index, (block, text) in enumerate(zip(stack.block, memory.layers, strict=True)):
         before = None if prefix is None else repeated(prefix[index], num_rows)
@@ -150,15 +167,23 @@ def decode(body: nn.Module, embedded: Tensor, memory: Memory, prefix: Sequence[S
     return stack.dropout(stack.final_layer_norm(hidden)).view(num_texts, num_rows, length, -1)
 
 
-def read_twice(body: nn.Module, embedded: Tensor, mask: Tensor, prefix: Sequence[States] | None = None) -> Tensor:
+def read_twice(
+    body: nn.Module,
+    embedded: Tensor,
+    mask: Tensor,
+    prefix: Sequence[States] | None = None,
+    *,
+    seen: Tensor | None = None,
+) -> Tensor:
     """Last hidden states [B, L, D] of the decoder over the text that the encoder has read, one position to the right.
 
-    So do transformers' classifiers of this family. The prefix has the encoder's layers first, then the decoder's.
+    So do transformers' classifiers of this family. The prefix has the encoder's layers first, then the decoder's;
+    `seen` [B, P] says which of its positions are there in each row.
     """
     middle = len(model_of(body).encoder.block)
-    memory = encode(body, embedded, mask, prefix and prefix[:middle])
+    memory = encode(body, embedded, mask, prefix and prefix[:middle], seen=seen)
     moved = torch.cat([start_of(body, len(embedded)), embedded[:, :-1]], dim=1)
-    return decode(body, moved[:, None], memory, prefix and prefix[middle:])[:, 0]
+    return decode(body, moved[:, None], memory, prefix and prefix[middle:], seen=seen)[:, 0]
 
 
 def repeated(states: States, num_times: int) -> States:
@@ -177,11 +202,19 @@ def start_of(body: nn.Module, num_texts: int) -> Tensor:
     return embedded
 
 
-def _bias(stack: Stack, length: int, allowed: Tensor, prefix: Sequence[States] | None) -> Tensor:
-    """What is added to the attention scores of every layer: [1 or B, H, L, P + L]."""
+def _bias(
+    stack: Stack, text: tuple[int, Tensor], prefix: Sequence[States] | None, seen: Tensor | None = None
+) -> Tensor:
+    """What is added to the attention scores of every layer: [1 or B, H, L, P + L]; `text` is L and what it may see."""
+    length, allowed = text
     first = stack.block[0].layer[0].SelfAttention
     bias = first.compute_bias(length, length, device=allowed.device)
-    bias = bias.masked_fill(~allowed, torch.finfo(bias.dtype).min)
+    least = torch.finfo(bias.dtype).min
+    bias = bias.masked_fill(~allowed, least)
+    if seen is not None:
+        before = torch.zeros_like(seen, dtype=bias.dtype).masked_fill(~seen, least)[:, None, None]
+        shape = (len(seen), *bias.shape[1:3], -1)
+        return torch.cat([before.expand(shape), bias.expand(shape)], dim=-1)
     return nn.functional.pad(bias, (0 if prefix is None else prefix[0][0].shape[-2], 0))
 
 

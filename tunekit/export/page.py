@@ -120,7 +120,7 @@ def _loading(config: TrialConfig, method: HeadMethod, base: str) -> str:
         arguments=", add_pooling_layer=False" if is_bare else "",
         types_parameter=", types" if _has_types(method) else "",
         extra=types + (DECODER.format(start=_decoding_start(method)) if _is_shifted(method) else ""),
-        prompt=method.prompt_length if "prompt" in method.before_text(1) else 0,
+        prompt=method.num_input_positions,
         spread=STATE_STD,
     ).rstrip("\n")
 

@@ -4,8 +4,7 @@ What a sub-layer gives, h, becomes h + W2 f(W1 h + b1) + b2 with W1 [m, width] a
 what the sub-layer read. `placement: houlsby` puts one after the attention and one after the feed-forward part of every
 layer; `pfeiffer` (Pfeiffer et al. 2021, arXiv:2005.00247) one after the feed-forward part only. W1 starts at N(0,
 0.02), W2 and the biases at zero, so training starts from the backbone itself. Only the adapters and a linear head are
-trained. They stand in a copy of the backbone that shares its weights (`tunekit.methods.parts.adapter`); the backbone
-itself stays as it is.
+trained; the backbone itself stays as it is.
 
 In mT5 every layer of encoder and decoder has them; in the decoder `houlsby` puts one after its attention to the encoder
 too.
@@ -17,16 +16,18 @@ head reads the last hidden states, as in the other methods.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
+from tunekit.backbone import LayerChange, RowKeys
 from tunekit.errors import require
+from tunekit.methods.base import Setting
 from tunekit.methods.parts.adapter import AdapterMethod
-from tunekit.methods.parts.head import INITIAL_STD
+from tunekit.methods.parts.head import INITIAL_STD, dropout
 
 ATTENTION = {
     "bert": ("attention.output.dense",),
@@ -46,7 +47,11 @@ FEED_FORWARD = {
     "mt5": ("DenseReluDense.wo",),
 }
 """The same of the feed-forward part's last linear layers."""
-ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "gelu": nn.GELU, "tanh": nn.Tanh}
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "relu": nn.functional.relu,
+    "gelu": nn.functional.gelu,
+    "tanh": torch.tanh,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,11 +68,14 @@ class AdapterConfig:
     """Dropout on what the perceptrons read, 0 to 1."""
     head_dropout: float = 0.1
     """Dropout before the head, 0 to 1."""
+    backbone_dropout: float = 0.0
+    """Dropout of hidden states inside the frozen backbone while training, where the model has one, 0 to 1."""
 
     def __post_init__(self) -> None:
         require(self.bottleneck_size >= 1, "bottleneck_size", self.bottleneck_size, "at least 1")
         require(0 <= self.adapter_dropout < 1, "adapter_dropout", self.adapter_dropout, "from 0 to below 1")
         require(0 <= self.head_dropout < 1, "head_dropout", self.head_dropout, "from 0 to below 1")
+        require(0 <= self.backbone_dropout < 1, "backbone_dropout", self.backbone_dropout, "from 0 to below 1")
 
 
 class Adapter(AdapterMethod[AdapterConfig]):
@@ -75,49 +83,57 @@ class Adapter(AdapterMethod[AdapterConfig]):
 
     Config: ClassVar[type] = AdapterConfig
 
-    def add_parameters(self, model: nn.Module) -> Mapping[str, nn.Parameter]:
-        shape: Any = model.config
-        feed_forward, attention = FEED_FORWARD[shape.model_type], ATTENTION[shape.model_type]
-        added: dict[str, nn.Parameter] = {}
-        for name, layer in list(model.named_modules()):
+    def __init__(self, config: AdapterConfig, setting: Setting) -> None:
+        super().__init__(config, setting)
+        self.dropout = nn.Dropout(config.adapter_dropout)
+
+    def make_parameters(self) -> Mapping[str, nn.Parameter]:
+        width, size = self.backbone.hidden_size, self.config.bottleneck_size
+        shapes = {"down.weight": (size, width), "down.bias": (size,), "up.weight": (width, size), "up.bias": (width,)}
+        made: dict[str, nn.Parameter] = {}
+        for name in self._adapted_layers():
+            for key, shape in shapes.items():
+                start = torch.zeros(shape, device=self.parameter_device)
+                made[f"{name}.adapter.{key}"] = nn.Parameter(start)
+            nn.init.normal_(made[f"{name}.adapter.down.weight"], std=INITIAL_STD)
+        return made
+
+    def changes(self) -> Mapping[str, LayerChange]:
+        activation = ACTIVATIONS[self.config.activation]
+        return {
+            name: Bottleneck(self.parameters_of(f"{name}.adapter"), activation, self.dropout, name)
+            for name in self._adapted_layers()
+        }
+
+    def _adapted_layers(self) -> list[str]:
+        """Names of the linear layers of the body behind which there is a perceptron."""
+        shape: Any = self.backbone.model.config
+        attention, feed_forward = ATTENTION[shape.model_type], FEED_FORWARD[shape.model_type]
+        places = []
+        for name, _ in self.backbone.model.named_modules():
             is_attention = name.endswith(attention)
             if is_attention and self.config.placement == "pfeiffer":
                 continue
             if is_attention or name.endswith(feed_forward):
-                bottleneck = Bottleneck(self.backbone.hidden_size, self.config, self.parameter_device)
-                layer.add_module("adapter", bottleneck)
-                layer.register_forward_hook(_adapted)
-                added |= {f"{name}.adapter.{key}": p for key, p in bottleneck.named_parameters()}
-        return added
+                places.append(name)
+        return places
 
 
-class Bottleneck(nn.Module):
-    """h + W2 f(W1 h + b1) + b2, in fp32 whatever the format of h [..., D].
+@dataclass(frozen=True)
+class Bottleneck:
+    """h + W2 f(W1 h + b1) + b2, in fp32 whatever the format of h [..., D]."""
 
-    Args:
-        width: D.
-        config: size, nonlinearity and dropout.
-        device: where the parameters are made.
-    """
+    parameters: Mapping[str, Tensor]
+    """``down.weight`` W1 [m, D], ``down.bias`` b1, ``up.weight`` W2 [D, m], ``up.bias`` b2."""
+    activation: Callable[[Tensor], Tensor]
+    """f."""
+    dropout: nn.Dropout
+    """On what W1 reads."""
+    layer: str
+    """The name of the layer whose output h is."""
 
-    def __init__(self, width: int, config: AdapterConfig, device: torch.device | str) -> None:
-        super().__init__()
-        self.dropout = nn.Dropout(config.adapter_dropout)
-        self.down = nn.Linear(width, config.bottleneck_size, device=device, dtype=torch.float32)
-        self.activation = ACTIVATIONS[config.activation]()
-        self.up = nn.Linear(config.bottleneck_size, width, device=device, dtype=torch.float32)
-        nn.init.normal_(self.down.weight, std=INITIAL_STD)
-        for parameter in (self.down.bias, self.up.weight, self.up.bias):
-            nn.init.zeros_(parameter)
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        """What the layer gives, adapted."""
-        read = self.dropout(hidden.float())
-        adapted: Tensor = hidden + self.up(self.activation(self.down(read))).to(hidden.dtype)
-        return adapted
-
-
-def _adapted(layer: nn.Module, _: object, hidden: Tensor) -> Tensor:
-    """A forward hook: what `layer` gives, as its adapter changes it."""
-    adapted: Tensor = layer.get_submodule("adapter")(hidden)
-    return adapted
+    def __call__(self, read: Tensor, given: Tensor, keys: RowKeys | None) -> Tensor:
+        own, linear = self.parameters, nn.functional.linear
+        seen = dropout(self.dropout, given.float(), keys, site=f"adapter {self.layer}")
+        inner = self.activation(linear(seen, own["down.weight"], own["down.bias"]))
+        return given + linear(inner, own["up.weight"], own["up.bias"]).to(given.dtype)

@@ -12,15 +12,15 @@ import dataclasses
 import math
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Generic
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self
 
 import torch
 from torch import Tensor, nn
 from typing_extensions import TypeVar
 
-from tunekit.backbone import Backbone
+from tunekit.backbone import Backbone, Reading, read
 from tunekit.errors import ConfigError
-from tunekit.methods.batch import Batch, Feature, collated
+from tunekit.methods.batch import Batch, Feature, Part, collated, groups_of
 from tunekit.methods.token_estimates import estimate_tokens
 from tunekit.registry import METHODS
 from tunekit.segmentation import Segmentation, split_of
@@ -109,12 +109,33 @@ class Method(nn.Module, Generic[C]):
         backbone.set_trained(self.trains(config))
         self.backbone = backbone
 
+    def train(self, mode: bool = True) -> Self:
+        """Training or evaluation; a frozen backbone always evaluates: its dropout is that of `reading`."""
+        super().train(mode)
+        if not self.trains(self.config):
+            self.backbone.eval()
+        return self
+
     # What the method needs, learns and reads
 
     @classmethod
     def trains(cls, config: C) -> bool:
         """Whether the backbone's weights are trained under `config`: `trains_backbone`, unless an option decides."""
         return cls.trains_backbone
+
+    @classmethod
+    def reads_in_company(cls, config: C) -> bool:
+        """Whether rows of other trials may be read in the same pass of the backbone, which is frozen then.
+
+        Not where the method computes logits, losses or predictions in a way of its own.
+        """
+        composed = (cls.logits is Method.logits, cls.loss is Method.loss, cls.predict is Method.predict)
+        return cls.is_trained and not cls.trains(config) and all(composed)
+
+    @classmethod
+    def company(cls, config: C) -> Hashable:
+        """Trials of one method that differ in it cannot be read in one pass."""
+        return None
 
     @classmethod
     def training_parameters(cls) -> tuple[str, ...]:
@@ -180,23 +201,61 @@ class Method(nn.Module, Generic[C]):
 
     # From batches to losses and labels
 
+    def reading(self, batch: Batch) -> Reading:
+        """What the backbone is to read for `batch`. Rows of other trials may be read in the same pass."""
+        raise NotImplementedError
+
+    def states(self, batch: Batch) -> Tensor:
+        """Last hidden states of the positions that are read: [M, D], fp32."""
+        (states,) = read(self.backbone, [self.reading(batch)])
+        return states
+
+    def logits_of(self, states: Tensor, batch: Batch) -> Tensor:
+        """`logits` from the `states` of the positions that are read."""
+        raise NotImplementedError
+
     def logits(self, batch: Batch) -> Tensor:
         """The score of each label for each of the batch's labels: [N, labels], fp32."""
-        raise NotImplementedError
+        return self.logits_of(self.states(batch), batch)
+
+    def loss_of(self, logits: Tensor, batch: Batch) -> Tensor:
+        """`loss` from the `logits`."""
+        return nn.functional.cross_entropy(logits, batch.label_ids, reduction="sum")
 
     def loss(self, batch: Batch) -> Tensor:
         """SUM of the cross-entropy over the batch's labels (a scalar, fp32); divide by ``batch.num_labels``.
 
         What it draws at random beside dropout comes from torch's global generator of the CPU.
         """
-        return nn.functional.cross_entropy(self.logits(batch), batch.label_ids, reduction="sum")
+        return self.loss_of(self.logits(batch), batch)
 
-    def side_losses(self) -> Iterator[Tensor]:
-        """The loss of the side task on freshly drawn data, in parts to be summed (scalars, fp32): a mean, not a sum.
+    def labelled_part(self, rows: Sequence[Feature]) -> Part:
+        """The mean loss over the labels of the rows of an update."""
+        num_labels = max(1, sum(len(row.label_ids) for row in rows))
+        is_composed = type(self).logits is Method.logits and type(self).loss is Method.loss
+        return Part(
+            units=[(row,) for row in rows],
+            loss=lambda logits, batch, _: self.loss_of(logits, batch) / num_labels,
+            own_loss=None if is_composed else lambda batch: self.loss(batch) / num_labels,
+        )
 
-        A part may be back-propagated before the next is computed. Draws come from torch's generator of the CPU.
+    def side_parts(self) -> Iterator[Part]:
+        """The loss of the side task on freshly drawn data, in parts to be summed: a mean, not a sum.
+
+        Draws come from torch's generator of the CPU.
         """
         return iter(())
+
+    def side_losses(self) -> Iterator[Tensor]:
+        """The losses of all `side_parts` (scalars, fp32), each of at most `tokens_per_step` where that is possible.
+
+        A part may be back-propagated before the next is computed.
+        """
+        for part in self.side_parts():
+            for chosen in groups_of(part.units, max_tokens=self.tokens_per_step):
+                rows = [row for unit in chosen for row in part.units[unit]]
+                batch = self.collate(rows).to(self.backbone.device)
+                yield part.loss(self.logits(batch), batch, chosen)
 
     def diagnostics(self) -> Mapping[str, float]:
         """Figures about what has been learnt that are no scores, as ``<language>/<figure>``; call it in eval mode.
@@ -208,7 +267,11 @@ class Method(nn.Module, Generic[C]):
     @torch.no_grad()
     def predict(self, batch: Batch) -> list[list[int]]:
         """For each row the predicted label ids: one for a pair, one for each owned word. Call it in eval mode."""
-        best = iter(self.logits(batch).argmax(-1).tolist())
+        return self.best_labels(self.logits(batch), batch)
+
+    def best_labels(self, logits: Tensor, batch: Batch) -> list[list[int]]:
+        """`predict` from the `logits`."""
+        best = iter(logits.argmax(-1).tolist())
         return [[next(best) for _ in range(size)] for size in batch.row_sizes]
 
     def decode(self, example: Example, rows: Sequence[tuple[Feature, Sequence[int]]]) -> str | list[str]:

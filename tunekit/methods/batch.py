@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Any, Self
 
 import torch
 from torch import Tensor
 
-from tunekit.backbone import Inputs
+from tunekit.backbone import Inputs, RowKeys
 from tunekit.backbone.inputs import padded
 
-__all__ = ["UNSEEN", "Batch", "Feature", "LabelIds", "collated", "pad_rows"]
+__all__ = ["UNSEEN", "Batch", "Feature", "LabelIds", "Part", "collated", "groups_of", "pad_rows"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +68,10 @@ class Batch:
     """[M] which of the N labels the position belongs to."""
     row_sizes: tuple[int, ...]
     """Labels in each row; they sum to N."""
+    keys: RowKeys | None = field(default=None, kw_only=True)
+    """Of the B rows, while a method with a frozen backbone is trained: what its dropout is drawn from."""
+    label_keys: RowKeys | None = field(default=None, kw_only=True)
+    """The same of the N labels; the column is a label's place in its row."""
 
     @property
     def num_labels(self) -> int:
@@ -79,9 +83,48 @@ class Batch:
         moved: dict[str, Any] = {
             f.name: value.to(device)
             for f in dataclasses.fields(self)
-            if isinstance(value := getattr(self, f.name), (Tensor, Inputs))
+            if isinstance(value := getattr(self, f.name), (Tensor, Inputs, RowKeys))
         }
         return dataclasses.replace(self, **moved)
+
+    def keyed(self, keys: Tensor) -> Self:
+        """The same batch with a key [B] for each of its rows."""
+        sizes = torch.tensor(self.row_sizes)
+        places = torch.cat([torch.arange(size) for size in self.row_sizes])
+        return dataclasses.replace(self, keys=RowKeys(keys), label_keys=RowKeys(keys.repeat_interleave(sizes), places))
+
+
+@dataclass(frozen=True)
+class Part:
+    """Rows for one loss, in units whose rows stay together: the losses of any division of them add up to that of all.
+
+    The rows of an update may be computed in several steps, and beside rows of other trials.
+    """
+
+    units: Sequence[tuple[Feature, ...]]
+    """Rows of each unit."""
+    loss: Callable[[Tensor, Batch, Sequence[int]], Tensor]
+    """From the logits of the rows of some units, their batch, and the numbers of these units: a scalar, fp32."""
+    own_loss: Callable[[Batch], Tensor] | None = None
+    """The same from the batch alone, where a method does not go by logits; its rows are then read alone."""
+
+
+def groups_of(units: Sequence[tuple[Feature, ...]], *, max_tokens: int) -> Iterator[list[int]]:
+    """The numbers of the units in their order, cut so that each group has at most `max_tokens` when padded.
+
+    A unit that alone exceeds them is a group of its own.
+    """
+    group: list[int] = []
+    width, count = 0, 0
+    for number, rows in enumerate(units):
+        longest = max((row.length for row in rows), default=0)
+        if group and max(width, longest) * (count + len(rows)) > max_tokens:
+            yield group
+            group, width, count = [], 0, 0
+        group.append(number)
+        width, count = max(width, longest), count + len(rows)
+    if group:
+        yield group
 
 
 def collated(features: Sequence[Feature], pad_id: int) -> Batch:

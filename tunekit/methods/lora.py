@@ -2,19 +2,20 @@
 
 A chosen layer W x becomes W x + s B A x with A [rank, in] and B [out, rank]; s is alpha / rank, or alpha / sqrt(rank)
 with `rank_stabilised` (Kalajdzievski 2023, arXiv:2312.03732). A starts as a linear layer's weights do (uniform), B at
-zero, so training starts from the backbone itself. Only A, B and a linear head are trained. The layers are peft's, in a
-copy of the backbone that shares its weights (`tunekit.methods.parts.adapter`); the backbone itself stays as it is.
+zero, so training starts from the backbone itself. Only A, B and a linear head are trained; the backbone itself stays as
+it is. Layers, names and numbers are peft's, which a test holds against it.
 
 The paper adapts the attention's query and value matrices; so does `targets: query_value`. BLOOM keeps query, key and
 value in one matrix, which is then adapted as a whole. In mT5 the attention of encoder and decoder is adapted, and
 that of the decoder to the encoder as well, as peft does by default.
 
 Deliberate differences: a linear head reads the last hidden states, as in the other methods. The paper leaves the
-backbone's dropout unsaid; it is kept while training, here as in the other methods.
+backbone's dropout unsaid; see `backbone_dropout`.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -22,8 +23,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from tunekit.backbone import LayerChange, RowKeys
 from tunekit.errors import require
+from tunekit.methods.base import Setting
 from tunekit.methods.parts.adapter import AdapterMethod
+from tunekit.methods.parts.head import dropout
 
 if TYPE_CHECKING:
     from peft import LoraConfig, PeftConfig
@@ -46,6 +50,10 @@ ATTENTION = {
     "mt5": ("q", "k", "v", "o"),
 }
 """The same for all linear layers of the attention."""
+_TABLES = {"query_value": QUERY_VALUE, "attention": ATTENTION}
+"""By `LoRAConfig.targets`; all linear layers need none."""
+DOWN, UP = "lora_A.default.weight", "lora_B.default.weight"
+"""How peft calls A and B of a layer."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,12 +72,36 @@ class LoRAConfig:
     """Dropout on what A reads, 0 to 1."""
     head_dropout: float = 0.1
     """Dropout before the head, 0 to 1."""
+    backbone_dropout: float = 0.0
+    """Dropout of hidden states inside the frozen backbone while training, where the model has one, 0 to 1."""
 
     def __post_init__(self) -> None:
         require(self.rank >= 1, "rank", self.rank, "at least 1")
         require(self.lora_alpha > 0, "lora_alpha", self.lora_alpha, "greater than 0")
         require(0 <= self.lora_dropout < 1, "lora_dropout", self.lora_dropout, "from 0 to below 1")
         require(0 <= self.head_dropout < 1, "head_dropout", self.head_dropout, "from 0 to below 1")
+        require(0 <= self.backbone_dropout < 1, "backbone_dropout", self.backbone_dropout, "from 0 to below 1")
+
+
+@dataclass(frozen=True)
+class LowRankTerm:
+    """Adds s B A x to what a linear layer makes of x, in fp32."""
+
+    down: Tensor
+    """A [rank, in]."""
+    up: Tensor
+    """B [out, rank]."""
+    scale: float
+    """s."""
+    dropout: nn.Dropout
+    """On what A reads."""
+    layer: str
+    """The layer's name."""
+
+    def __call__(self, read: Tensor, given: Tensor, keys: RowKeys | None) -> Tensor:
+        read = dropout(self.dropout, read.to(self.down.dtype), keys, site=f"lora {self.layer}")
+        term = nn.functional.linear(nn.functional.linear(read, self.down), self.up)
+        return (given + self.scale * term).to(given.dtype)
 
 
 class LoRA(AdapterMethod[LoRAConfig]):
@@ -77,14 +109,34 @@ class LoRA(AdapterMethod[LoRAConfig]):
 
     Config: ClassVar[type] = LoRAConfig
 
-    def add_parameters(self, model: nn.Module) -> Mapping[str, nn.Parameter]:
-        from peft import inject_adapter_in_model
+    def __init__(self, config: LoRAConfig, setting: Setting) -> None:
+        super().__init__(config, setting)
+        self.dropout = nn.Dropout(config.lora_dropout)
 
-        inject_adapter_in_model(peft_config(self.config, self._model_type), model)
-        added = {name: p for name, p in model.named_parameters() if p.requires_grad}
-        for parameter in added.values():
-            parameter.data = parameter.data.to(torch.float32)  # peft takes over the frozen layer's format
-        return added
+    def make_parameters(self) -> Mapping[str, nn.Parameter]:
+        made = {}
+        for name, layer in self._adapted_layers():
+            down = torch.empty(self.config.rank, layer.in_features, device=self.parameter_device)
+            nn.init.kaiming_uniform_(down, a=math.sqrt(5))
+            up = torch.zeros(layer.out_features, self.config.rank, device=self.parameter_device)
+            made[f"{name}.{DOWN}"], made[f"{name}.{UP}"] = nn.Parameter(down), nn.Parameter(up)
+        return made
+
+    def changes(self) -> Mapping[str, LayerChange]:
+        config, found = self.config, {}
+        scale = config.lora_alpha / (math.sqrt(config.rank) if config.rank_stabilised else config.rank)
+        for name, _ in self._adapted_layers():
+            own = self.parameters_of(name)
+            found[name] = LowRankTerm(own[DOWN], own[UP], scale, self.dropout, name)
+        return found
+
+    def _adapted_layers(self) -> list[tuple[str, nn.Linear]]:
+        """The linear layers of the body that are adapted, by name."""
+        table = _TABLES.get(self.config.targets)
+        endings = None if table is None else tuple(f".{ending}" for ending in table[self._model_type])
+        modules = self.backbone.model.named_modules()
+        linear = [(name, module) for name, module in modules if isinstance(module, nn.Linear)]
+        return [(name, module) for name, module in linear if endings is None or f".{name}".endswith(endings)]
 
     def peft_adapter(self) -> tuple[PeftConfig, dict[str, Tensor]]:
         config = peft_config(self.config, self._model_type)
@@ -102,7 +154,7 @@ def peft_config(config: LoRAConfig, model_type: str) -> LoraConfig:
     """The configuration of peft that says the same as `config` of a model of transformers' `model_type`."""
     from peft import LoraConfig, TaskType
 
-    table = {"query_value": QUERY_VALUE, "attention": ATTENTION}.get(config.targets)
+    table = _TABLES.get(config.targets)
     return LoraConfig(
         task_type=TaskType.FEATURE_EXTRACTION,
         r=config.rank,

@@ -44,7 +44,7 @@ from torch import Tensor, nn
 
 from tunekit.errors import ConfigError, nearest, quoted, require
 from tunekit.methods.base import Setting
-from tunekit.methods.batch import Batch
+from tunekit.methods.batch import Batch, Part
 from tunekit.methods.parts.alignment import Alignment, Rows, Sides, divided, groups
 from tunekit.methods.parts.multilingual import LanguageBatch, kl_divergence
 from tunekit.methods.parts.translators import Translation, TranslatorStart, make_translator
@@ -177,21 +177,26 @@ class MPT(SoftPrompt[MPTConfig]):
             num_heldout_rows=self.alignment.num_heldout_rows,
         )
 
-    def loss(self, batch: Batch) -> Tensor:
+    def loss_of(self, logits: Tensor, batch: Batch) -> Tensor:
         weight = self.config.weights[0]
         # Also without a weight it is computed: as 0, a sum that back-propagates.
-        return super().loss(batch) if weight == 1 else weight * super().loss(batch)
+        return super().loss_of(logits, batch) if weight == 1 else weight * super().loss_of(logits, batch)
 
-    def side_losses(self) -> Iterator[Tensor]:
+    def side_parts(self) -> Iterator[Part]:
         assert self.alignment is not None
         count = self.alignment_batch_size
-        drawn = self.alignment.draw(count, self.encode_all)
-        for part in groups(drawn, max_tokens=self.tokens_per_step):
-            yield self.divergences(part).sum() / count
+        sides = list(zip(*self.alignment.draw(count, self.encode_all), strict=True))
+
+        def divergence(logits: Tensor, _: Batch, chosen: Sequence[int]) -> Tensor:
+            sizes = [len(rows) for number in chosen for rows in sides[number]]
+            answers = _answers(logits, sizes)
+            return kl_divergence(answers[0::2], answers[1::2]).sum() / count
+
+        yield Part([(*mine, *theirs) for mine, theirs in sides], divergence)
 
     def divergences(self, sides: Sides) -> Tensor:
         """KL of each text [N]: how far the target's answer is from the source's."""
-        source, target = (self._answers(texts) for texts in sides)
+        source, target = (self._asked(texts) for texts in sides)
         return kl_divergence(source, target)
 
     @torch.no_grad()
@@ -210,8 +215,8 @@ class MPT(SoftPrompt[MPTConfig]):
             theirs = []
             for mine, part in groups((source, target), max_tokens=self.tokens_per_step):
                 new = [rows for rows in dict.fromkeys(mine) if rows not in answers]
-                answers.update(zip(new, self._answers(new), strict=True))
-                theirs.append(self._answers(part))
+                answers.update(zip(new, self._asked(new), strict=True))
+                theirs.append(self._asked(part))
             divergences = kl_divergence(torch.stack([answers[rows] for rows in source]), torch.cat(theirs))
             found[f"{language}/alignment_kl"] = math.fsum(divergences.tolist()) / len(source)
         scores = torch.stack(list(answers.values()))
@@ -219,16 +224,13 @@ class MPT(SoftPrompt[MPTConfig]):
         found[f"{self.languages[0]}/answer_spread"] = float(kl_divergence(scores, mean).mean())
         return found
 
-    def _answers(self, texts: Sequence[Rows]) -> Tensor:
+    def _asked(self, texts: Sequence[Rows]) -> Tensor:
         """For each text the logarithm of the mean over its rows of P [N, labels]."""
         if not texts:
             return torch.empty(0, len(self.labels))
         rows = [row for found in texts for row in found]
         logits = self.logits(self.collate(rows).to(self.backbone.device))
-        if len(rows) == len(texts):
-            return logits.log_softmax(-1)
-        parts = torch.split(logits.log_softmax(-1), [len(found) for found in texts])
-        return torch.stack([part.logsumexp(0) - math.log(len(part)) for part in parts])
+        return _answers(logits, [len(found) for found in texts])
 
     def prompts(self, batch: LanguageBatch) -> Tensor:
         source = super().prompts(batch)
@@ -291,3 +293,11 @@ class MPT(SoftPrompt[MPTConfig]):
             corpora, size=config.alignment_size, heldout=config.alignment_heldout, seed=task.config.learning_seed
         )
         return Alignment(drawn, heldout=heldout, kind=self.kind, label=self.labels[0], num_words=config.alignment_words)
+
+
+def _answers(logits: Tensor, sizes: Sequence[int]) -> Tensor:
+    """The logarithm of the mean of P over the rows of each text [N, labels], which has so many rows each."""
+    logs = logits.log_softmax(-1)
+    if len(logs) == len(sizes):
+        return logs
+    return torch.stack([part.logsumexp(0) - math.log(len(part)) for part in torch.split(logs, list(sizes))])

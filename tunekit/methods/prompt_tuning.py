@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from tunekit.errors import require
 from tunekit.methods.base import Setting
+from tunekit.methods.batch import Batch
 from tunekit.methods.parts.head import INITIAL_STD, BeforeText, HeadMethod
 
 if TYPE_CHECKING:
@@ -34,10 +35,13 @@ class PromptTuningConfig:
     """Where the vectors start: at the embeddings of randomly drawn tokens, or at N(0, 0.02)."""
     head_dropout: float = 0.1
     """Dropout before the head, 0 to 1."""
+    backbone_dropout: float = 0.0
+    """Dropout of hidden states inside the frozen backbone while training, where the model has one, 0 to 1."""
 
     def __post_init__(self) -> None:
         require(self.prompt_length >= 1, "prompt_length", self.prompt_length, "at least 1")
         require(0 <= self.head_dropout < 1, "head_dropout", self.head_dropout, "from 0 to below 1")
+        require(0 <= self.backbone_dropout < 1, "backbone_dropout", self.backbone_dropout, "from 0 to below 1")
 
 
 class PromptTuning(HeadMethod[PromptTuningConfig]):
@@ -57,7 +61,7 @@ class PromptTuning(HeadMethod[PromptTuningConfig]):
     def num_input_positions(self) -> int:
         return self.config.prompt_length
 
-    def before_text(self, num_rows: int) -> BeforeText:
+    def before_text(self, batch: Batch) -> BeforeText:
         return {"prompt": self.prompt}
 
     def peft_adapter(self) -> tuple[PeftConfig, dict[str, Tensor]]:

@@ -13,18 +13,19 @@ The frozen backbone keeps its own dropout while training, as in the authors' cod
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from tunekit.backbone import Backbone, Prefix
-from tunekit.backbone.prefix_layers import hide_prefix, prompted_layers, stack_depth
+from tunekit.backbone import Backbone, Prefix, RowKeys
+from tunekit.backbone.prefix_layers import prompted_layers, stack_sizes
 from tunekit.errors import ConfigError, require
 from tunekit.methods.base import Setting
-from tunekit.methods.parts.adapter import CopyingMethod, copy_sharing_weights
-from tunekit.methods.parts.head import INITIAL_STD, BeforeText
+from tunekit.methods.batch import Batch
+from tunekit.methods.parts.head import INITIAL_STD, BeforeText, HeadMethod, dropout
 
 if TYPE_CHECKING:
     from peft import PeftConfig
@@ -48,6 +49,8 @@ class PTuningV2Config:
     """Dropout on the keys and values, drawn for each row, 0 to 1."""
     head_dropout: float = 0.1
     """Dropout before the head, 0 to 1."""
+    backbone_dropout: float = 0.0
+    """Dropout of hidden states inside the frozen backbone while training, where the model has one, 0 to 1."""
 
     def __post_init__(self) -> None:
         require(self.prompt_length >= 1, "prompt_length", self.prompt_length, "at least 1")
@@ -56,6 +59,7 @@ class PTuningV2Config:
         require(self.initial_std > 0, "initial_std", self.initial_std, "greater than 0")
         require(0 <= self.prefix_dropout < 1, "prefix_dropout", self.prefix_dropout, "from 0 to below 1")
         require(0 <= self.head_dropout < 1, "head_dropout", self.head_dropout, "from 0 to below 1")
+        require(0 <= self.backbone_dropout < 1, "backbone_dropout", self.backbone_dropout, "from 0 to below 1")
 
 
 class DeepPrompt(nn.Module):
@@ -69,8 +73,9 @@ class DeepPrompt(nn.Module):
 
     def __init__(self, config: PTuningV2Config, backbone: Backbone, device: torch.device | str) -> None:
         super().__init__()
-        self.prompted = None if config.layers is None else prompted_layers(backbone, config.layers)
-        num_layers = backbone.num_layers if self.prompted is None else sum(self.prompted)
+        prompted = prompted_layers(backbone.model, config.layers or backbone.num_layers)
+        self.prompted = None if all(prompted) else prompted
+        num_layers = sum(prompted)
         self._shape = (config.prompt_length, num_layers, 2, backbone.num_heads, backbone.head_size)
         total = 2 * num_layers * backbone.num_heads * backbone.head_size
         width = backbone.hidden_size if config.projection else total
@@ -96,43 +101,49 @@ class DeepPrompt(nn.Module):
         return table
 
 
-class PTuningV2(CopyingMethod[PTuningV2Config]):
+class PTuningV2(HeadMethod[PTuningV2Config]):
     """Trained keys and values at every layer, backbone frozen."""
 
     Config: ClassVar[type] = PTuningV2Config
 
     def __init__(self, config: PTuningV2Config, setting: Setting) -> None:
         super().__init__(config, setting)
-        depth = stack_depth(self.backbone)
+        depth = max(stack_sizes(self.backbone.model))
         is_there = config.layers is None or config.layers <= depth
         require(is_there, "layers", config.layers, f"at most {depth}, the layers of {self.backbone.name!r}")
         self.prompt = DeepPrompt(config, self.backbone, self.parameter_device)
-        if self.prompt.prompted is not None and not all(self.prompt.prompted):
-            copied = copy_sharing_weights(self.backbone)
-            hide_prefix(copied, self.prompt.prompted, config.prompt_length)
-            self._copy = (copied,)
+        self.prefix_dropout = nn.Dropout(config.prefix_dropout)
+
+    @classmethod
+    def company(cls, config: PTuningV2Config) -> Hashable:
+        return config.layers
 
     @property
     def prompt_length(self) -> int:
         return self.config.prompt_length
 
-    def before_text(self, num_rows: int) -> BeforeText:
-        return {"prefix": self.prefix(num_rows)}
+    def before_text(self, batch: Batch) -> BeforeText:
+        return {"prefix": self.prefix(len(batch.row_sizes), batch.keys)}
 
     def peft_adapter(self) -> tuple[PeftConfig, dict[str, Tensor]]:
         from peft import PrefixTuningConfig
 
-        if self._copy:
+        if self.prompt.prompted is not None:
             raise ConfigError(f"peft prompts every layer, so it has nothing like layers: {self.config.layers}")
         return self.prompt_in_peft(PrefixTuningConfig), {"prompt_embeddings": self.prompt.states().detach()}
 
-    def prefix(self, batch_size: int) -> Prefix:
+    def prefix(self, batch_size: int, keys: RowKeys | None = None) -> Prefix:
         """The trained prefix; while training with `prefix_dropout` a different part of it for each row."""
         whole: Prefix = self.prompt()
         if not self.training or self.config.prefix_dropout == 0:
             return whole
-        keys, values = (
-            nn.functional.dropout(states[:, None].expand(-1, batch_size, -1, -1, -1), self.config.prefix_dropout)
-            for states in (whole.keys, whole.values)
-        )
-        return Prefix(keys, values, whole.prompted)
+        rows = (batch_size, keys)
+        dropped = (self._dropped(whole.keys, "keys", rows), self._dropped(whole.values, "values", rows))
+        return Prefix(*dropped, whole.prompted)
+
+    def _dropped(self, states: Tensor, name: str, rows: tuple[int, RowKeys | None]) -> Tensor:
+        """Keys or values [layers, P, H, Dh] as each row has them: [layers, B, P, H, Dh]."""
+        num_rows, keys = rows
+        flat = states.flatten(2).flatten(0, 1).expand(num_rows, -1, -1)  # [B, layers x P, width]
+        found = dropout(self.prefix_dropout, flat, keys, site=f"prefix {name}")
+        return found.view(num_rows, *states.shape).transpose(0, 1)

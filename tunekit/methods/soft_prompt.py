@@ -18,13 +18,16 @@ from __future__ import annotations
 
 import string
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, cast
 
+import torch
 from torch import Tensor
 from typing_extensions import TypeVar
 
-from tunekit.errors import require
+from tunekit.backbone import Reading
+from tunekit.backbone.reading import NO_VECTOR
+from tunekit.errors import ConfigError, require
 from tunekit.methods.base import Setting
 from tunekit.methods.batch import Batch
 from tunekit.methods.parts.label_words import template_for, words_for
@@ -49,8 +52,16 @@ class SoftPromptConfig(MultilingualConfig):
     """Take ASCII punctuation off the end of both texts of a pair, as published; a text of nothing else stays."""
     freeze_backbone: bool = False
     """Leave the backbone and its vocabulary head as they are."""
+    backbone_dropout: float = 0.0
+    """Dropout inside a frozen backbone while training, where the model has one, 0 to 1; only with `freeze_backbone`."""
 
     def __post_init__(self) -> None:
+        require(0 <= self.backbone_dropout < 1, "backbone_dropout", self.backbone_dropout, "from 0 to below 1")
+        if self.backbone_dropout and not self.freeze_backbone:
+            raise ConfigError(
+                f"backbone_dropout is {self.backbone_dropout}, but has no effect without freeze_backbone: a trained "
+                "backbone keeps the dropout of its model; drop one of them"
+            )
         require(self.prompt_length >= 1, "prompt_length", self.prompt_length, "at least 1")
         rate = self.prompt_learning_rate
         require(rate is None or rate > 0, "prompt_learning_rate", rate, "greater than 0")
@@ -102,13 +113,18 @@ class SoftPrompt(MultilingualCloze[S]):
     def encoding_key(self) -> Hashable:
         return ("soft", self.config.strip_punctuation, super().encoding_key())
 
-    def states(self, batch: Batch) -> Tensor:
+    def reading(self, batch: Batch) -> Reading:
         rows = cast(LanguageBatch, batch)
-        embedded = self.backbone.embed(rows.inputs.input_ids)
-        columns = rows.prompt_columns[:, :, None].expand(-1, -1, embedded.shape[-1])
-        prompts = self.prompts(rows).to(embedded.dtype).expand(columns.shape)
-        return self.backbone.encode_at(
-            rows.inputs, rows.read_rows, rows.read_columns, embedded=embedded.scatter(1, columns, prompts)
+        prompts, columns = self.prompts(rows), rows.prompt_columns
+        numbers = torch.arange(columns.shape[1], device=columns.device).expand_as(columns)
+        if prompts.dim() == 3:
+            numbers = numbers + columns.shape[1] * torch.arange(len(columns), device=columns.device)[:, None]
+        return replace(
+            super().reading(batch),
+            vectors=prompts.reshape(-1, prompts.shape[-1]),
+            slots=torch.full_like(rows.inputs.input_ids, NO_VECTOR).scatter(1, columns, numbers),
+            keys=batch.keys,
+            dropout=self.config.backbone_dropout if self.training else 0.0,
         )
 
     def prompts(self, batch: LanguageBatch) -> Tensor:

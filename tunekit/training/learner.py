@@ -8,14 +8,13 @@ order, and nothing forces them not to.
 from __future__ import annotations
 
 import contextlib
-import math
 import platform
 import resource
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Hashable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import metadata
-from itertools import chain
 from pathlib import Path
 
 import torch
@@ -23,7 +22,8 @@ from torch import Tensor
 
 from tunekit import methods
 from tunekit.errors import TrialFailed, require
-from tunekit.methods import count_parameters
+from tunekit.methods import Feature, count_parameters
+from tunekit.methods.batch import Batch, Part
 from tunekit.segmentation import Granularity
 from tunekit.storage.source_code import files_digest, package_digest
 from tunekit.tasks import Split
@@ -33,10 +33,36 @@ from tunekit.training.checkpoints import LearnerState
 from tunekit.training.loaded import TokenizedSplit
 from tunekit.training.optimizer import Optimizer
 from tunekit.training.predictions import Prediction
-from tunekit.training.predictor import predict
 from tunekit.training.random_state import RandomStream
 from tunekit.trial import Locations, TrialConfig, TrialFacts
 from tunekit.version import __version__
+
+
+@dataclass(frozen=True)
+class Update:
+    """One step of a learner's optimiser, to be made: down the sum of the losses of its parts."""
+
+    learner: Learner
+    parts: tuple[Part, ...]
+    stream: str
+    """What it is an update of; with `number` it names the update for random numbers."""
+    number: int
+    """From 0, of its kind in the whole trial."""
+    place: tuple[int, int]
+    """Number and total that the learning rate goes by."""
+    trains: tuple[str, ...] = ()
+    """How the names of the parameters begin that change; empty: all."""
+    where: str = ""
+    """For messages."""
+
+
+@dataclass(frozen=True)
+class Questions:
+    """Splits whose examples a learner is to predict."""
+
+    learner: Learner
+    split: Split
+    languages: tuple[str, ...]
 
 
 class Learner:
@@ -74,10 +100,20 @@ class Learner:
         self.num_updates = schedule.planned_updates(len(self.train_rows.rows), config.training)
         """Labelled ones of the whole trial; those of the side task come beside them."""
         self.side = self.method.side_task
+        self.company: Hashable = self._company()
+        """Learners of equal company can be computed together; None: this one is computed alone."""
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
         rates = self.method.learning_rates
         self._optimizer = Optimizer(self.trained, config.training, rates, self.device) if self.trained else None
+        self.spent_s = 0.0
+        """Seconds of updates and predictions so far; of those made together with other trials', its share."""
+
+    def _company(self) -> Hashable:
+        method = self.method
+        if not method.reads_in_company(method.config):
+            return None
+        return id(self._backbone.backbone), type(method), method.company(method.config)
 
     def _train_rows(self) -> TokenizedSplit:
         if not self.method.is_trained:
@@ -88,46 +124,39 @@ class Learner:
         """The rows of a split in one language, tokenized once in a process."""
         return self._cache.tokenized(self.loaded, self.method, self._backbone, (split, language))
 
-    def train_epoch(self, epoch: int) -> float:
-        """Make all the updates of `epoch` (1-based); gives the mean loss over its labels.
+    def epoch(self, epoch: int) -> Generator[Update, float, float]:
+        """The updates of `epoch` (1-based), each to be made before the next; gives the mean loss over its labels.
 
-        Raises:
-            TrialFailed: the loss or the gradient is no longer finite, or memory does not suffice.
+        An update is answered by its loss. What cannot be made is thrown: `TrialFailed`.
         """
         self._require_backbone()
-        optimizer = self._require_optimizer()
-        self.method.train()
         training, rows = self.config.training, self.train_rows
         first = (epoch - 1) * schedule.updates_per_epoch(len(rows.rows), training)
         total, num_labels = 0.0, 0
-        with self._random, self._failing_without_memory():
-            updates = schedule.epoch_updates(rows.lengths, training, seed=self.config.seed, epoch=epoch)
-            for index, chosen in enumerate(updates):
-                self._side_updates(first + index, epoch)
-                mean, count = self._update(chosen, first + index, f"update {index + 1} of epoch {epoch}")
-                total, num_labels = total + mean * count, num_labels + count
-        optimizer.clear()
+        for index, chosen in enumerate(
+            schedule.epoch_updates(rows.lengths, training, seed=self.config.seed, epoch=epoch)
+        ):
+            yield from self._side_updates(first + index, epoch)
+            update = self._labelled_update([rows.rows[row] for row in chosen], first + index)
+            count = sum(len(rows.rows[row].label_ids) for row in chosen)
+            mean = yield replace(update, where=f"update {index + 1} of epoch {epoch}")
+            total, num_labels = total + mean * count, num_labels + count
+        self.optimizer.clear()
         return total / max(1, num_labels)
 
-    def predict(self, split: Split, language: str) -> list[Prediction]:
-        """One prediction for each example of a split in one language.
+    @contextlib.contextmanager
+    def at_work(self, *, training: bool) -> Iterator[None]:
+        """In training or evaluation mode, drawing from the trial's own random stream.
+
+        Should a method draw in evaluation, then the same whatever was trained and scored before.
 
         Raises:
-            TrialFailed: memory does not suffice.
+            RuntimeError: a later trial trains the same backbone.
         """
         self._require_backbone()
-        examples, tokenized = self.task.examples(split, language), self.tokenized(split, language)
-        # Should a method draw here, then the same whatever was trained and scored before.
-        with RandomStream(self.config.seed, self.device), self._failing_without_memory():
-            return predict(self.method, examples, tokenized, tokens_per_step=self.tokens_per_step)
-
-    def evaluate(self, split: Split, language: str) -> dict[str, float]:
-        """Predict a split in one language and score it, as ``<split>/<language>/<metric>``.
-
-        Raises:
-            TrialFailed: memory does not suffice.
-        """
-        return self.score(split, language, self.predict(split, language))
+        self.method.train(training)
+        with self._random if training else RandomStream(self.config.seed, self.device):
+            yield
 
     def score(self, split: Split, language: str, predictions: Sequence[Prediction]) -> dict[str, float]:
         """Scores of predictions for a split in one language, as ``<split>/<language>/<metric>``."""
@@ -145,9 +174,7 @@ class Learner:
         Raises:
             TrialFailed: memory does not suffice.
         """
-        self._require_backbone()
-        self.method.eval()
-        with RandomStream(self.config.seed, self.device), self._failing_without_memory(), torch.inference_mode():
+        with self.at_work(training=False), failing_without_memory(self), torch.inference_mode():
             return {f"dev/{key}": value for key, value in self.method.diagnostics().items()}
 
     def parameters(self) -> dict[str, Tensor]:
@@ -173,11 +200,11 @@ class Learner:
 
     def state(self) -> LearnerState:
         """All beside the parameters that the next epoch depends on: moments of the optimiser, random generators."""
-        return {"optimizer": self._require_optimizer().state(), "random": self._random.state()}
+        return {"optimizer": self.optimizer.state(), "random": self._random.state()}
 
     def load_state(self, state: LearnerState) -> None:
         """Go on from what `state` gave."""
-        self._require_optimizer().load_state(state["optimizer"])
+        self.optimizer.load_state(state["optimizer"])
         self._random.load_state(state["random"])
 
     def fingerprints(self) -> dict[str, str]:
@@ -221,47 +248,34 @@ class Learner:
             return torch.cuda.max_memory_allocated(self.device)
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts in KiB
 
-    def _update(self, chosen: Sequence[int], update: int, where: str) -> tuple[float, int]:
-        """One labelled update on the rows `chosen`; gives the mean loss and the number of labels."""
-        rows = self.train_rows
-        groups = schedule.steps(chosen, rows.lengths, max_tokens=self.tokens_per_step)
-        batches = [self.method.collate([rows.rows[row] for row in group]) for group in groups]
-        num_labels = sum(batch.num_labels for batch in batches)
-        # Divided by the labels of the whole update: how it is cut into steps changes rounding and no more.
-        parts = (self.method.loss(batch.to(self.device)) / max(1, num_labels) for batch in batches)
-        weight = self.side.weight if self.side else 0.0
-        beside = (weight * part for part in self.method.side_losses()) if weight else ()
-        return self._descend(chain(parts, beside), update, self.num_updates, where), num_labels
+    def _labelled_update(self, rows: Sequence[Feature], number: int) -> Update:
+        """The update on some rows of train, with what the side task adds to it."""
+        parts = [self.method.labelled_part(rows)]
+        if self.side and self.side.weight:
+            with self._random:
+                parts += [_weighted(part, self.side.weight) for part in self.method.side_parts()]
+        return Update(self, tuple(parts), stream="labelled", number=number, place=(number, self.num_updates))
 
-    def _side_updates(self, update: int, epoch: int) -> None:
+    def _side_updates(self, update: int, epoch: int) -> Generator[Update, float, None]:
         """The updates on the side task alone that come just before the labelled `update`."""
         side = self.side
         for number in range(schedule.side_updates(update, self.num_updates, side)):
             assert side is not None
-            is_before = side.order == "before"
-            place = (number, side.num_updates) if is_before else (update, self.num_updates)
-            with self._training_only(side.trains):
-                self._descend(self.method.side_losses(), *place, f"side update {number + 1} of epoch {epoch}")
-
-    def _descend(self, parts: Iterable[Tensor], update: int, num_updates: int, where: str) -> float:
-        """One step of the optimiser down the sum of `parts`, each back-propagated before the next; gives the sum."""
-        optimizer = self._require_optimizer()
-        optimizer.clear()
-        losses = []
-        for loss in parts:
-            loss.backward()  # type: ignore[no-untyped-call]
-            losses.append(loss.detach())
-        norm = optimizer.clip()
-        total, length = torch.stack([torch.stack(losses).sum().float(), norm.float()]).tolist()
-        for name, value in (("loss", total), ("norm of the gradient", length)):
-            if not math.isfinite(value):
-                rate = schedule.learning_rate(update, num_updates, self.config.training)
-                raise TrialFailed(f"{name} became {value} at {where} (learning rate {rate:.3g}); a lower rate may help")
-        optimizer.step(update, num_updates)
-        return float(total)
+            before = side.num_updates * update // self.num_updates if side.order == "beside" else 0
+            with self._random:
+                parts = tuple(self.method.side_parts())
+            yield Update(
+                self,
+                parts,
+                stream="side",
+                number=before + number,
+                place=(number, side.num_updates) if side.order == "before" else (update, self.num_updates),
+                trains=side.trains,
+                where=f"side update {number + 1} of epoch {epoch}",
+            )
 
     @contextlib.contextmanager
-    def _training_only(self, starts: Sequence[str]) -> Iterator[None]:
+    def training_only(self, starts: Sequence[str]) -> Iterator[None]:
         """Leave all trained parameters as they are whose names do not begin so; empty changes nothing."""
         others = [p for name, p in self.trained.items() if starts and not name.startswith(tuple(starts))]
         for parameter in others:
@@ -272,7 +286,9 @@ class Learner:
             for parameter in others:
                 parameter.requires_grad_(True)
 
-    def _require_optimizer(self) -> Optimizer:
+    @property
+    def optimizer(self) -> Optimizer:
+        """Of the trained parameters."""
         if self._optimizer is None:
             raise RuntimeError(f"{self.config.method} has nothing to train")
         return self._optimizer
@@ -281,16 +297,34 @@ class Learner:
         if not self._backbone.is_current:
             raise RuntimeError("a later trial in this process trains the same backbone; finish one before the next")
 
-    @contextlib.contextmanager
-    def _failing_without_memory(self) -> Iterator[None]:
-        try:
-            yield
-        except RuntimeError as error:  # torch.OutOfMemoryError is one; the CPU's allocator raises a plain one
-            if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
-                raise
-            reason = str(error).partition("\n")[0]
-            advice = f"lower tokens_per_step (now {self.tokens_per_step}): the result stays the same but for rounding"
-            raise TrialFailed(f"out of memory on {self.device}; {advice}. {reason}") from error
+
+def _weighted(part: Part, weight: float) -> Part:
+    def loss(logits: Tensor, batch: Batch, chosen: Sequence[int]) -> Tensor:
+        return weight * part.loss(logits, batch, chosen)
+
+    return replace(part, loss=loss)
+
+
+@contextlib.contextmanager
+def failing_without_memory(learner: Learner) -> Iterator[None]:
+    """Make of a lack of memory the failure of a trial.
+
+    Raises:
+        TrialFailed: memory did not suffice.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        reason = str(error).partition("\n")[0]
+        advice = f"lower tokens_per_step (now {learner.tokens_per_step}): the result stays the same but for rounding"
+        raise TrialFailed(f"out of memory on {learner.device}; {advice}. {reason}") from error
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether torch says that memory does not suffice; its allocator on the CPU has no exception of its own."""
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 def require_room(tokens_per_step: int, config: TrialConfig) -> None:

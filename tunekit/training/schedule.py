@@ -122,17 +122,27 @@ def pass_updates(lengths: Sequence[int], batch_size: int, *, seed: int, number: 
     return batches
 
 
-def steps(rows: Iterable[int], lengths: Sequence[int], *, max_tokens: int) -> list[tuple[int, ...]]:
+def steps(
+    rows: Iterable[int], lengths: Sequence[int], *, max_tokens: int, sizes: Sequence[int] | None = None
+) -> list[tuple[int, ...]]:
     """Cut `rows` into groups of similar length, longest first, each at most `max_tokens` when padded.
 
     A row that alone exceeds `max_tokens` is a group of its own.
+
+    Args:
+        rows: what to cut.
+        lengths: tokens of each row.
+        max_tokens: in a group.
+        sizes: rows of the backbone that each of `rows` stands for; None: one each.
     """
     groups: list[list[int]] = []
-    width = 0
+    width, count = 0, 0
     for row in sorted(rows, key=lambda r: (-lengths[r], r)):
-        if groups and (len(groups[-1]) + 1) * width <= max_tokens:
+        size = 1 if sizes is None else sizes[row]
+        if groups and (count + size) * width <= max_tokens:
             groups[-1].append(row)
+            count += size
         else:
             groups.append([row])
-            width = lengths[row]
+            width, count = lengths[row], size
     return [tuple(group) for group in groups]

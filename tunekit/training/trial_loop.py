@@ -8,12 +8,16 @@ from __future__ import annotations
 import logging
 import traceback
 from collections.abc import Callable, Generator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from tunekit.errors import TrialFailed, TunekitError
 from tunekit.training.caches import WorkerCache
 from tunekit.training.checkpoints import CheckpointMissing
+from tunekit.training.joint import Done, Work, carry_out
+from tunekit.training.learner import Questions, Update
 from tunekit.training.messages import Finished, Reported, Started, Tested, TrialMessage, Untested
 from tunekit.training.trial_run import TrialRun, forget
 from tunekit.trial import TOKENS_PER_STEP, EpochReport, FinalScores, Locations, Outcome, TrialConfig
@@ -23,12 +27,14 @@ logger = logging.getLogger(__name__)
 
 TrialMessages = Generator[TrialMessage, str | None, None]
 """A trial's messages in order; it may be sent a reason to prune the trial."""
+Trial = Generator[TrialMessage | Work, Any, None]
+"""The same with the work between the messages; see `begin`."""
 OnEpoch = Callable[[EpochReport], bool | str | None]
 """Called after an epoch; False, or a text that says why, prunes the trial."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Place:
+class Place:
     """Where and with what a trial runs."""
 
     folder: Path
@@ -73,7 +79,27 @@ def perform(
         TunekitError: every other trial would meet the same: bad input, changed data, a full disk. A failure of this
             trial alone (any other exception too) ends in a FAILED outcome instead.
     """
-    place = _Place(folder=folder, locations=locations, cache=cache, tokens_per_step=tokens_per_step)
+    place = Place(folder=folder, locations=locations, cache=cache, tokens_per_step=tokens_per_step)
+    trial = begin(config, place, test=test)
+    with closing(trial):
+        said = next(trial)
+        while True:
+            try:
+                if isinstance(said, Update | Questions):
+                    (done,) = carry_out([said])
+                    said = answered(trial, done)
+                else:
+                    said = trial.send((yield said))
+            except StopIteration:
+                return
+
+
+def begin(config: TrialConfig, place: Place, *, test: bool = False) -> Trial:
+    """A trial that asks for its updates and predictions instead of making them; see `perform`.
+
+    It yields messages, each answered by None or a reason to prune it, and work, answered by what came of it. What could
+    not be done is thrown (`answered` does either).
+    """
     name = config.trial_id
     run: TrialRun | None = None
     try:
@@ -87,10 +113,15 @@ def perform(
     wants_test = test and outcome.state == "COMPLETE"
     yield Finished(trial_id=name, is_last=not wants_test, outcome=outcome)
     if wants_test and run is not None:
-        yield _test(run, place)
+        yield (yield from _test(run, place))
 
 
-def _epochs(run: TrialRun) -> Generator[TrialMessage, str | None, Outcome]:
+def answered(trial: Trial, done: Done) -> TrialMessage | Work:
+    """Tell a trial what came of its work; gives what it says next."""
+    return trial.throw(done) if isinstance(done, Exception) else trial.send(done)
+
+
+def _epochs(run: TrialRun) -> Generator[TrialMessage | Work, Any, Outcome]:
     """Tell the epochs of earlier attempts, then train the others."""
     name = run.config.trial_id
     for report in run.history:
@@ -98,7 +129,8 @@ def _epochs(run: TrialRun) -> Generator[TrialMessage, str | None, Outcome]:
         if reason is not None:
             return run.outcome("PRUNED", reason=reason)
     while not run.is_done:
-        reason = yield Reported(trial_id=name, report=run.step())
+        report = yield from run.epoch()
+        reason = yield Reported(trial_id=name, report=report)
         if reason is not None:
             return run.outcome("PRUNED", reason=reason)
     return run.outcome()
@@ -133,20 +165,20 @@ def in_words(error: BaseException) -> str:
     return printable(f"{type(error).__name__}: {message}")
 
 
-def _test(run: TrialRun, place: _Place) -> TrialMessage:
+def _test(run: TrialRun, place: Place) -> Generator[TrialMessage | Work, Any, TrialMessage]:
     """Score test once."""
     name = run.config.trial_id
     try:
         try:
-            scores = run.test()
+            scores = yield from run.testing()
         except CheckpointMissing as missing:
             logger.warning("%s; training it again", missing)
             forget(place.folder)
             run = place.open(run.config)
             while not run.is_done:
-                run.step()
+                yield from run.epoch()
             run.outcome()
-            scores = run.test()
+            scores = yield from run.testing()
     except Exception as error:
         if _is_fatal(error):
             raise

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import logging
 import math
-import time
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from tunekit import storage
 from tunekit.errors import ConfigError, TrialFailed, require
@@ -23,7 +22,8 @@ from tunekit.training import checkpoints, predictions
 from tunekit.training.caches import WorkerCache
 from tunekit.training.checkpoints import Checkpoint, CheckpointMissing
 from tunekit.training.fingerprints import require_unchanged
-from tunekit.training.learner import Learner
+from tunekit.training.joint import Predicted, Work, alone
+from tunekit.training.learner import Learner, Questions
 from tunekit.training.predictions import TestPredictions
 from tunekit.trial import EpochReport, FinalScores, Locations, Outcome, TrialConfig, TrialFacts
 
@@ -104,7 +104,13 @@ class TrialRun:
         return max(self._history, key=lambda report: report.rank, default=None)
 
     def step(self) -> EpochReport:
+        """`epoch`, alone."""
+        return alone(self.epoch())
+
+    def epoch(self) -> Generator[Work, Any, EpochReport]:
         """Train the next epoch (if there is anything to train), score it on dev, write the checkpoint, and report.
+
+        Yields what is to be computed, and is sent what came of it.
 
         Raises:
             TrialFailed: loss, gradient or a dev score is not finite, or memory does not suffice.
@@ -114,17 +120,20 @@ class TrialRun:
             raise RuntimeError("this trial has nothing left to train")
         learner = self._require_learner()
         epoch = len(self._history) + 1
-        started = time.perf_counter()
+        spent_s = learner.spent_s
         before = self._figures_before(learner)
-        metrics = {"train/loss": learner.train_epoch(epoch)} if learner.method.is_trained else {}
+        metrics: dict[str, float] = {}
+        if learner.method.is_trained:
+            metrics["train/loss"] = yield from learner.epoch(epoch)
         metrics |= learner.diagnostics() | before
         task = self.config.task
         languages = (task.source_language, *(task.target_languages if self.config.selection == "target_dev" else ()))
+        predicted = yield Questions(learner, "dev", languages)
         for language in languages:
-            metrics |= learner.evaluate("dev", language)
+            metrics |= learner.score("dev", language, predicted[language])
         _require_finite(metrics, epoch)
         value = self._value(metrics, learner.task.metric)
-        duration_s = time.perf_counter() - started
+        duration_s = learner.spent_s - spent_s
         report = EpochReport(epoch=epoch, value=value, metrics=metrics, duration_s=duration_s)
         self._history = (*self._history, report)
         self._save(learner)
@@ -167,9 +176,13 @@ class TrialRun:
         return self._outcome
 
     def test(self) -> FinalScores:
+        """`testing`, alone."""
+        return alone(self.testing())
+
+    def testing(self) -> Generator[Work, Any, FinalScores]:
         """Score the best epoch on test, in the source and every target language, and keep what was predicted.
 
-        Once: later calls read those scores.
+        Once: later calls read those scores. Yields what is to be computed, and is sent what came of it.
 
         Raises:
             CheckpointMissing: the best epoch's parameters are gone or torn.
@@ -185,19 +198,20 @@ class TrialRun:
             raise RuntimeError("test is scored once, after all epochs")
         learner = self._require_learner()
         epoch = self._load_best(learner)
-        found, predicted = self._score_test(learner, epoch)
+        languages = (self.config.task.source_language, *self.config.task.target_languages)
+        predictions_of = yield Questions(learner, "test", languages)
+        found, predicted = self._score_test(learner, epoch, predictions_of)
         self._require_same(learner, self.facts.fingerprints, "what is read has changed since the trial began")
         predictions.save(self._files.predictions, predicted)
         storage.write_sealed_json(path, {"trial_id": self.config.trial_id, "test": found})
         return found
 
-    def _score_test(self, learner: Learner, epoch: int) -> tuple[FinalScores, TestPredictions]:
+    def _score_test(self, learner: Learner, epoch: int, found_labels: Predicted) -> tuple[FinalScores, TestPredictions]:
         scores: dict[str, float] = {}
         majority: dict[str, float] = {}
         num_examples: dict[str, int] = {}
         numbers: dict[str, list[int | list[int]]] = {}
-        for language in (self.config.task.source_language, *self.config.task.target_languages):
-            predicted = learner.predict("test", language)
+        for language, predicted in found_labels.items():
             scores |= learner.score("test", language, predicted)
             majority |= {f"majority/{language}/{k}": v for k, v in learner.loaded.majority("test", language).items()}
             num_examples[language] = len(predicted)

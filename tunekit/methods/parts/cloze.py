@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 from typing_extensions import TypeVar
 
-from tunekit.backbone import Backbone, scoring
+from tunekit.backbone import Backbone, Reading, scoring
 from tunekit.errors import ConfigError, quoted
 from tunekit.methods.base import Method, Setting
 from tunekit.methods.batch import Batch, Feature, LabelIds
@@ -71,7 +71,7 @@ class ClozeMethod(Method[C]):
 
     Pairs fill ``{premise}`` and ``{hypothesis}``, the longer being cut; sentences fill ``{sentence}`` and ``{word}``.
     On causal and encoder-decoder backbones, if a subclass serves them, the label strings are scored instead.
-    A subclass with `soft_prompt_length` above 0 may use ``{prompt}`` and overrides `states`.
+    A subclass with `soft_prompt_length` above 0 may use ``{prompt}`` and overrides `reading`.
     """
 
     families: ClassVar[frozenset[str]] = frozenset({"encoder"})
@@ -151,9 +151,8 @@ class ClozeMethod(Method[C]):
 
     # From hidden states to labels
 
-    def states(self, batch: Batch) -> Tensor:
-        """Hidden states at the masks: [N, D]."""
-        return self.backbone.encode_at(batch.inputs, batch.read_rows, batch.read_columns)
+    def reading(self, batch: Batch) -> Reading:
+        return Reading(inputs=batch.inputs, rows=batch.read_rows, columns=batch.read_columns)
 
     def label_logits(self, states: Tensor, verbalizer: Verbalizer | None = None) -> Tensor:
         """Scores of the labels [N, labels] for the hidden states at their masks [N, D]."""
@@ -161,9 +160,12 @@ class ClozeMethod(Method[C]):
         tokens = torch.tensor(chosen.token_ids, dtype=torch.long, device=states.device)
         return chosen.logits(self.backbone.vocabulary_logits(states, tokens))
 
+    def logits_of(self, states: Tensor, batch: Batch) -> Tensor:
+        return self.label_logits(states)
+
     def logits(self, batch: Batch) -> Tensor:
         if self.backbone.family == "encoder":
-            return self.label_logits(self.states(batch))
+            return super().logits(batch)
         return scoring.continuation_scores(self.backbone, batch.inputs, self.strings)
 
     # From examples to rows

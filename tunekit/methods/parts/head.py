@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar, Protocol, TypedDict
 
 import torch
 from torch import Tensor, nn
 from typing_extensions import TypeVar
 
-from tunekit.backbone import Backbone, Prefix
+from tunekit.backbone import LayerChange, Prefix, Reading, RowKeys
 from tunekit.errors import ConfigError
 from tunekit.methods.base import Method, Setting, name_of
 from tunekit.methods.batch import Batch, Feature
@@ -49,11 +49,26 @@ class Head(nn.Module):
         nn.init.normal_(self.linear.weight, std=HEAD_STD)
         nn.init.zeros_(self.linear.bias)
 
-    def forward(self, hidden: Tensor) -> Tensor:
-        """Logits of each hidden state."""
+    def forward(self, hidden: Tensor, keys: RowKeys | None = None) -> Tensor:
+        """Logits of each hidden state; with a key for each, dropout is drawn from them."""
         states = STATE_STD * nn.functional.layer_norm(hidden, hidden.shape[-1:])
-        logits: Tensor = self.linear(self.dropout(states))
+        logits: Tensor = self.linear(dropout(self.dropout, states, keys, site="head"))
         return logits
+
+
+def dropout(layer: nn.Dropout, states: Tensor, keys: RowKeys | None, *, site: str) -> Tensor:
+    """`layer` of `states`, drawn from the keys if there are any, else from torch's generator.
+
+    Args:
+        layer: its rate and its mode (training or not) are used.
+        states: [B, L, D], or [M, D].
+        keys: of each row or state.
+        site: as in `RowKeys.dropped`.
+    """
+    if keys is None or not layer.training or not layer.p:
+        dropped: Tensor = layer(states)
+        return dropped
+    return keys.dropped(states, layer.p, site=site)
 
 
 def rows_for(method: Method, setting: Setting) -> RowEncoder:
@@ -102,9 +117,9 @@ class BeforeText(TypedDict, total=False):
 class HeadMethod(Method[C]):
     """A method whose labels are read from the backbone's last hidden states by a :class:`Head`.
 
-    A subclass says what stands before the text (`before_text`) or which backbone reads it (`reader`); its Config has a
-    `head_dropout`. Pairs are read at the first token (causal: the last), words at the token that `word_piece` says
-    (causal: the last); `RowEncoder` has the details.
+    A subclass says what stands before the text (`before_text`), or what it changes in the layers (`changes`); its
+    Config has a `head_dropout`, and a `backbone_dropout` if the backbone is frozen. Pairs are read at the first token
+    (causal: the last), words at the token that `word_piece` says (causal: the last); `RowEncoder` has the details.
     """
 
     splits_pieces: ClassVar[bool] = True
@@ -117,19 +132,35 @@ class HeadMethod(Method[C]):
         )
         self._rows = rows_for(self, setting)
 
-    @property
-    def reader(self) -> Backbone:
-        """The backbone that reads the text: the one given, unless the method has altered it for itself."""
-        return self.backbone
-
-    def before_text(self, num_rows: int) -> BeforeText:
-        """What is put before the text of `num_rows` rows."""
+    def before_text(self, batch: Batch) -> BeforeText:
+        """What is put before the text of the batch's rows."""
         return {}
 
-    def logits(self, batch: Batch) -> Tensor:
-        before = self.before_text(len(batch.row_sizes))
-        states = self.reader.encode_at(batch.inputs, batch.read_rows, batch.read_columns, **before)
-        logits: Tensor = self.head(averaged(states, batch))
+    def changes(self) -> Mapping[str, LayerChange]:
+        """What is changed in the layers of the frozen backbone, by their names in its body."""
+        return {}
+
+    def reading(self, batch: Batch) -> Reading:
+        before = self.before_text(batch)
+        found = Reading(
+            inputs=batch.inputs,
+            rows=batch.read_rows,
+            columns=batch.read_columns,
+            prefix=before.get("prefix"),
+            changes=self.changes(),
+            keys=batch.keys,
+            dropout=self.backbone_dropout,
+        )
+        return found.with_prompt(before["prompt"], self.backbone.pad_id) if "prompt" in before else found
+
+    @property
+    def backbone_dropout(self) -> float:
+        """Dropout inside the frozen backbone now: none but in training."""
+        rate: float = getattr(self.config, "backbone_dropout", 0.0) if self.training else 0.0
+        return rate
+
+    def logits_of(self, states: Tensor, batch: Batch) -> Tensor:
+        logits: Tensor = self.head(averaged(states, batch), batch.label_keys)
         return logits
 
     def prompt_in_peft(self, config_class: type[P]) -> P:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from typing_extensions import TypeVar
 
 from tunekit.errors import ConfigError, nearest
-from tunekit.methods.base import Setting
+from tunekit.methods.base import Method, Setting
 from tunekit.methods.batch import Batch, Feature
 from tunekit.methods.parts.cloze import ClozeFeature, ClozeMethod
 from tunekit.methods.parts.verbalizers import MultiToken, Verbalizer
@@ -121,8 +121,10 @@ class MultilingualCloze(ClozeMethod[C]):
         """The vocabulary entry of each label's word in a language; with `multi_token: mean` there may be none."""
         return self._verbalizers[language].token_ids
 
-    def logits(self, batch: Batch) -> Tensor:
-        return self.answers(self.states(batch), cast(LanguageBatch, batch).languages)
+    logits = Method.logits  # its families fill in, none of them writes
+
+    def logits_of(self, states: Tensor, batch: Batch) -> Tensor:
+        return self.answers(states, cast(LanguageBatch, batch).languages)
 
     def encoding_key(self) -> Hashable:
         return ("multilingual", self.languages, super().encoding_key())
