@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from transformers import DynamicCache, PreTrainedConfig, PreTrainedModel
 
-from tunekit.backbone import t5
+from tunekit.backbone import attention, t5
 from tunekit.backbone.architectures import Family, architecture_of
 from tunekit.backbone.inputs import EmbeddedRows, Inputs, Prefix
 from tunekit.backbone.linear import replace_linear_layers
@@ -62,6 +62,8 @@ class Backbone(nn.Module):
         self.num_heads = int(config.num_attention_heads)
         self.head_size = int(getattr(config, "d_kv", self.hidden_size // self.num_heads))
         cast(nn.Module, model).to(self.arithmetic)
+        if self.family == "encoder":
+            attention.use_in(model)
         self.model = model
         self.vocabulary_head = vocabulary_head
         if vocabulary_head is not None:

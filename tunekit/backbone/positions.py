@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedConfig
 from transformers.masking_utils import create_bidirectional_mask
 
+from tunekit.backbone.attention import attend
 from tunekit.backbone.inputs import EmbeddedRows
 
 Layer = Callable[[Tensor], Tensor]
@@ -102,15 +103,13 @@ def _attend(
     attention: _SelfAttention, queries: Tensor, seen: tuple[Tensor, Tensor], where: tuple[Tensor, Tensor]
 ) -> Tensor:
     """Attention [M, D] of queries [M, D] to keys and values [B, H, S, Dh] of their row; `where` is mask and rows."""
-    (keys, values), (mask, rows) = seen, where
+    mask, rows = where
     slots = order_in_row(rows)
     size = int(slots.max()) + 1
-    grid = queries.new_zeros(len(keys), size, queries.shape[-1]).index_put((rows, slots), queries)
+    grid = queries.new_zeros(len(mask), size, queries.shape[-1]).index_put((rows, slots), queries)
     dropout = attention.dropout.p if attention.training else 0.0
     allowed = mask[:, None, None].bool()
-    attended = nn.functional.scaled_dot_product_attention(
-        _heads(attention, grid), keys, values, allowed, dropout, scale=attention.scaling
-    )
+    attended = attend(_heads(attention, grid), seen, allowed, dropout=dropout, scale=attention.scaling)
     return attended.transpose(1, 2).flatten(2)[rows, slots]
 
 

@@ -20,6 +20,8 @@ import torch
 from torch import Tensor, nn
 from transformers import MT5Config
 
+from tunekit.backbone import attention as kernel
+
 States = tuple[Tensor, Tensor]
 """Keys and values, each [B, H, ., Dh]."""
 Layer = Callable[[Tensor], Tensor]
@@ -225,7 +227,7 @@ def _self_attention(layer: SelfAttentionLayer, hidden: Tensor, bias: Tensor, bef
         keys, values = torch.cat([before[0], keys], dim=-2), torch.cat([before[1], values], dim=-2)
     queries = heads(attention, attention.q(normed))
     bias = bias[..., bias.shape[-1] - keys.shape[-2] :]  # a layer may lack the prefix that others have
-    return hidden + layer.dropout(attend(attention, queries, (keys, values), bias.to(queries.dtype)))
+    return hidden + layer.dropout(attend(attention, queries, (keys, values), bias))
 
 
 def cross_attention(layer: CrossAttentionLayer, hidden: Tensor, text: States, memory: Memory) -> Tensor:
@@ -238,7 +240,7 @@ def cross_attention(layer: CrossAttentionLayer, hidden: Tensor, text: States, me
 def attend(attention: Attention, queries: Tensor, seen: States, bias: Tensor) -> Tensor:
     """What the queries make of keys and values they see, given what is added to the scores (or allowed at all)."""
     dropout = attention.dropout if attention.training else 0.0
-    mixed = nn.functional.scaled_dot_product_attention(queries, *seen, bias, dropout, scale=1.0)
+    mixed = kernel.attend(queries, seen, bias, dropout=dropout, scale=1.0)
     return attention.o(mixed.transpose(1, 2).flatten(2))
 
 
