@@ -11,6 +11,7 @@ head.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -51,7 +52,8 @@ class RowKeys:
             rate: 0 to 1.
             site: where in a method it happens; equal sites drop alike.
         """
-        return dropped(states, rate, self.keys, site=site, columns=self.columns)
+        number = zlib.crc32(site.encode()) >> 2 | 1 << 30  # far from the numbers of the sites inside a backbone
+        return dropped(states, rate, self.keys, site=number, columns=self.columns)
 
 
 class LayerChange(Protocol):
@@ -264,7 +266,7 @@ def _dropping(backbone: Backbone, readings: Sequence[Reading], where: tuple[Tens
     rates = torch.cat(
         [torch.full(reading.inputs.input_ids.shape[:1], reading.dropout, device=keys.device) for reading in readings]
     )
-    return _Dropping(backbone, RowDropout(keys, where=where, rate=rates))
+    return _Dropping(backbone, RowDropout(keys, rate=rates, positions=where))
 
 
 def _keys_of(reading: Reading) -> Tensor:
