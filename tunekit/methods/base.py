@@ -117,6 +117,16 @@ class Method(nn.Module, Generic[C]):
         return cls.trains_backbone
 
     @classmethod
+    def packs(cls, config: C) -> bool:
+        """Whether trials under `config` may be packed: several share the passes through one frozen backbone."""
+        return False
+
+    @classmethod
+    def pack_options(cls, config: C) -> Mapping[str, object]:
+        """The options that all members of a pack must have in common (plain JSON); the others may differ."""
+        return {}
+
+    @classmethod
     def training_parameters(cls) -> tuple[str, ...]:
         """The fields of TrainingConfig that have an effect on the method."""
         return tuple(f.name for f in dataclasses.fields(TrainingConfig)) if cls.is_trained else EVALUATION_PARAMETERS
