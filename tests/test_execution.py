@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from simulation import facts
@@ -64,9 +65,9 @@ def _wait_for(condition: object, process: subprocess.Popen[bytes], *, seconds: f
         time.sleep(0.01)
 
 
-def _timeless(record: SweepRecord) -> list[object]:
+def _timeless(record: SweepRecord) -> list[tuple[Any, ...]]:
     """The facts of a record without what a clock or a memory meter says."""
-    result: list[object] = []
+    result: list[tuple[Any, ...]] = []
     for trial_id, arm, number, seed, phase, state, decisions, outcome, tests in facts(record):
         scores = (outcome.value, outcome.best_epoch, dict(outcome.metrics), outcome.num_updates) if outcome else None
         result.append((trial_id, arm, number, seed, phase, state, decisions, scores, tests))
@@ -94,6 +95,25 @@ def test_a_sweep_killed_at_random_moments_ends_as_an_undisturbed_one(
     assert kills == num_kills
     killed = _finish(tmp_path / "killed", backbone, *options)
     assert _timeless(killed) == _timeless(undisturbed)
+    finished = [e["trial_id"] for e in read_events(tmp_path / "killed" / FILE_NAME) if e["event"] == "finished"]
+    assert len(finished) == len(set(finished)) == len(killed.trials)
+
+
+def test_a_packed_sweep_whose_process_is_killed_ends_every_trial_once_as_alone(backbone: Path, tmp_path: Path) -> None:
+    options = ("--trials", "6", "--prompt-method", "fakes:PackedPTuningV2", "--searcher", "random")
+    options = (*options, "--scheduler", "none")
+    alone = _finish(tmp_path / "alone", backbone, *options, "--pack", "1")
+    draw = random.Random(3)
+    for _ in range(4):
+        before = _num_events(tmp_path / "killed")
+        process = _start(tmp_path / "killed", backbone, *options, "--pack", "8")
+        wanted = before + draw.randint(4, 14)
+        _wait_for(lambda wanted=wanted: _num_events(tmp_path / "killed") >= wanted, process)
+        process.kill()
+        process.wait()
+    killed = _finish(tmp_path / "killed", backbone, *options, "--pack", "8")
+    by_name = [{str(row[0]): row for row in _timeless(record)} for record in (alone, killed)]
+    assert by_name[0] == by_name[1]
     finished = [e["trial_id"] for e in read_events(tmp_path / "killed" / FILE_NAME) if e["event"] == "finished"]
     assert len(finished) == len(set(finished)) == len(killed.trials)
 
@@ -250,6 +270,36 @@ def test_on_ray_a_killed_worker_and_a_killed_driver_lose_no_finished_trial(backb
     assert sum(trial.phase == "search" for trial in record.trials.values()) == 10
     assert all(trial.state in ("COMPLETE", "PRUNED") for trial in record.trials.values())
     assert any(trial.num_interruptions for trial in record.trials.values())
+
+
+@pytest.mark.ray
+def test_on_ray_a_killed_worker_interrupts_all_that_it_packed_and_each_ends_once(
+    backbone: Path, tmp_path: Path
+) -> None:
+    folder, method = tmp_path / "run", "fakes:PackedPTuningV2"
+    options = ("--ray", "--epochs", "12", "--trials", "4", "--method", method, "--prompt-method", method)
+    driver = _start(folder, backbone, *options, "--searcher", "random", "--scheduler", "none")
+    _wait_for(lambda: _most_together(folder) > 1, driver)
+    worker = _worker_pid(folder)
+    assert worker is not None
+    os.kill(worker, signal.SIGKILL)
+    assert driver.wait(timeout=240) == 0
+    assert "with other trials; it is tried again" in folder.with_suffix(".log").read_text()
+    record = replay(folder)
+    finished = [e["trial_id"] for e in read_events(folder / FILE_NAME) if e["event"] == "finished"]
+    assert len(finished) == len(set(finished)) == len(record.trials)
+    assert {trial.state for trial in record.trials.values()} == {"COMPLETE"}
+    assert any(trial.num_interruptions for trial in record.trials.values())
+
+
+def _most_together(folder: Path) -> int:
+    """Trials that the worker runs that was the last to start one; 0 before."""
+    if not _has(folder, "started"):
+        return 0
+    events = list(read_events(folder / FILE_NAME))
+    last = [e["worker"] for e in events if e["event"] == "started"][-1]
+    started = {e["trial_id"] for e in events if e["event"] == "started" and e["worker"] == last}
+    return len(started - {e["trial_id"] for e in events if e["event"] == "finished"})
 
 
 @pytest.mark.ray

@@ -124,8 +124,8 @@ class Method(nn.Module, Generic[C]):
         return cls.trains_backbone
 
     @classmethod
-    def reads_in_company(cls, config: C) -> bool:
-        """Whether rows of other trials may be read in the same pass of the backbone, which is frozen then.
+    def packs(cls, config: C) -> bool:
+        """Whether trials under `config` may be packed: several share the passes through one frozen backbone.
 
         Not where the method computes logits, losses or predictions in a way of its own.
         """
@@ -133,9 +133,9 @@ class Method(nn.Module, Generic[C]):
         return cls.is_trained and not cls.trains(config) and all(composed)
 
     @classmethod
-    def company(cls, config: C) -> Hashable:
-        """Trials of one method that differ in it cannot be read in one pass."""
-        return None
+    def pack_options(cls, config: C) -> Mapping[str, object]:
+        """The options that all members of a pack must have in common (plain JSON); the others may differ."""
+        return {}
 
     @classmethod
     def training_parameters(cls) -> tuple[str, ...]:

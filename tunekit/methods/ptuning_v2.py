@@ -13,7 +13,7 @@ The frozen backbone keeps its own dropout while training, as in the authors' cod
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -115,8 +115,8 @@ class PTuningV2(HeadMethod[PTuningV2Config]):
         self.prefix_dropout = nn.Dropout(config.prefix_dropout)
 
     @classmethod
-    def company(cls, config: PTuningV2Config) -> Hashable:
-        return config.layers
+    def pack_options(cls, config: PTuningV2Config) -> Mapping[str, object]:
+        return {"layers": config.layers}
 
     @property
     def prompt_length(self) -> int:

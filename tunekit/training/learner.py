@@ -24,6 +24,7 @@ from tunekit import methods
 from tunekit.errors import TrialFailed, require
 from tunekit.methods import Feature, count_parameters
 from tunekit.methods.batch import Batch, Part
+from tunekit.schema import canonical_json
 from tunekit.segmentation import Granularity
 from tunekit.storage.source_code import files_digest, package_digest
 from tunekit.tasks import Split
@@ -111,9 +112,9 @@ class Learner:
 
     def _company(self) -> Hashable:
         method = self.method
-        if not method.reads_in_company(method.config):
+        if not method.packs(method.config):
             return None
-        return id(self._backbone.backbone), type(method), method.company(method.config)
+        return id(self._backbone.backbone), type(method), canonical_json(dict(method.pack_options(method.config)))
 
     def _train_rows(self) -> TokenizedSplit:
         if not self.method.is_trained:

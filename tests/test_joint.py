@@ -1,0 +1,326 @@
+"""Trials computed together through one frozen backbone are the experiments that they are alone."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from multilingual_tasks import TARGETS, Corpora
+from multilingual_tasks import WORDS as ANSWERS
+from tiny_models import TAGS, WORDS, backbone_of, tag_of
+
+from tunekit.errors import TrialFailed
+from tunekit.tasks import Example, PairExample, Task, TokenExample
+from tunekit.training import WorkerCache, joint
+from tunekit.training.joint import Done, carry_out
+from tunekit.training.learner import Learner, Questions, Update
+from tunekit.trial import BackboneConfig, Locations, TaskConfig, TrainingConfig, TrialConfig
+
+SPLITS = {"train": 17, "dev": 8, "test": 5}
+Member = tuple[str, dict[str, Any], dict[str, Any], int]
+"""Method, options, settings of the training, seed."""
+
+
+def example(kind: str, drawn: random.Random) -> Example:
+    words = tuple(drawn.choice(WORDS) for _ in range(drawn.randint(1, 9)))
+    if kind == "token":
+        return TokenExample(words, tuple(map(tag_of, words)))
+    return PairExample(" ".join(words), drawn.choice(WORDS), drawn.choice(TAGS))
+
+
+def task_of_words(config: TaskConfig, locations: Locations) -> Task:
+    kind: Any = config.kind
+    task = Task(
+        config,
+        kind=kind,
+        read=lambda split, language: [example(kind, random.Random(f"{split} {i}")) for i in range(SPLITS[split])],
+        labels=TAGS,
+    )
+    task.parallel_text = Corpora()
+    return task
+
+
+def made_cache() -> WorkerCache:
+    return WorkerCache(
+        load_task=task_of_words,
+        load_backbone=lambda config, _: backbone_of(config.name, dtype=config.dtype, dropout=0.1),
+        fingerprint_backbone=lambda config, _: config.name,
+    )
+
+
+@pytest.fixture
+def cache() -> WorkerCache:
+    return made_cache()
+
+
+def config_of(member: Member, architecture: str, kind: Any, *, dtype: Any = "fp32") -> TrialConfig:
+    method, options, training, seed = member
+    return TrialConfig(
+        task=TaskConfig(name="words", kind=kind, target_languages=TARGETS),
+        backbone=BackboneConfig(name=architecture, dtype=dtype),
+        method=method,
+        options=options,
+        training=TrainingConfig(**{"max_length": 24, "epochs": 1, **training}),
+        seed=seed,
+    )
+
+
+def learner_of(config: TrialConfig, cache: WorkerCache, tokens_per_step: int = 200) -> Learner:
+    return Learner(config, locations=Locations(), cache=cache, tokens_per_step=tokens_per_step)
+
+
+class Running:
+    """A learner in training: its losses so far, and why it failed."""
+
+    def __init__(self, learner: Learner, epochs: int) -> None:
+        self.learner, self.losses = learner, list[float]()
+        self.failure: Exception | None = None
+        self._work = self._all(epochs)
+        self.update: Update | None = next(self._work)
+
+    def _all(self, epochs: int) -> Any:
+        for epoch in range(1, epochs + 1):
+            yield from self.learner.epoch(epoch)
+
+    def take(self, done: Done) -> None:
+        if isinstance(done, Exception):
+            self.failure, self.update = done, None
+            return
+        assert isinstance(done, float)
+        self.losses.append(done)
+        try:
+            self.update = self._work.send(done)
+        except StopIteration:
+            self.update = None
+
+
+def running(config: TrialConfig, cache: WorkerCache) -> Running:
+    return Running(learner_of(config, cache), config.training.epochs)
+
+
+def train_together(
+    runs: Sequence[Running], join: Callable[[int], Sequence[Running]] = lambda step: ()
+) -> list[Running]:
+    """Make updates together until all are done; at each step others may join."""
+    everyone, step = list(runs), 0
+    while True:
+        everyone += join(step)
+        going = [run for run in everyone if run.update is not None]
+        if not going:
+            return everyone
+        for run, done in zip(going, carry_out([run.update for run in going if run.update]), strict=True):
+            run.take(done)
+        step += 1
+
+
+def dev_labels(learner: Learner) -> Any:
+    (found,) = carry_out([Questions(learner, "dev", ("en", *TARGETS))])
+    return found
+
+
+def require_same(together: Running, by_itself: Running) -> None:
+    assert together.losses == pytest.approx(by_itself.losses, rel=1e-5, abs=1e-7)
+    assert together.learner.optimizer is not by_itself.learner.optimizer
+    for name, parameter in by_itself.learner.trained.items():
+        if by_itself.learner.config.method == "bitfit":
+            continue  # a softmax does not feel keys' biases: AdamW makes steps of the rounding of their gradients
+        torch.testing.assert_close(together.learner.trained[name], parameter, rtol=1e-2, atol=2e-4)
+
+
+def members_of(method: str, *, dropout: bool) -> list[Member]:
+    """Eight members: mixed lengths, rates, batch sizes, seeds, schedules."""
+    found: list[Member] = []
+    for index in range(8):
+        options: dict[str, Any] = {"backbone_dropout": (0.1, 0.3)[index % 2] if dropout else 0.0}
+        if method in ("ptuning_v2", "prompt_tuning", "soft_prompt", "mpt"):
+            options["prompt_length"] = (1, 2, 3, 5)[index % 4]
+        if method in ("soft_prompt", "mpt"):
+            options |= {
+                "freeze_backbone": True,
+                "verbalizer": ANSWERS,
+                "template": "{premise} {prompt} {mask} {hypothesis}",
+            }
+            options["prompt_encoder"] = ("embedding", "lstm")[index % 2]
+        else:
+            options["head_dropout"] = (0.1, 0.5)[index // 4] if dropout else 0.0
+        if method == "mpt":
+            options |= {"alpha": 0.3 + 0.05 * index, "alignment_updates": index, "alignment_heldout": 0}
+            options |= {"alignment_schedule": ("before", "beside")[index // 4]}
+        if method == "ptuning_v2":
+            options |= {"prefix_dropout": 0.2 * (index % 2) if dropout else 0.0, "projection": index in (2, 5)}
+        if method == "lora":
+            options |= {"rank": (1, 2, 4)[index % 3], "lora_dropout": 0.2 * (index % 2) if dropout else 0.0}
+            options["targets"] = ("query_value", "attention", "linear")[index % 3]
+        if method == "adapter":
+            options |= {"bottleneck_size": 2 + index, "adapter_dropout": 0.2 * (index % 2) if dropout else 0.0}
+        training = {
+            "learning_rate": 1e-3 * (1 + index),
+            "batch_size": (3, 4, 6, 8)[index % 4],
+            "weight_decay": 0.01 * (index % 2),
+            "schedule": ("linear", "constant")[index % 2],
+            "max_grad_norm": (1.0, 0.1, 0.0)[index % 3],
+        }
+        found.append((method, options, training, index // 2))
+    return found
+
+
+EVERY = (("bert", "token"), ("xlm-roberta", "pair"), ("xglm", "token"), ("bloom", "pair"), ("mt5", "token"))
+CELLS = [
+    *(("ptuning_v2", *cell) for cell in EVERY),
+    *(("prompt_tuning", *cell) for cell in EVERY[1:]),
+    *(("lora", *cell) for cell in EVERY[2:]),
+    *((method, *cell) for method in ("bitfit", "adapter") for cell in (EVERY[0], EVERY[4])),
+    *((method, "xlm-roberta", "pair") for method in ("soft_prompt", "mpt")),
+]
+
+
+@pytest.mark.parametrize("dropout", [False, True])
+@pytest.mark.parametrize(("method", "architecture", "kind"), CELLS)
+def test_eight_members_have_the_losses_and_the_dev_labels_of_their_solo_runs(
+    method: str, architecture: str, kind: str, dropout: bool, cache: WorkerCache
+) -> None:
+    configs = [config_of(member, architecture, kind) for member in members_of(method, dropout=dropout)]
+    by_themselves = [train_together([running(config, cache)])[0] for config in configs]
+    together = train_together([running(config, cache) for config in configs])
+    for one, other in zip(together, by_themselves, strict=True):
+        require_same(one, other)
+    asked = [Questions(run.learner, "dev", ("en", *TARGETS)) for run in together]
+    assert carry_out(asked) == [dev_labels(run.learner) for run in by_themselves]
+    assert len({tuple(run.losses) for run in together}) == 8, "no two members are alike"
+
+
+# Company
+
+
+def deep(index: int, **training: Any) -> TrialConfig:
+    member: Member = ("ptuning_v2", {"prompt_length": 1 + index, "head_dropout": 0.1}, training, index)
+    return config_of(member, "bert", "token")
+
+
+def test_a_member_that_joins_late_and_one_that_ends_early_change_no_other(cache: WorkerCache) -> None:
+    configs = [deep(0, epochs=3, batch_size=4), deep(1, epochs=1, batch_size=8), deep(2, epochs=2, batch_size=3)]
+    by_themselves = [train_together([running(config, cache)])[0] for config in configs]
+    late = [running(configs[2], cache)]
+    together = train_together(
+        [running(config, cache) for config in configs[:2]], lambda step: late if step == 2 else ()
+    )
+    assert len(together) == 3 and len({len(run.losses) for run in together}) == 3
+    for one, other in zip(together, by_themselves, strict=True):
+        require_same(one, other)
+
+
+def test_a_member_whose_numbers_are_no_longer_finite_fails_and_changes_no_other(cache: WorkerCache) -> None:
+    configs = [deep(0), deep(1), deep(2)]
+    by_themselves = [train_together([running(config, cache)])[0] for config in configs]
+    together = [running(config, cache) for config in configs]
+    with torch.no_grad():
+        together[1].learner.trained["prompt.table"][0, 3] = torch.nan
+    train_together(together)
+    assert isinstance(together[1].failure, TrialFailed) and "loss became nan at update 1 of epoch 1" in str(
+        together[1].failure
+    )
+    assert not together[1].losses
+    for number in (0, 2):
+        require_same(together[number], by_themselves[number])
+
+
+def test_an_error_in_the_code_of_one_member_is_its_own(cache: WorkerCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    configs = [deep(0), deep(1)]
+    (by_itself,) = train_together([running(configs[0], cache)])
+    together = [running(config, cache) for config in configs]
+    broken = together[1].learner.method
+    monkeypatch.setattr(broken, "logits_of", lambda *_: [][1])
+    train_together(together)
+    assert isinstance(together[1].failure, IndexError)
+    require_same(together[0], by_itself)
+
+
+def test_where_memory_does_not_suffice_steps_get_smaller_and_no_member_is_lost(
+    cache: WorkerCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configs = [deep(0), deep(1), deep(2)]
+    by_themselves = [train_together([running(config, cache)])[0] for config in configs]
+    computed: list[int] = []
+    read = joint.read
+
+    def limited(backbone: Any, readings: Any) -> Any:
+        num_tokens = sum(reading.inputs.input_ids.numel() for reading in readings)
+        if num_tokens > 60:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        computed.append(num_tokens)
+        return read(backbone, readings)
+
+    monkeypatch.setattr(joint, "read", limited)
+    together = train_together([running(config, cache) for config in configs])
+    assert computed and all(run.failure is None for run in together)
+    for one, other in zip(together, by_themselves, strict=True):
+        require_same(one, other)
+
+
+def test_a_single_row_that_memory_does_not_suffice_for_fails_its_trial(
+    cache: WorkerCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    together = [running(deep(0), cache), running(deep(1), cache)]
+    monkeypatch.setattr(joint, "read", full)
+    train_together(together)
+    assert all(isinstance(run.failure, TrialFailed) and "out of memory on cpu" in str(run.failure) for run in together)
+
+
+def test_time_is_shared_by_the_rows_that_each_asked_for(cache: WorkerCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks = iter(range(1000))
+    monkeypatch.setattr("tunekit.training.joint.time.perf_counter", lambda: float(next(ticks)))
+    small, large = running(deep(0, batch_size=2), cache), running(deep(1, batch_size=8), cache)
+    assert small.update and large.update
+    carry_out([small.update, large.update])
+    spent = [run.learner.spent_s for run in (small, large)]
+    assert sum(spent) == pytest.approx(1.0) and spent[1] > spent[0]
+
+
+@settings(deadline=None, max_examples=8, derandomize=True)
+@given(st.data())
+def test_any_mixture_of_members_gives_the_losses_of_solo_runs(data: st.DataObject) -> None:
+    method = data.draw(st.sampled_from(["ptuning_v2", "prompt_tuning", "lora"]))
+    member = st.fixed_dictionaries(
+        {
+            "seed": st.integers(0, 3),
+            "size": st.integers(1, 6),
+            "dropout": st.sampled_from([0.0, 0.2]),
+            "training": st.fixed_dictionaries(
+                {
+                    "learning_rate": st.sampled_from([1e-4, 1e-3, 1e-2]),
+                    "batch_size": st.integers(1, 9),
+                    "updates_per_epoch": st.integers(1, 5),
+                    "warmup_fraction": st.sampled_from([0.0, 0.5]),
+                }
+            ),
+        }
+    )
+    size = "rank" if method == "lora" else "prompt_length"
+    configs = [
+        config_of(
+            (method, {size: m["size"], "backbone_dropout": m["dropout"]}, m["training"], m["seed"]), "bert", "token"
+        )
+        for m in data.draw(st.lists(member, min_size=2, max_size=5))
+    ]
+    cache = made_cache()
+    by_themselves = [train_together([running(config, cache)])[0] for config in configs]
+    together = train_together([running(config, cache) for config in configs])
+    for one, other in zip(together, by_themselves, strict=True):
+        assert one.losses == pytest.approx(other.losses, rel=1e-5, abs=1e-7)
+
+
+def test_methods_that_train_the_backbone_or_compute_in_their_own_way_have_no_company(cache: WorkerCache) -> None:
+    for method, options in (("finetune", {}), ("mpt", {"verbalizer": ANSWERS, "alignment": "none"})):
+        learner = learner_of(config_of((method, options, {}, 0), "xlm-roberta", "pair"), cache)
+        assert learner.company is None
+    assert learner_of(deep(0), cache).company == learner_of(deep(3), cache).company is not None
+    prompted = config_of(("ptuning_v2", {"layers": 1}, {}, 0), "bert", "token")
+    assert learner_of(prompted, cache).company != learner_of(deep(0), cache).company
