@@ -141,6 +141,12 @@ def run_watched(command: Sequence[str], log: Path, environment: Mapping[str, str
     return Ended(code, wall_s, sampler.memory.peak_bytes, sampler.memory.workers_bytes(child.pid))
 
 
+def shared_folder() -> Path:
+    """The folder with ``data/`` and ``models/``: ``$TUNEKIT_SHARED``, else ``shared`` beside the repository."""
+    named = os.environ.get("TUNEKIT_SHARED")
+    return Path(named) if named else Path(__file__).resolve().parents[2] / "shared"
+
+
 def mean_and_spread(values: Sequence[float]) -> tuple[float, float]:
     """Mean and standard deviation; the latter is 0 of one value.
 

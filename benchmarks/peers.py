@@ -296,6 +296,12 @@ def run_tune(setup: Setup, specs: Sequence[Spec], workers: int) -> list[dict[str
         def step(self) -> dict[str, Any]:
             return {"found": self.peer.train(Spec(**self.spec)), "done": True}
 
+        def save_checkpoint(self, checkpoint_dir: str) -> None:
+            """Nothing: Tune asks for it at the end of a trial, and a class without this method would fail."""
+
+        def load_checkpoint(self, checkpoint: Any) -> None:
+            """Nothing either."""
+
     needs_gpu = setup.device == "cuda"
     ray.init(address="local", num_cpus=workers, include_dashboard=False, log_to_driver=False)
     share = {"CPU": 1, **({"GPU": 1 / workers} if needs_gpu else {})}

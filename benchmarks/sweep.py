@@ -136,15 +136,15 @@ def _parser() -> argparse.ArgumentParser:
     add("--peer-dropout", type=float, default=0.0, help="of the others' frozen backbone; -1: as its config says")
     add("--threads", type=int, default=1, help="torch threads of optuna and loop (default 1)")
     add("--device", choices=["cpu", "cuda"], default="cpu")
-    add("--shared", type=Path, default=_shared(), help="folder with data/ and models/ (default $TUNEKIT_SHARED)")
+    add(
+        "--shared",
+        type=Path,
+        default=measuring.shared_folder(),
+        help="folder with data/ and models/ (default $TUNEKIT_SHARED)",
+    )
     add("--backbone", type=Path, help="folder of the backbone (default SHARED/models/mini-xlmr)")
     add("--out", type=Path, help="write everything as JSON")
     return parser
-
-
-def _shared() -> Path:
-    named = os.environ.get("TUNEKIT_SHARED")
-    return Path(named) if named else Path(__file__).resolve().parents[2] / "shared"
 
 
 def _workload(words: argparse.Namespace) -> Workload:
@@ -358,9 +358,10 @@ def _run_ours(
     finish = run_sweep(sweep, folder / "sweep", execution)
     if finish.num_failed:
         raise RuntimeError(f"{finish.num_failed} trials failed: {finish.problems}")
-    trials = [_trial_of(trial, job) for trial in replay(folder / "sweep").trials.values()]
-    options = replay(folder / "sweep").trials
-    dropout = next(iter(options.values())).config["options"].get("backbone_dropout", "as the backbone's config says")
+    record = replay(folder / "sweep")
+    trials = [_trial_of(trial, job) for trial in record.trials.values()]
+    options = next(iter(record.trials.values())).config["options"]
+    dropout = options.get("backbone_dropout", "as the backbone's config says")
     return trials, [f"dropout of the frozen backbone: {dropout}"]
 
 
