@@ -23,6 +23,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import operator
 import os
 import random
 import subprocess
@@ -38,6 +39,7 @@ import torch
 
 from tunekit.backbone import Backbone, load
 from tunekit.backbone.architectures import architecture_of
+from tunekit.backbone.linear import OneDnnLinear, is_onednn_faster
 from tunekit.backbone.loading import language_models
 from tunekit.backbone.shapes import shape_of
 from tunekit.backbone.vocabulary import taken_apart
@@ -196,7 +198,7 @@ def _measure_batch_size(words: argparse.Namespace, shape: Shape, peak: float) ->
 
     solo = _somewhere(shape, max(words.members), "solo")
     solo_s = solo.duration_s / shape.updates / solo.num_members
-    tell(row_of(solo, words, peak, solo_s) | {"K": 1, "how": "solo"})
+    tell(row_of(solo, words, peak, solo_s) | {"K": 1, "how": "solo", "update ms": 1e3 * solo_s})
     first_bytes: int | None = None
     for count in sorted(words.members):
         packed = _somewhere(shape, count, "pack")
@@ -507,19 +509,22 @@ def _toy_config() -> Any:
 
 def operations(member: Learner, lengths: Sequence[int]) -> float:
     """What the updates on rows of these `lengths` have to compute: see the module's docstring."""
-    backbone = member.method.backbone
+    backbone, method = member.method.backbone, member.config.method
     width, layers = backbone.hidden_size, backbone.num_layers
     per_layer = linear_weights(backbone) / layers
-    prompt = member.method.prompt_length
-    tokens = sum(lengths)
-    reads = len(lengths) if member.task.kind == "pair" else tokens - 2 * len(lengths)
-    forward = per_layer * layers * tokens
-    if backbone.family == "encoder":  # of the last layer only keys and values are needed everywhere
-        forward -= (per_layer - 2 * width**2) * (tokens - reads)
-    backward = forward - (3 * width**2 * tokens if member.config.method == "ptuning_v2" else 0)
-    # Two products forward and four backward, each of length x (prompt + length) x width in every layer.
-    attention = 6 * layers * width * sum(length * (prompt + length) for length in lengths)
-    return 2.0 * (forward + backward + attention)
+    # The positions of an input-only prompt are computed like text; deep prompts are only attended to.
+    computed = [length + (member.method.prompt_length if method == "prompt_tuning" else 0) for length in lengths]
+    attended = [length + member.method.prompt_length for length in lengths]
+    queries = list(computed)
+    if backbone.family == "encoder":
+        queries = [1 if member.task.kind == "pair" else length - 2 for length in lengths]
+    tokens = sum(computed)
+    # Of an encoder's last layer only keys and values are needed everywhere.
+    linear = per_layer * layers * tokens - (per_layer - 2 * width**2) * (tokens - sum(queries))
+    backward = linear - (3 * width**2 * tokens if method == "ptuning_v2" else 0)
+    pairs = (layers - 1) * sum(map(operator.mul, computed, attended)) + sum(map(operator.mul, queries, attended))
+    # Inside attention two products forward and four backward, each over all pairs of positions.
+    return 2.0 * (linear + backward + 6 * width * pairs)
 
 
 def linear_weights(backbone: Backbone) -> int:
@@ -536,17 +541,22 @@ def linear_weights(backbone: Backbone) -> int:
 
 
 def product_rate(dtype: str, device: str) -> float:
-    """Operations per second of a product of two large square matrices, the best of several."""
+    """Operations per second of a product of two large square matrices, by the library that is the fastest here."""
     size, number_format = PRODUCT_SIZE[device], torch.bfloat16 if dtype == "bf16" else torch.float32
-    one = torch.randn(size, size, device=device).to(number_format)
-    best = math.inf
-    for _ in range(5):
-        _synchronise(device == "cuda")
-        start = time.perf_counter()
-        one @ one
-        _synchronise(device == "cuda")
-        best = min(best, time.perf_counter() - start)
-    return 2 * size**3 / best
+    layer = torch.nn.Linear(size, size, bias=False, device=device, dtype=number_format)
+    layers = [layer, OneDnnLinear(layer)] if device == "cpu" and is_onednn_faster() else [layer]
+    rows = torch.randn(size, size, device=device).to(number_format)
+    with torch.inference_mode():
+        return 2 * size**3 / min(_seconds(one, rows) for one in layers for _ in range(5))
+
+
+def _seconds(layer: torch.nn.Module, rows: torch.Tensor) -> float:
+    is_on_gpu = rows.device.type == "cuda"
+    _synchronise(is_on_gpu)
+    start = time.perf_counter()
+    layer(rows)
+    _synchronise(is_on_gpu)
+    return time.perf_counter() - start
 
 
 def _synchronise(is_on_gpu: bool) -> None:
