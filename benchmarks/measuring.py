@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import statistics
 import subprocess
 import threading
@@ -16,8 +17,8 @@ from pathlib import Path
 SAMPLE_S = 0.2
 """Seconds between two looks at the memory of all processes."""
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
-RAY_WORKER = "ray::"
-"""How Ray names a process that runs an actor or a task; one that waits for work is ``ray::IDLE``."""
+RAY_WORKER = re.compile(r"ray::\w*Trainable\b")
+"""How Ray names a process in which Tune trains. Ray's own processes and those that wait for work have other names."""
 
 
 @dataclass
@@ -32,7 +33,7 @@ class TreeMemory:
     by_process: dict[int, int] = field(default_factory=dict)
     """The peak of each process, by its id."""
     workers: set[int] = field(default_factory=set)
-    """Those that Ray gave work to."""
+    """Those in which Ray Tune trained."""
 
     def add(self, sizes: Mapping[int, int], workers: Iterable[int]) -> None:
         """Take in one look: bytes of each process, and which of them are Ray's workers."""
@@ -90,8 +91,12 @@ def descendants(root: int, parents: Mapping[int, int]) -> set[int]:
 
 
 def is_ray_worker(command: str) -> bool:
-    """Whether a process that is called so runs an actor or a task of Ray."""
-    return command.startswith(RAY_WORKER) and not command.startswith(f"{RAY_WORKER}IDLE")
+    """Whether a process that is called so trains for Ray Tune.
+
+    >>> is_ray_worker("ray::ResourceTrainable.train()"), is_ray_worker("ray::DashboardAgent")
+    (True, False)
+    """
+    return RAY_WORKER.match(command) is not None
 
 
 def _parents() -> dict[int, int]:

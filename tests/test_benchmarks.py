@@ -175,13 +175,15 @@ def test_memory_is_the_highest_sum_and_the_sum_of_the_peaks_of_workers(scripts: 
 @pytest.mark.parametrize(
     ("command", "is_worker"),
     [
-        ("ray::Trainable.train", True),
+        ("ray::ResourceTrainable.train", True),
+        ("ray::Trainable", True),
         ("ray::IDLE", False),
-        ("/usr/bin/raylet --node", False),
-        ("python sweep.py", False),
+        ("ray::DashboardAgent", False),
+        ("ray::Mailbox.exchange", False),
+        ("python trainable.py ray::Trainable", False),
     ],
 )
-def test_an_idle_process_of_ray_is_no_worker(scripts: Any, command: str, is_worker: bool) -> None:
+def test_only_what_trains_is_a_worker_among_the_processes_of_ray(scripts: Any, command: str, is_worker: bool) -> None:
     assert scripts.measuring.is_ray_worker(command) is is_worker
 
 
