@@ -23,13 +23,14 @@ others are in fp32. What a side needs and this machine lacks is said, and the si
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import json
 import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -100,8 +101,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     words = _parser().parse_args(arguments)
     workload = _workload(words)
     specs = make_specs(words.trials)
-    with tempfile.TemporaryDirectory() as scratch:
-        job = _job(words, workload, specs, Path(scratch))
+    with _folder(words.folder) as scratch:
+        job = _job(words, workload, specs, scratch)
         print(f"{measuring.conditions()}\n\n{_in_words(words, workload, specs)}\n", flush=True)
         found: list[Measured] = []
         sides = _sides(words)
@@ -112,12 +113,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 print(f"left out: {side}: {reason}", flush=True)
                 continue
             print(f"running {side} ...", file=sys.stderr, flush=True)
-            found.append(_measure_side(side, job, Path(scratch)))
+            found.append(_measure_side(side, job, scratch))
     if not found:
         sys.exit("no side could be run")
     print(render(found, specs))
     if words.out:
         words.out.write_text(json.dumps(_as_json(words, specs, found), indent=1))
+
+
+@contextlib.contextmanager
+def _folder(kept: Path | None) -> Iterator[Path]:
+    """`kept`, made anew, or a folder that is gone afterwards."""
+    if kept is None:
+        with tempfile.TemporaryDirectory() as scratch:
+            yield Path(scratch)
+        return
+    try:
+        kept.mkdir(parents=True)
+    except FileExistsError:
+        sys.exit(f"--folder {kept} is there already; name a new one")
+    yield kept.resolve()
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -146,6 +161,7 @@ def _parser() -> argparse.ArgumentParser:
         help="folder with data/ and models/ (default $TUNEKIT_SHARED)",
     )
     add("--backbone", type=Path, help="folder of the backbone (default SHARED/models/mini-xlmr)")
+    add("--folder", type=Path, help="keep logs and journals in this new folder (default: a temporary one)")
     add("--out", type=Path, help="write everything as JSON")
     return parser
 
