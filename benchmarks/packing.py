@@ -29,7 +29,7 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,8 @@ from tunekit.backbone.vocabulary import taken_apart
 from tunekit.methods import Feature
 from tunekit.tasks import PairExample, Split, Task, TokenExample
 from tunekit.training import WorkerCache
-from tunekit.training.learner import Learner
+from tunekit.training.joint import carry_out, train_epoch
+from tunekit.training.learner import Learner, Update
 from tunekit.training.loaded import TokenizedSplit
 from tunekit.trial import BackboneConfig, Locations, TaskConfig, TrainingConfig, TrialConfig
 from tunekit.wording import plural
@@ -67,21 +68,37 @@ TOY = {
 PRODUCT_SIZE = {"cpu": 1536, "cuda": 8192}
 """Rows and columns of the matrices whose product is the arithmetic limit."""
 
-IS_PACKED = False
-"""Whether `train_together` computes the updates of all members together."""
-
 
 def train_together(members: Sequence[Learner], updates: range) -> list[list[float]]:
-    """Make `updates` (0-based) of every member; gives each member's loss at each.
+    """Make `updates` (0-based) of every member, those of all members at once; gives each member's loss at each.
 
-    The only place that knows how trials are packed.
+    An epoch of a member is one update.
+
+    Raises:
+        TrialFailed: a loss is no longer finite, or memory does not suffice.
     """
-    return train_one_by_one(members, updates)
+    losses: list[list[float]] = [[] for _ in members]
+    for update in updates:
+        asking = [member.epoch(update + 1) for member in members]
+        for mine, generator, done in zip(losses, asking, carry_out([next(one) for one in asking]), strict=True):
+            if isinstance(done, Exception):
+                raise done
+            mine.append(_end(generator, done))
+    return losses
+
+
+def _end(generator: Generator[Update, Any, float], answer: Any) -> float:
+    """The mean loss of an epoch whose last update is answered so."""
+    try:
+        generator.send(answer)
+    except StopIteration as end:
+        return float(end.value)
+    raise RuntimeError("a member's epoch has more than one update")
 
 
 def train_one_by_one(members: Sequence[Learner], updates: range) -> list[list[float]]:
-    """The same, each member to its end before the next. An epoch of a member is one update."""
-    return [[member.train_epoch(update + 1) for update in updates] for member in members]
+    """The same, each member to its end before the next."""
+    return [[train_epoch(member, update + 1) for update in updates] for member in members]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,8 +149,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     peak = product_rate(words.dtype, words.device)
     print(f"{measuring.conditions()}\n\n{_in_words(words)}\nlimit: {peak / 1e9:,.0f} GFLOP/s (a product of matrices "
           f"{PRODUCT_SIZE[words.device]} x {PRODUCT_SIZE[words.device]})\n")  # fmt: skip
-    if not IS_PACKED:
-        print("nothing is packed yet: the members of a pack are trained one after the other\n")
     print(measuring.table(HEADER, ()), flush=True)
     found = []
     for batch_size in words.batch:
