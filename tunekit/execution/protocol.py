@@ -1,7 +1,8 @@
 """What a slot and the driver say to each other. Alike in this process and on Ray; on the way it is plain JSON.
 
 A slot is a warm worker. It says what it has loaded and asks for a trial, runs it, and sends each of the trial's
-messages; then it asks again. Each message names its trial, so a slot may run several at once. An ask and the report of
+messages; then it asks again. While it runs trials that may be packed it also asks, for others to pack with them, and
+does not wait: the answer then comes at once. Each message names its trial. An ask and the report of
 an epoch are answered, and the slot obeys; for no other message does it wait.
 """
 
@@ -36,14 +37,20 @@ class Job:
     """Also score test, once the trial is COMPLETE."""
     tokens_per_step: int
     """Padded tokens computed at once."""
+    pack: int | Literal["auto", "off"] = "off"
+    """Trials that the slot may run together with it (``resources.pack``)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ask:
-    """The slot has room for a trial."""
+    """The slot has room for a trial: it has nothing to do, or could pack another one with those that it runs."""
 
     warm: tuple[str, ...] = ()
     """Keys of the tasks and backbones that it has loaded (:mod:`tunekit.training.warm_keys`)."""
+    num_running: int = 0
+    """Trials that it runs; while there are any it cannot wait, and is answered at once."""
+    room: int = 1
+    """Further trials that it could run now."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +100,7 @@ class Reply:
     """What the driver answers.
 
     To a report, ``go_on``: with the trial, or ``stop``: the trial is over for this slot. To an ask, ``job``: run this
-    trial, ``wait``: nothing to do now, ask again, or ``leave``: this slot is not needed any longer.
+    trial, ``wait``: nothing for this slot now, ask again, or ``leave``: this slot is not needed any longer.
     """
 
     kind: Literal["go_on", "stop", "job", "wait", "leave"]

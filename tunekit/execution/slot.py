@@ -1,22 +1,21 @@
-"""A slot's side: ask for a trial, run it, send its messages, obey; until told to leave."""
+"""A slot's side: ask for trials, run them, send their messages, obey; until told to leave."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterable, Iterator
-from contextlib import closing
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 from tunekit.errors import TunekitError
 from tunekit.execution.protocol import Ask, Fatal, Job, Reply, SlotMessage
-from tunekit.training import WorkerCache, perform
+from tunekit.training import Pack, WorkerCache
 from tunekit.training.messages import Reported, TrialMessage
 from tunekit.wording import printable
 
 WAIT_S = 0.1
-"""Before a slot that was told to wait asks again."""
+"""Before a slot that has nothing to do and was told to wait asks again."""
 
 
 class Line(Protocol):
@@ -32,43 +31,89 @@ class Line(Protocol):
 def serve(slot: str, cache: WorkerCache, line: Line, *, worker: str) -> Iterator[None]:
     """Run trials for a driver until it says ``leave``; yields after each reply.
 
+    Trials that may be packed run together. Whenever one of them has said something, the slot asks for others as long as
+    there is room: when it asks depends on what its trials do and on no clock.
+
     Args:
         slot: this slot's name, unlike any other's.
         cache: what this process keeps from one trial to the next.
         line: to the driver.
         worker: this process, for the journal.
     """
-    message = partial(SlotMessage, slot=slot, worker=worker)
-    while (reply := line.ask(message(content=Ask(warm=tuple(cache.warm))))).kind != "leave":
-        yield
-        if reply.kind == "wait":
-            time.sleep(WAIT_S)
-        elif reply.job is not None:
-            with closing(_messages(reply.job, cache)) as contents:
-                yield from _run((message(content=content) for content in contents), line)
-
-
-def _run(messages: Iterable[SlotMessage], line: Line) -> Iterator[None]:
-    """Send a trial's messages until it is over or stopped."""
-    for message in messages:
-        if not isinstance(message.content, Reported):
-            line.post(message)
-            continue
-        reply = line.ask(message)
-        yield
-        if reply.kind == "stop":
-            return
-
-
-def _messages(job: Job, cache: WorkerCache) -> Generator[Fatal | TrialMessage]:
+    serving = _Serving(Pack(cache), cache, line, partial(SlotMessage, slot=slot, worker=worker))
     try:
-        yield from perform(
-            job.config,
-            folder=Path(job.folder),
-            locations=job.locations,
-            cache=cache,
-            test=job.test,
-            tokens_per_step=job.tokens_per_step,
-        )
-    except TunekitError as error:  # every other trial would meet the same: bad input or storage
-        yield Fatal(reason=printable(str(error)))
+        while serving.is_wanted or serving.is_busy:
+            yield from serving.fill()
+            if serving.is_busy:
+                yield from serving.advance()
+    finally:
+        serving.close()
+
+
+class _MakeMessage(Protocol):
+    def __call__(self, *, content: Ask | Fatal | TrialMessage) -> SlotMessage: ...
+
+
+class _Serving:
+    """A slot at work."""
+
+    def __init__(self, pack: Pack, cache: WorkerCache, line: Line, message: _MakeMessage) -> None:
+        self._pack, self._cache, self._line, self._message = pack, cache, line, message
+        self.is_wanted = True
+        """The driver has not said ``leave``."""
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a trial runs."""
+        return len(self._pack) > 0
+
+    def fill(self) -> Iterator[None]:
+        """Ask for trials until there is no room, or no trial for this slot now."""
+        while self.is_wanted and self._pack.room:
+            content = Ask(warm=tuple(self._cache.warm), num_running=len(self._pack), room=self._pack.room)
+            reply = self._line.ask(self._message(content=content))
+            yield
+            if reply.job is not None:
+                self._add(reply.job)
+            elif reply.kind == "leave":
+                self.is_wanted = False
+            else:
+                if not self.is_busy:
+                    time.sleep(WAIT_S)
+                return
+
+    def _add(self, job: Job) -> None:
+        try:
+            self._pack.add(
+                job.config,
+                folder=Path(job.folder),
+                locations=job.locations,
+                tokens_per_step=job.tokens_per_step,
+                test=job.test,
+                pack=job.pack,
+            )
+        except TunekitError as error:
+            self._give_up(error)
+
+    def advance(self) -> Iterator[None]:
+        """Compute until a trial has something to say, and send it."""
+        try:
+            contents = self._pack.advance()
+        except TunekitError as error:
+            self._give_up(error)
+            return
+        for content in contents:
+            if not isinstance(content, Reported):
+                self._line.post(self._message(content=content))
+                continue
+            reply = self._line.ask(self._message(content=content))
+            yield
+            self._pack.answer(content.trial_id, reply.kind != "stop")
+
+    def _give_up(self, error: TunekitError) -> None:
+        """Every other trial would meet the same: bad input or storage."""
+        self._line.post(self._message(content=Fatal(reason=printable(str(error)))))
+
+    def close(self) -> None:
+        """Let go of the trials that still run."""
+        self._pack.close()

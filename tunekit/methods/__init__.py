@@ -2,7 +2,7 @@
 
 from tunekit.methods.base import Method, Setting, name_of
 from tunekit.methods.batch import Batch, Feature, LabelIds, pad_rows
-from tunekit.methods.build import build, method_class, methods_in_peft, trains_backbone
+from tunekit.methods.build import build, method_class, methods_in_peft, pack_options, trains_backbone
 from tunekit.methods.parameter_count import ParameterCount, count_parameters
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "method_class",
     "methods_in_peft",
     "name_of",
+    "pack_options",
     "pad_rows",
     "trains_backbone",
 ]

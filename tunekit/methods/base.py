@@ -138,6 +138,11 @@ class Method(nn.Module, Generic[C]):
         return None
 
     @classmethod
+    def packs(cls, config: C) -> bool:
+        """Whether trials under `config` may be packed: several share the passes through one frozen backbone."""
+        return False
+
+    @classmethod
     def training_parameters(cls) -> tuple[str, ...]:
         """The fields of TrainingConfig that have an effect on the method."""
         return tuple(f.name for f in dataclasses.fields(TrainingConfig)) if cls.is_trained else EVALUATION_PARAMETERS

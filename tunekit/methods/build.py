@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from tunekit import schema
 from tunekit.backbone import Backbone
 from tunekit.errors import ConfigError, quoted
@@ -10,7 +12,7 @@ from tunekit.registry import METHODS, lookup
 from tunekit.tasks import Task
 from tunekit.trial import TrainingConfig, TrialConfig
 
-__all__ = ["build", "method_class", "methods_in_peft", "trains_backbone"]
+__all__ = ["build", "method_class", "methods_in_peft", "pack_options", "trains_backbone"]
 
 
 def build(config: TrialConfig, *, backbone: Backbone, task: Task) -> Method:
@@ -43,6 +45,17 @@ def trains_backbone(config: TrialConfig) -> bool:
     """
     method, options = _checked(config)
     return method.trains(options)
+
+
+def pack_options(config: TrialConfig) -> Mapping[str, object] | None:
+    """What all members of a pack must have in common with this trial beside backbone and method; None: not packable.
+
+    Raises:
+        ConfigError: no such method, or wrong options or training settings.
+    """
+    method, options = _checked(config)
+    packs = method.is_trained and not method.trains(options) and method.packs(options)
+    return {"company": method.company(options)} if packs else None
 
 
 def method_class(name: str) -> type[Method]:

@@ -125,7 +125,7 @@ def parse_sweep(
         arms=arms,
         seeds=_seeds(content, source),
         draws=draws,
-        resources=source.build(ResourcesConfig, _with_bytes(content.get("resources"), source), "resources"),
+        resources=source.build(ResourcesConfig, _resources(content.get("resources"), source), "resources"),
         protocol=protocol_name(content, source),
         selection=coerce(_selection_hint(), selection, source.at("selection")),
         search=source.build(SearchConfig, content.get("search"), "search"),
@@ -166,10 +166,16 @@ def _seeds(content: Values, source: Source) -> tuple[int, ...]:
     return seeds
 
 
-def _with_bytes(resources: object, source: Source) -> object:
-    """The block with a `memory` such as 8 GiB in bytes."""
-    if not isinstance(resources, Mapping) or not isinstance(resources.get("memory"), str):
+def _resources(resources: object, source: Source) -> object:
+    """The block with a `memory` such as 8 GiB in bytes, and ``pack: off`` as it is meant: YAML reads off as false."""
+    if not isinstance(resources, Mapping):
         return resources
+    if resources.get("pack") is False:
+        resources = {**resources, "pack": "off"}
+    return _with_bytes(resources, source) if isinstance(resources.get("memory"), str) else resources
+
+
+def _with_bytes(resources: Values, source: Source) -> Values:
     units = ("KiB", "MiB", "GiB", "TiB")
     match = re.fullmatch(rf"(\d+(?:\.\d+)?)\s*({'|'.join(units)})", resources["memory"])
     if not match:

@@ -144,6 +144,8 @@ class ResourcesConfig:
     tokens_per_step: int = TOKENS_PER_STEP
     """Ceiling of padded tokens computed at once; larger batches are accumulated over several steps. Changes rounding
     only."""
+    pack: int | Literal["auto", "off"] = "auto"
+    """Trials of a frozen backbone that one worker trains together, at most; auto: as many as are worth it."""
 
     def __post_init__(self) -> None:
         require(self.cpu > 0, "cpu", self.cpu, "greater than 0")
@@ -152,6 +154,14 @@ class ResourcesConfig:
         require(self.memory is None or self.memory > 0, "memory", self.memory, "greater than 0 bytes")
         require(self.retries >= 0, "retries", self.retries, "0 or more")
         require(self.tokens_per_step >= 1, "tokens_per_step", self.tokens_per_step, "at least 1")
+        require(_is_pack(self.pack), "pack", self.pack, "auto, off, or a whole number of trials, at least 1")
+
+
+def _is_pack(value: object) -> bool:
+    """Whether ``resources.pack`` may be `value`; a truth value is a whole number to Python alone."""
+    if isinstance(value, str):
+        return value in ("auto", "off")
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,6 @@
 """One trial, trained and scored in one folder. Knows nothing of Ray, of searches or of other trials.
 
-Names are imported when they are first used: `warm_keys`, `messages`, `predictions` and `schedule` need no torch.
+Names are imported when they are first used: `warm_keys`, `pack_keys`, `pack_size`, `messages`, `predictions` and `schedule` need no torch.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from tunekit.training.caches import WorkerCache
     from tunekit.training.checkpoints import CheckpointMissing
     from tunekit.training.messages import TrialMessage
+    from tunekit.training.pack import Pack
     from tunekit.training.predictions import TestPredictions, load_predictions
     from tunekit.training.schedule import planned_updates, updates_per_epoch
     from tunekit.training.trial_loop import perform, run_trial
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "CheckpointMissing": "checkpoints",
+    "Pack": "pack",
     "TestPredictions": "predictions",
     "TrialMessage": "messages",
     "TrialRun": "trial_run",
@@ -32,6 +34,7 @@ _MODULES = {
 
 __all__ = [
     "CheckpointMissing",
+    "Pack",
     "TestPredictions",
     "TrialMessage",
     "TrialRun",
