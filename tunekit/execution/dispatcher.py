@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from tunekit import storage
+from tunekit.execution.packing import Crew, Deaths, Packing
 from tunekit.execution.protocol import Ask, Fatal, Job, Reply, SlotMessage, SweepInterrupted
 from tunekit.journal import TrialRecord
 from tunekit.schema import build
@@ -41,6 +42,7 @@ class Dispatcher:
 
     Attributes:
         problems: what could not be tested, for the end of the run.
+        num_slots: among how many slots the sweep's trials are shared out, those that have yet to start included.
     """
 
     def __init__(
@@ -53,12 +55,15 @@ class Dispatcher:
         notify: Callable[[str], None] = logger.warning,
     ) -> None:
         self.problems: list[str] = []
+        self.num_slots = 1
         self._search, self._folder = search, SweepFolder(folder)
         self._idle_s, self._clock, self._notify = idle_s, clock, notify
         self._running: dict[str, dict[str, Assignment]] = {}
         self._waiting: dict[str, SlotMessage] = {}
         self._idle_since: dict[str, float] = {}
-        self._deaths: Counter[str] = Counter()
+        self._num_joined: Counter[str] = Counter()
+        self._deaths = Deaths()
+        self._packing = Packing(search, self._deaths)
         self._keys: dict[str, tuple[str, ...]] = {}
         self._warm: dict[str, frozenset[str]] = {}
         self._obsolete: list[Path] = []
@@ -79,8 +84,8 @@ class Dispatcher:
     def exchange(self, messages: Sequence[SlotMessage]) -> list[tuple[str, Reply]]:
         """Take messages; give the replies that can be given now, each with its slot.
 
-        A slot that asks while there is nothing to do gets its reply from a later call. Asks and reports of epochs are
-        answered, other messages are not.
+        A slot that has nothing to do and asks while there is nothing gets its reply from a later call. Asks and reports
+        of epochs are answered, other messages are not.
 
         Raises:
             SweepInterrupted: a slot says that the sweep cannot go on.
@@ -91,7 +96,7 @@ class Dispatcher:
         try:
             for message in messages:
                 reply = self.receive(message)
-                if reply is WAIT:
+                if reply is WAIT and _can_wait(message):
                     self._waiting[message.slot] = message
                 elif reply is not None:
                     replies.append((message.slot, reply))
@@ -121,7 +126,7 @@ class Dispatcher:
         """
         content = message.content
         if isinstance(content, Ask):
-            return self._hand_out(message.slot, content.warm)
+            return self._hand_out(message.slot, content)
         if isinstance(content, Fatal):
             raise SweepInterrupted(content.reason)
         assignment = self._running.get(message.slot, {}).get(content.trial_id)
@@ -145,15 +150,29 @@ class Dispatcher:
 
     # -- handing out ---------------------------------------------------------------------------------------------
 
-    def _hand_out(self, slot: str, warm: Collection[str]) -> Reply:
-        self._warm[slot] = frozenset(warm)
+    def _hand_out(self, slot: str, ask: Ask) -> Reply:
+        self._warm[slot] = frozenset(ask.warm)
         elsewhere = frozenset().union(*(keys for other, keys in self._warm.items() if other != slot))
-        assignment = self._search.next_trial(lambda arm: self._cost(arm, warm, elsewhere))
+        assignment = self._choose(slot, ask, lambda arm: self._cost(arm, ask.warm, elsewhere))
         if assignment is not None:
             self._idle_since.pop(slot, None)
             self._running.setdefault(slot, {})[assignment.trial.trial_id] = assignment
+            self._num_joined[slot] = self._num_joined[slot] + 1 if ask.num_running else 1
             self._warm[slot] |= set(self._keys_of(assignment.arm))
             return Reply(kind="job", job=self._job(assignment))
+        return WAIT if ask.num_running else self._without_work(slot)
+
+    def _choose(self, slot: str, ask: Ask, cost: Callable[[Arm], float]) -> Assignment | None:
+        """A trial for a slot; one that runs some already gets only what may be packed with them."""
+        if not ask.num_running:
+            return self._search.next_trial(cost)
+        members = self._running.get(slot, {}).values()
+        if len(members) != ask.num_running:  # it was thought dead, and its trials run elsewhere
+            return None
+        crew = Crew(members=members, room=ask.room, num_joined=self._num_joined[slot])
+        return self._packing.next_member(crew, num_slots=self.num_slots, cost=cost)
+
+    def _without_work(self, slot: str) -> Reply:
         if self._search.is_done or self._is_idle_too_long(slot):
             self._idle_since.pop(slot, None)
             self._warm.pop(slot, None)
@@ -184,6 +203,7 @@ class Dispatcher:
             folder=str(self._folder.trial(assignment.trial.trial_id).path),
             test=assignment.test,
             tokens_per_step=self._search.sweep.resources.tokens_per_step,
+            pack=self._search.sweep.resources.pack if self._packing.key(assignment.trial) is not None else "off",
         )
 
     # -- taking back ---------------------------------------------------------------------------------------------
@@ -196,6 +216,8 @@ class Dispatcher:
                 search.started(trial, worker, message.facts)
             case Reported():
                 _compare(trial, message.report)
+                if message.report.epoch not in trial.reports:
+                    self._deaths.forget(trial)
                 decision = search.report(trial, message.report)
                 if decision.stop:
                     search.stop(trial, decision)
@@ -211,6 +233,9 @@ class Dispatcher:
     def lost(self, slot: str, reason: str) -> None:
         """A slot's process died: its trials are handed out again, or given up after ``resources.retries`` times.
 
+        Where it ran several, nobody knows which one ended it: that counts for none, but sends each to a slot of its own
+        if it happens again.
+
         Args:
             slot: which; one that is not known, or had no trial, is forgotten.
             reason: for the journal.
@@ -218,14 +243,23 @@ class Dispatcher:
         self._waiting.pop(slot, None)
         self._idle_since.pop(slot, None)
         self._warm.pop(slot, None)
-        for assignment in list(self._running.get(slot, {}).values()):
-            self._died(assignment.trial, reason)
+        assignments = list(self._running.get(slot, {}).values())
+        for assignment in assignments:
+            if len(assignments) > 1:
+                self._died_with_others(assignment.trial, reason)
+            else:
+                self._died(assignment.trial, reason)
             self._close(slot, assignment)
         self._running.pop(slot, None)
 
+    def _died_with_others(self, trial: TrialRecord, reason: str) -> None:
+        self._deaths.died_with_others(trial)
+        alone = ", alone" if self._deaths.is_suspect(trial) else ""
+        self._notify(f"trial {trial.trial_id} of {trial.arm}: {reason}, with other trials; it is tried again{alone}")
+        self._search.interrupted(trial, reason)
+
     def _died(self, trial: TrialRecord, reason: str) -> None:
-        self._deaths[trial.trial_id] += 1
-        number, retries = self._deaths[trial.trial_id], self._search.sweep.resources.retries
+        number, retries = self._deaths.died_alone(trial), self._search.sweep.resources.retries
         if number <= retries:
             self._notify(f"trial {trial.trial_id} of {trial.arm}: {reason}; it is tried again ({number} of {retries})")
             self._search.interrupted(trial, reason)
@@ -269,6 +303,11 @@ class Dispatcher:
         if trial.state in ("PRUNED", "FAILED"):
             files = self._folder.trial(trial.trial_id)
             self._obsolete += [files.last, files.previous]
+
+
+def _can_wait(message: SlotMessage) -> bool:
+    """Whether the slot has nothing to do but to wait for the reply."""
+    return isinstance(message.content, Ask) and not message.content.num_running
 
 
 def _compare(trial: TrialRecord, report: EpochReport) -> None:

@@ -130,7 +130,9 @@ class Driver:
         if time.monotonic() - self._counted_at > ROOM_S:
             self._room, self._counted_at = self._cluster.room(), time.monotonic()
         limit = self._num_workers or self._room + SPARE_SLOTS
-        return min(self._dispatcher.num_wanted_slots(), min(limit, self._room) if self._cluster.is_fixed else limit)
+        possible = min(limit, self._room) if self._cluster.is_fixed else limit
+        self._dispatcher.num_slots = max(1, possible)
+        return min(self._dispatcher.num_wanted_slots(), possible)
 
     def _say_what_fits(self) -> None:
         if self._num_workers is not None and self._room < self._num_workers:

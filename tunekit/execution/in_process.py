@@ -1,4 +1,4 @@
-"""One slot in this process, without Ray: trials one after the other. Deterministic on a CPU."""
+"""One slot in this process, without Ray: trials one after the other, or packed. Deterministic on a CPU."""
 
 from __future__ import annotations
 

@@ -323,7 +323,7 @@ def run_on_ray(
             if address is not None:
                 nodes.require_same_world(token)
             cluster = _Nodes(resources=resources, token=token, is_fixed=address is None)
-            dispatcher = Dispatcher(search, folder, idle_s=None if address is None else IDLE_S)
+            dispatcher = Dispatcher(search, folder, idle_s=None if address is None else IDLE_S, notify=notify)
             _drive(dispatcher, cluster, num_workers=num_workers, notify=notify)
             return dispatcher.problems
     except RayError as error:

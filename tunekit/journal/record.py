@@ -108,7 +108,10 @@ class SweepRecord:
     def _count_deaths(self) -> None:
         """Trials that ran in the driver's own process when it died; how a worker on Ray ended would have been told."""
         for trial in self.taken.values() if self.execution.get("in_process") else ():
-            trial.num_deaths += 1
+            if len(self.taken) > 1:
+                trial.num_shared_deaths += 1
+            else:
+                trial.num_deaths += 1
         self.taken.clear()
 
     def _create(self, event: Event) -> None:
@@ -136,7 +139,7 @@ class SweepRecord:
     def _report(self, trial: TrialRecord, event: Event) -> None:
         report = EpochReport(**event["report"])
         self._require_order(trial.state == "RUNNING" and report.epoch > max(trial.reports, default=0), trial)
-        trial.num_deaths = 0
+        trial.num_deaths = trial.num_shared_deaths = 0
         self.arm(trial.arm).report(trial, report)
         if event["decision"] is not None:
             trial.decisions[report.epoch] = event["decision"]
@@ -152,7 +155,7 @@ class SweepRecord:
     def _finish(self, trial: TrialRecord, event: Event) -> None:
         self._require_order(trial.state == "RUNNING", trial)
         trial.outcome = Outcome(**event["outcome"])
-        trial.num_deaths = 0
+        trial.num_deaths = trial.num_shared_deaths = 0
         if trial.phase == "search" or trial.outcome.state != "COMPLETE":  # else its worker goes on to test it
             self.taken.pop(trial.trial_id, None)
         if event.get("facts") is not None:  # in journals of schema 1, what others say when they start
@@ -168,7 +171,7 @@ class SweepRecord:
     def _test(self, trial: TrialRecord, event: Event) -> None:
         self._require_order(trial.state == "COMPLETE" and trial.test_scores is None, trial)
         self.taken.pop(trial.trial_id, None)
-        trial.num_deaths = 0
+        trial.num_deaths = trial.num_shared_deaths = 0
         self.arm(trial.arm).num_tested += 1
         trial.test_scores = dict(event["scores"])
         trial.baselines = dict(event["baselines"])

@@ -35,6 +35,8 @@ class TrialRecord:
     num_interruptions: int = 0
     num_deaths: int = 0
     """Attempts since its last report that ended with the driver's own process, and nobody could say why."""
+    num_shared_deaths: int = 0
+    """The same for a process that ran other trials too, any of which may have ended it."""
     facts: TrialFacts | None = None
     """What it said when it last started."""
     earlier_facts: list[TrialFacts] = field(default_factory=list)

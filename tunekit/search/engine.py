@@ -8,12 +8,13 @@ of trials before it.
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from tunekit.journal import Event, Journal, Point, SweepProgress, TrialRecord
-from tunekit.search.finalising import Finalising, LoadCost
+from tunekit.search.finalising import Finalising, Fits, LoadCost
 from tunekit.search.fingerprints import Fingerprints
 from tunekit.search.schedulers import Decision, Rungs, decide
 from tunekit.search.study import ArmStudy
@@ -24,8 +25,12 @@ LEAD = 2
 """Points by which an arm may be ahead of the one served least, so that workers keep what they have loaded."""
 
 
-def _no_cost(arm: Arm) -> int:
+def _no_cost(arm: Arm) -> float:
     return 0
+
+
+def _any(trial: TrialRecord) -> bool:
+    return True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,18 +126,31 @@ class Search:
 
     # -- handing out ---------------------------------------------------------------------------------------------
 
-    def next_trial(self, cost: LoadCost = _no_cost) -> Assignment | None:
+    def next_trial(self, cost: LoadCost = _no_cost, *, fits: Fits = _any, lead: int = LEAD) -> Assignment | None:
         """The next trial to run, or None: all is done (:attr:`is_done`), or only running trials can bring more.
 
         Args:
             cost: what the worker that asks would have to load. It prefers arms that cost it least, as long as arms
-                stay evenly served.
+                stay evenly served. Infinite: no trial of the arm is made for it.
+            fits: whether it may run a trial; of one that is yet to be made it is asked about the first of its point,
+                and of a new point nothing is known. What does not fit waits for another worker.
+            lead: points by which an arm may be ahead of the one served least.
         """
-        while self._interrupted:
-            trial = self._interrupted.popleft()
-            if trial.state == "RUNNING" and trial.trial_id not in self._held:
-                return self._hold(trial, test=trial.phase == "finalise")
-        return self._next_replicate(cost) or self._next_point(cost) or self._next_final(cost)
+        found = self._next_interrupted(fits) or self._next_replicate(cost, fits)
+        return found or self._next_point(cost, lead) or self._next_final(cost, fits)
+
+    def _next_interrupted(self, fits: Fits) -> Assignment | None:
+        self._interrupted = deque(self.waiting)
+        trial = next((trial for trial in self._interrupted if fits(trial)), None)
+        if trial is None:
+            return None
+        self._interrupted.remove(trial)
+        return self._hold(trial, test=trial.phase == "finalise")
+
+    @property
+    def waiting(self) -> tuple[TrialRecord, ...]:
+        """Trials that were taken up and given back unfinished, in that order: the first to be handed out again."""
+        return tuple(t for t in self._interrupted if t.state == "RUNNING" and t.trial_id not in self._held)
 
     def _hold(self, trial: TrialRecord, *, test: bool) -> Assignment:
         self._held.add(trial.trial_id)
@@ -159,8 +177,8 @@ class Search:
             return False
         return self._finalising.is_done
 
-    def _next_replicate(self, cost: LoadCost) -> Assignment | None:
-        arms = [arm for arm in self.sweep.arms if self.record.arm(arm.name).wanting]
+    def _next_replicate(self, cost: LoadCost, fits: Fits) -> Assignment | None:
+        arms = [arm for arm in self.sweep.arms if self._wants_replicate(arm, fits) and cost(arm) < math.inf]
         if not arms:
             return None
         arm = min(arms, key=cost)
@@ -171,14 +189,20 @@ class Search:
         config = trial_config(self.sweep, arm, point.params, wanted.seed, draw=wanted.draw)
         return self._create(arm, point.number, point.params, config=config, phase="search")
 
-    def _next_point(self, cost: LoadCost) -> Assignment | None:
+    def _wants_replicate(self, arm: Arm, fits: Fits) -> bool:
+        found = self.record.arm(arm.name)
+        return bool(found.wanting) and fits(found.points[found.wanting[0]].first)
+
+    def _next_point(self, cost: LoadCost, lead: int) -> Assignment | None:
         """A new point for one of the arms that have drawn the fewest, so that an unfinished sweep compares fairly."""
         open_arms = [arm for arm in self.sweep.arms if self.progress.has_room(arm)]
         drawn = {arm.name: len(self.record.arm(arm.name).points) for arm in open_arms}
         if not drawn:
             return None
         least = min(drawn.values())
-        arms = [arm for arm in open_arms if drawn[arm.name] <= least + LEAD]
+        arms = [arm for arm in open_arms if drawn[arm.name] <= least + lead and cost(arm) < math.inf]
+        if not arms:
+            return None
         arm = min(arms, key=lambda arm: (cost(arm), drawn[arm.name]))
         number = drawn[arm.name]
         params, remembered = self._studies[arm.name].ask(number)
@@ -222,10 +246,10 @@ class Search:
 
     # -- finalising ----------------------------------------------------------------------------------------------
 
-    def _next_final(self, cost: LoadCost) -> Assignment | None:
+    def _next_final(self, cost: LoadCost, fits: Fits) -> Assignment | None:
         if self.progress.is_search_open:
             return None
-        found = self._finalising.next(cost, self._held)
+        found = self._finalising.next(cost, self._held, fits)
         if found is None:
             return None
         arm, final = found

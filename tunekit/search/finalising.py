@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Container
 
-from tunekit.journal import FinalTrial, SweepProgress
+from tunekit.journal import FinalTrial, SweepProgress, TrialRecord
 from tunekit.sweep import Arm
 
-LoadCost = Callable[[Arm], int]
-"""What a worker would have to load for a trial of an arm: 0 is nothing."""
+LoadCost = Callable[[Arm], float]
+"""What a worker would have to load for a trial of an arm: 0 is nothing; infinite: it is to run none of it."""
+Fits = Callable[[TrialRecord], bool]
+"""Whether a worker may run a trial."""
 
 
 class Finalising:
@@ -41,24 +44,26 @@ class Finalising:
         """Trials that could run now, besides those held."""
         return sum(self._is_free(final, held) for _, final in self._work())
 
-    def next(self, cost: LoadCost, held: Container[str]) -> tuple[Arm, FinalTrial] | None:
+    def next(self, cost: LoadCost, held: Container[str], fits: Fits) -> tuple[Arm, FinalTrial] | None:
         """The first trial for which nothing must be loaded, else the first of those that cost least; None: all wait.
 
         Args:
             cost: what the worker that asks would have to load.
             held: trial_ids that are with workers now.
+            fits: whether it may run a trial; asked about the first of the point where there is none yet.
         """
         work = self._work()
         while work and not self._is_open(work[0][1]):
             work.popleft()
         best: tuple[Arm, FinalTrial] | None = None
         for arm, final in work:
-            if not self._is_free(final, held):
+            now = self._now(final)
+            if not self._is_free(final, held) or cost(arm) == math.inf or not fits(now.trial or final.point.first):
                 continue
             if cost(arm) == 0:
-                return arm, self._now(final)
+                return arm, now
             if best is None or cost(arm) < cost(best[0]):
-                best = arm, self._now(final)
+                best = arm, now
         return best
 
     def _work(self) -> deque[tuple[Arm, FinalTrial]]:

@@ -1,6 +1,7 @@
 """One trial, trained and scored in one folder. Knows nothing of Ray, of searches or of other trials.
 
-Names are imported when they are first used: `warm_keys`, `pack_keys`, `pack_size`, `messages`, `predictions` and `schedule` need no torch.
+Names are imported when they are first used: `messages`, `pack_keys`, `pack_size`, `predictions`, `schedule` and
+`warm_keys` need no torch.
 """
 
 from __future__ import annotations

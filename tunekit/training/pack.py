@@ -98,8 +98,8 @@ class Pack:
         Raises:
             TunekitError: every other trial would meet the same: bad input or storage.
         """
-        trial_id, member = next((name, found) for name, found in self._members.items() if not found.is_asked)
-        del self._members[trial_id]
+        trial_id = self._next()
+        member = self._members.pop(trial_id)
         message = next(member.messages)
         if message.is_last:
             member.messages.close()
@@ -109,6 +109,11 @@ class Pack:
                 member.tokens = _tokens_of(member.config, message)
             self._members[trial_id] = member  # behind the others
         return [message]
+
+    def _next(self) -> str:
+        """Whose turn it is: first those that have not started, since only they can say what else there is room for."""
+        free = [name for name, member in self._members.items() if not member.is_asked]
+        return next((name for name in free if self._members[name].tokens is None), free[0])
 
     def answer(self, trial_id: str, goes_on: bool) -> None:
         """The driver's answer to a `Reported`; False: the member stays as it is and is gone."""
