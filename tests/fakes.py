@@ -159,3 +159,24 @@ class CountedFinetune(_Counted, Finetune):
 
 class CountedPTuningV2(_Counted, PTuningV2):
     """P-tuning v2 that leaves a trace of all its work."""
+
+
+class PackedPTuningV2(PTuningV2):
+    """P-tuning v2 that may be packed, unless it has a projection."""
+
+    @classmethod
+    def packs(cls, config: Any) -> bool:
+        return not config.projection
+
+
+class EndsPacked(PackedPTuningV2):
+    """Ends its process where the learning rate is the one that ``$TUNEKIT_TEST_CULPRIT`` names."""
+
+    def __init__(self, config: Any, setting: Setting) -> None:
+        self._is_culprit = repr(setting.training.learning_rate) == os.environ.get("TUNEKIT_TEST_CULPRIT")
+        super().__init__(config, setting)
+
+    def loss(self, batch: Batch) -> torch.Tensor:
+        if self._is_culprit:
+            raise SystemExit(3)
+        return super().loss(batch)
