@@ -1,7 +1,7 @@
 """Run a sweep of the tests' tiny world in a process of its own, so that a test can kill it.
 
 Usage: python sweep_driver.py FOLDER BACKBONE [--ray] [--address ADDRESS] [--workers N] [--trials N] [--epochs N]
-[--method NAME] [--prompt-method NAME] [--retries N] [--searcher NAME] [--scheduler NAME] [--idle SECONDS]
+[--method NAME] [--prompt-method NAME] [--retries N] [--pack N] [--searcher NAME] [--scheduler NAME] [--idle SECONDS]
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ def tiny_sweep(
     searcher: str = "tpe",
     scheduler: str = "asha",
     retries: int = 3,
+    pack: object = "auto",
 ) -> Sweep:
     """Two arms on generated sentences and a random two-layer BERT: an epoch takes some 50 ms."""
     rate = {"low": 1e-4, "high": 3e-2, "log": True}
@@ -42,7 +43,7 @@ def tiny_sweep(
         "search": {"searcher": searcher, "num_trials": num_trials, "seed": 1},
         "scheduler": {"name": scheduler, "grace_period": 1, "reduction_factor": 2},
         "seeds": [10],
-        "resources": {"retries": retries},
+        "resources": {"retries": retries, "pack": pack},
         "finalise": {"top": 1, "seeds": [10, 42]},
     }
     return parse_sweep(content, Source("tiny.yaml"))
@@ -64,6 +65,7 @@ def main() -> None:
     parser.add_argument("--scheduler", default="asha")
     parser.add_argument("--idle", type=float, help="after which a slot without work gives its resources back")
     parser.add_argument("--retries", type=int, default=3)
+    parser.add_argument("--pack", type=int)
     words = parser.parse_args()
     if words.idle is not None:
         from tunekit.execution import ray_slots
@@ -78,6 +80,7 @@ def main() -> None:
         searcher=words.searcher,
         scheduler=words.scheduler,
         retries=words.retries,
+        pack=words.pack or "auto",
     )
     workers = words.workers or (None if words.address else 2)
     run_sweep(sweep, words.folder, Execution(in_process=not words.ray, address=words.address, workers=workers))
