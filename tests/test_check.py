@@ -499,3 +499,53 @@ def test_the_mini_model_on_real_data_is_checked(shared: Path, read: Reader) -> N
     assert plain.num_backbone_parameters == 41_414_400
     assert plain.num_updates == Span(low=3 * 38, high=3 * 38)
     assert deep.num_trainable.low == 16 * 12 * 2 * 384 + 384 * 17 + 17
+
+
+# -- packing -----------------------------------------------------------------------------------------------------------
+
+PACKED = "fakes:PackedPTuningV2"
+
+
+def _packing(found: SweepCheck) -> str:
+    lines = page(found, width=400).splitlines()
+    return next(" ".join(line.split()[1:]) for line in lines if line.split()[:1] == ["packing"])
+
+
+def test_the_page_says_which_arms_are_packed_and_how_many_at_once(read: Reader) -> None:
+    arms = {
+        "plain": {"method": "finetune"},
+        "one": {"method": PACKED, "space": {"prompt_length": {"low": 2, "high": 8}}},
+        "two": {"method": PACKED, "fixed": {"projection": True}},
+        "three": {"method": PACKED, "space": {"projection": [True, False]}},
+    }
+    found = check(read(arms=arms, resources={"pack": 5}), flops_per_s=RATE)
+    assert _packing(found) == (
+        "a worker trains together, of one, three (where its options allow it) up to 5 trials; plain, two one at a time"
+    )
+
+
+@pytest.mark.parametrize(
+    ("resources", "words"),
+    [
+        ({}, "a worker trains together, of arm up to 5 trials"),
+        ({"pack": 1}, "a pack of one; a worker trains one trial at a time"),
+        ({"pack": False}, "off; a worker trains one trial at a time"),
+        ({"gpu": 1}, "a worker trains together, of arm 4 to 64 trials, as speed and memory are measured to allow"),
+    ],
+)
+def test_the_page_says_what_packing_will_do_on_a_cpu_and_a_gpu(
+    read: Reader, resources: dict[str, Any], words: str
+) -> None:
+    arms = {"arm": {"method": PACKED}}
+    assert _packing(check(read(arms=arms, resources=resources), flops_per_s=RATE)) == words
+
+
+def test_large_batches_are_packed_by_fewer(read: Reader) -> None:
+    arms = {"arm": {"method": PACKED, "space": {"batch_size": [4, 64]}}}
+    words = _packing(check(read(arms=arms), flops_per_s=RATE))
+    assert words == "a worker trains together, of arm 1 to 8 trials, by their batch sizes and lengths"
+
+
+def test_a_sweep_of_methods_that_train_the_backbone_packs_nothing(read: Reader) -> None:
+    found = check(read(arms={"plain": {"method": "finetune"}}), flops_per_s=RATE)
+    assert _packing(found) == "no arm's trials can be packed; a worker trains one trial at a time"

@@ -380,3 +380,21 @@ def test_a_user_who_waits_is_told_what_for(short: Sweep, tmp_path: Path, monkeyp
 def test_a_jobs_places_are_those_of_its_arm(short: Sweep, tmp_path: Path) -> None:
     job = Work(short, tmp_path).job("a")
     assert isinstance(job.locations, Locations) and job.tokens_per_step == short.resources.tokens_per_step
+
+
+@pytest.mark.parametrize(
+    ("room", "is_fixed", "num_workers", "shares"),
+    [(2, True, None, 2), (2, True, 8, 2), (3, True, 2, 2), (1, False, 3, 3), (1, False, 8, 8), (0, True, 1, 1)],
+)
+def test_trials_are_shared_out_among_all_slots_that_there_may_be(
+    short: Sweep, tmp_path: Path, room: int, is_fixed: bool, num_workers: int | None, shares: int
+) -> None:
+    work = Work(short, tmp_path)
+    made, _, _ = make_driver(work, FakeCluster(room, is_fixed=is_fixed), num_workers)
+
+    def exchange(replies: Messages, timeout_s: float) -> Messages:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        made.run(exchange)
+    assert work.dispatcher.num_slots == shares

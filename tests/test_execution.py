@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from simulation import facts
@@ -64,9 +65,9 @@ def _wait_for(condition: object, process: subprocess.Popen[bytes], *, seconds: f
         time.sleep(0.01)
 
 
-def _timeless(record: SweepRecord) -> list[object]:
+def _timeless(record: SweepRecord) -> list[tuple[Any, ...]]:
     """The facts of a record without what a clock or a memory meter says."""
-    result: list[object] = []
+    result: list[tuple[Any, ...]] = []
     for trial_id, arm, number, seed, phase, state, decisions, outcome, tests in facts(record):
         scores = (outcome.value, outcome.best_epoch, dict(outcome.metrics), outcome.num_updates) if outcome else None
         result.append((trial_id, arm, number, seed, phase, state, decisions, scores, tests))
@@ -94,6 +95,25 @@ def test_a_sweep_killed_at_random_moments_ends_as_an_undisturbed_one(
     assert kills == num_kills
     killed = _finish(tmp_path / "killed", backbone, *options)
     assert _timeless(killed) == _timeless(undisturbed)
+    finished = [e["trial_id"] for e in read_events(tmp_path / "killed" / FILE_NAME) if e["event"] == "finished"]
+    assert len(finished) == len(set(finished)) == len(killed.trials)
+
+
+def test_a_packed_sweep_whose_process_is_killed_ends_every_trial_once_as_alone(backbone: Path, tmp_path: Path) -> None:
+    options = ("--trials", "6", "--prompt-method", "fakes:PackedPTuningV2", "--searcher", "random")
+    options = (*options, "--scheduler", "none")
+    alone = _finish(tmp_path / "alone", backbone, *options, "--pack", "1")
+    draw = random.Random(3)
+    for _ in range(4):
+        before = _num_events(tmp_path / "killed")
+        process = _start(tmp_path / "killed", backbone, *options, "--pack", "8")
+        wanted = before + draw.randint(4, 14)
+        _wait_for(lambda wanted=wanted: _num_events(tmp_path / "killed") >= wanted, process)
+        process.kill()
+        process.wait()
+    killed = _finish(tmp_path / "killed", backbone, *options, "--pack", "8")
+    by_name = [{str(row[0]): row for row in _timeless(record)} for record in (alone, killed)]
+    assert by_name[0] == by_name[1]
     finished = [e["trial_id"] for e in read_events(tmp_path / "killed" / FILE_NAME) if e["event"] == "finished"]
     assert len(finished) == len(set(finished)) == len(killed.trials)
 

@@ -25,6 +25,8 @@ from tunekit.schema import canonical_json
 from tunekit.sweep import Arm, Sweep, trial_config
 from tunekit.tasks import Split, Task
 from tunekit.tasks.readers.sources import DataAbsent
+from tunekit.training.pack_keys import pack_key
+from tunekit.training.pack_size import tokens_of_update
 from tunekit.trial import TrainingConfig, TrialConfig
 
 if TYPE_CHECKING:
@@ -80,6 +82,8 @@ class _Corner:
     truncated_share: float
     text_room: int | None
     """`Method.text_room`; None too where there is no tokenizer."""
+    pack_key: str | None
+    update_tokens: float
 
 
 class _Inspector:
@@ -134,6 +138,8 @@ class _Inspector:
             rate=rate,
             tokens_basis=_tokens_basis(backbone),
             shape_basis=_shape_basis(arm),
+            pack_keys=frozenset(c.pack_key for c in corners),
+            update_tokens=Span.over(c.update_tokens for c in corners),
             notes=(
                 *notes_of_updates(Span.over(c.work.num_side_updates for c in corners)),
                 *notes_of_arm(self._sweep, arm, points, epochs=epochs, cut_share=cut_share),
@@ -199,7 +205,14 @@ class _Inspector:
             raise type(error)(f"{error} (at {at})" if at else str(error)) from error
         made = cost.work(method, config.training, train=train, dev=dev, test=test)
         room = None if method.backbone.tokenizer is None else method.text_room
-        return _Corner(config.training, count, made, train.truncated_share, room)
+        tokens = tokens_of_update(
+            batch_size=config.training.batch_size,
+            num_tokens=train.num_tokens,
+            num_rows=train.num_rows,
+            prompt_length=method.prompt_length,
+        )
+        key = pack_key(config, arm.locations)
+        return _Corner(config.training, count, made, train.truncated_share, room, key, tokens)
 
     def _text(self, task: Task, method: Method, split: Split) -> Text:
         """A split in all the languages in which it is scored."""

@@ -88,6 +88,10 @@ class ArmCheck:
     shape_basis: str
     """Where the backbone's shape comes from, as the end of a sentence."""
     notes: tuple[str, ...] = ()
+    pack_keys: frozenset[str | None] = frozenset({None})
+    """What its trials have in common with those that they may be packed with; None for those that run alone."""
+    update_tokens: Span = Span(low=0.0, high=0.0)
+    """Mean tokens of a trial's update, its prompt included."""
 
     @property
     def hours(self) -> Span:

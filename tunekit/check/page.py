@@ -12,6 +12,7 @@ from rich.text import Text
 
 from tunekit.check.data_page import data_page
 from tunekit.check.findings import ArmCheck, Span, SweepCheck
+from tunekit.check.packing import packing_in_words
 from tunekit.check.published import published_lines
 from tunekit.sweep import Sweep
 from tunekit.wording import count, duration, listed, parameters, plural, share, short
@@ -69,6 +70,7 @@ def _plan(check: SweepCheck) -> list[tuple[str, str]]:
         ("finalise", _finalise(sweep)),
         ("selection", _selection(sweep)),
         ("resources", f"a trial takes {_resources(sweep)}"),
+        ("packing", packing_in_words(sweep, check.arms)),
         ("budget", _budget(sweep)),
         *(("published", text) for text in published_lines(sweep)),
     ]
