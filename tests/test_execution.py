@@ -273,6 +273,36 @@ def test_on_ray_a_killed_worker_and_a_killed_driver_lose_no_finished_trial(backb
 
 
 @pytest.mark.ray
+def test_on_ray_a_killed_worker_interrupts_all_that_it_packed_and_each_ends_once(
+    backbone: Path, tmp_path: Path
+) -> None:
+    folder, method = tmp_path / "run", "fakes:PackedPTuningV2"
+    options = ("--ray", "--epochs", "12", "--trials", "4", "--method", method, "--prompt-method", method)
+    driver = _start(folder, backbone, *options, "--searcher", "random", "--scheduler", "none")
+    _wait_for(lambda: _most_together(folder) > 1, driver)
+    worker = _worker_pid(folder)
+    assert worker is not None
+    os.kill(worker, signal.SIGKILL)
+    assert driver.wait(timeout=240) == 0
+    assert "with other trials; it is tried again" in folder.with_suffix(".log").read_text()
+    record = replay(folder)
+    finished = [e["trial_id"] for e in read_events(folder / FILE_NAME) if e["event"] == "finished"]
+    assert len(finished) == len(set(finished)) == len(record.trials)
+    assert {trial.state for trial in record.trials.values()} == {"COMPLETE"}
+    assert any(trial.num_interruptions for trial in record.trials.values())
+
+
+def _most_together(folder: Path) -> int:
+    """Trials that the worker runs that was the last to start one; 0 before."""
+    if not _has(folder, "started"):
+        return 0
+    events = list(read_events(folder / FILE_NAME))
+    last = [e["worker"] for e in events if e["event"] == "started"][-1]
+    started = {e["trial_id"] for e in events if e["event"] == "started" and e["worker"] == last}
+    return len(started - {e["trial_id"] for e in events if e["event"] == "finished"})
+
+
+@pytest.mark.ray
 def test_on_ray_workers_that_can_never_start_end_the_sweep_with_the_reason(backbone: Path, tmp_path: Path) -> None:
     broken = tmp_path / "broken" / "torch"
     broken.mkdir(parents=True)
