@@ -279,7 +279,7 @@ def test_on_ray_a_killed_worker_interrupts_all_that_it_packed_and_each_ends_once
     folder, method = tmp_path / "run", "fakes:PackedPTuningV2"
     options = ("--ray", "--epochs", "12", "--trials", "4", "--method", method, "--prompt-method", method)
     driver = _start(folder, backbone, *options, "--searcher", "random", "--scheduler", "none")
-    _wait_for(lambda: _most_together(folder) > 1, driver)
+    _wait_for(lambda: _most_together(folder) > 1 and _worker_pid(folder) is not None, driver)
     worker = _worker_pid(folder)
     assert worker is not None
     os.kill(worker, signal.SIGKILL)

@@ -277,7 +277,7 @@ def test_a_single_row_that_memory_does_not_suffice_for_fails_its_trial(
 def test_time_is_shared_by_the_rows_that_each_asked_for(cache: WorkerCache, monkeypatch: pytest.MonkeyPatch) -> None:
     ticks = iter(range(1000))
     monkeypatch.setattr("tunekit.training.joint.time.perf_counter", lambda: float(next(ticks)))
-    small, large = running(deep(0, batch_size=2), cache), running(deep(1, batch_size=8), cache)
+    small, large = running(deep(0, batch_size=2), cache), running(deep(1, batch_size=17), cache)
     assert small.update and large.update
     carry_out([small.update, large.update])
     spent = [run.learner.spent_s for run in (small, large)]
