@@ -49,7 +49,7 @@ from tunekit.methods import Feature, pad_rows
 from tunekit.tasks import Example, Task
 from tunekit.training import schedule as plan
 from tunekit.training.caches import WorkerCache
-from tunekit.training.joint import CPU_STEP_TOKENS, predict, train_epoch
+from tunekit.training.joint import CPU_EVALUATION_TOKENS, predict, train_epoch
 from tunekit.training.learner import Learner
 from tunekit.trial import TOKENS_PER_STEP, BackboneConfig, Locations, TaskConfig, TrainingConfig, TrialConfig
 
@@ -194,7 +194,7 @@ class Bench:
 
     def _expert(self, rows: Sequence[Feature]) -> Tensor:
         logits = torch.empty(len(rows), len(self._task.labels))
-        for step in plan.steps(range(len(rows)), [row.length for row in rows], max_tokens=CPU_STEP_TOKENS):
+        for step in plan.steps(range(len(rows)), [row.length for row in rows], max_tokens=CPU_EVALUATION_TOKENS):
             logits[list(step)] = self._at_mask(self._model, [rows[row] for row in step])
         return logits
 

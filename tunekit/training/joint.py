@@ -29,8 +29,12 @@ from tunekit.training.learner import Learner, Questions, Update, failing_without
 from tunekit.training.predictions import Prediction
 from tunekit.training.predictor import Asked
 
-CPU_STEP_TOKENS = 2048
-"""On a CPU, padded tokens computed at once through a frozen backbone: more gains nothing and only leaves its caches."""
+CPU_STEP_TOKENS = 1024
+"""On a CPU, padded tokens of an update computed at once through a frozen backbone: more takes memory and gains nothing
+(mini-xlmr, 12 layers of 384, rows of 40 tokens, one core, ms a row at 320, 640, 1280, 2560 tokens: fp32 34, 30, 30, 29;
+bf16 19, 13, 14, 13)."""
+CPU_EVALUATION_TOKENS = 2048
+"""The same in prediction."""
 EVALUATION_FACTOR = 4
 """On a GPU, prediction computes this many times `tokens_per_step` at once: it keeps nothing for a backward pass."""
 
@@ -84,25 +88,44 @@ def predict(learner: Learner, split: Split, language: str) -> list[Prediction]:
     return alone(asking())
 
 
-def carry_out(works: Sequence[Work]) -> list[Done]:
-    """Do all of `works`, together as far as possible; one answer each, in their order."""
+@dataclass
+class Cost:
+    """What it took to do some works, for whoever decides how many are done at once."""
+
+    num_tokens: int = 0
+    """Rows of updates, unpadded, in tokens."""
+    seconds: float = 0.0
+    ran_out_of_memory: bool = False
+    """Memory did not suffice for all at once; they were done in smaller steps."""
+
+
+def carry_out(works: Sequence[Work], cost: Cost | None = None) -> list[Done]:
+    """Do all of `works`, together as far as possible; one answer each, in their order.
+
+    Args:
+        works: of any learners, at most one of each.
+        cost: what it took is added there.
+    """
+    cost = cost or Cost()
     done: dict[int, Done] = {}
     for numbers in _in_company(works):
         chosen = [works[number] for number in numbers]
         started = time.perf_counter()
-        done.update(zip(numbers, _together(chosen), strict=True))
-        _share(chosen, time.perf_counter() - started)
+        done.update(zip(numbers, _together(chosen, cost), strict=True))
+        duration_s = time.perf_counter() - started
+        _share(chosen, duration_s)
+        cost.num_tokens, cost.seconds = cost.num_tokens + sum(map(_num_tokens, chosen)), cost.seconds + duration_s
     return [done[number] for number in range(len(works))]
 
 
-def _together(works: Sequence[Work]) -> list[Done]:
+def _together(works: Sequence[Work], cost: Cost) -> list[Done]:
     """Do works of one kind, of learners that can be computed together."""
     updates = [work for work in works if isinstance(work, Update)]
     questions = [work for work in works if isinstance(work, Questions)]
     try:
-        return [*_updated(updates)] if updates else [*_answered(questions)]
+        return [*_updated(updates, cost)] if updates else [*_answered(questions)]
     except Exception as error:  # a method's code went wrong: nothing has changed yet, so each is done by itself
-        return [error] if len(works) == 1 else [done for work in works for done in _together([work])]
+        return [error] if len(works) == 1 else [done for work in works for done in _together([work], cost)]
 
 
 def _in_company(works: Sequence[Work]) -> Iterator[list[int]]:
@@ -144,12 +167,12 @@ class _Piece:
         return [row for unit in self.units for row in self.part.units[unit]]
 
 
-def _updated(updates: Sequence[Update]) -> list[float | TrialFailed]:
+def _updated(updates: Sequence[Update], cost: Cost) -> list[float | TrialFailed]:
     """Make one update of each learner: the losses, or why there is none."""
     results: dict[int, float | TrialFailed] = {}
     going = list(range(len(updates)))
     while going:
-        found = _gradients([updates[number] for number in going])
+        found = _gradients([updates[number] for number in going], cost)
         if isinstance(found, TrialFailed):  # the only one that is left
             results[going[0]] = found
             break
@@ -176,7 +199,7 @@ class _Gradients:
     """Why an update cannot be made."""
 
 
-def _gradients(updates: Sequence[Update]) -> _Gradients | TrialFailed:
+def _gradients(updates: Sequence[Update], cost: Cost) -> _Gradients | TrialFailed:
     """Losses and gradients of all parts of all updates; of a single update, why memory does not suffice."""
     max_tokens = _step_tokens(updates[0].learner)
     while True:
@@ -188,6 +211,7 @@ def _gradients(updates: Sequence[Update]) -> _Gradients | TrialFailed:
             is_least = updates[0].learner.company is None or max_tokens <= _longest_unit(updates)
             if not is_least:
                 max_tokens //= 2
+                cost.ran_out_of_memory = True
                 continue
             return _without_memory(updates[0].learner, error)
 
@@ -331,7 +355,8 @@ def _longest_unit(updates: Sequence[Update]) -> int:
 def _answered(questions: Sequence[Questions]) -> list[Predicted | TrialFailed]:
     """Predict all splits of all learners."""
     learner = questions[0].learner
-    max_tokens = CPU_STEP_TOKENS if learner.device.type == "cpu" else EVALUATION_FACTOR * learner.tokens_per_step
+    is_cpu = learner.device.type == "cpu"
+    max_tokens = CPU_EVALUATION_TOKENS if is_cpu else EVALUATION_FACTOR * learner.tokens_per_step
     try:
         while True:
             try:

@@ -11,8 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from tunekit.training.caches import WorkerCache, choose_device
-from tunekit.training.joint import Done, Work, carry_out
+from tunekit.training.joint import Cost, Done, Work, carry_out
 from tunekit.training.learner import Questions, Update
 from tunekit.training.messages import Reported, Started, TrialMessage
 from tunekit.training.pack_size import PackSetting, PackSize, tokens_of_update
@@ -138,8 +140,23 @@ class Pack:
         asking = [member for member in self._members.values() if member.work is not None]
         kind = Questions if any(isinstance(member.work, Questions) for member in asking) else Update
         chosen = [(member, member.work) for member in asking if isinstance(member.work, kind)]
-        for (member, _), done in zip(chosen, carry_out([work for _, work in chosen]), strict=True):
+        cost = Cost()
+        for (member, _), done in zip(chosen, carry_out([work for _, work in chosen], cost), strict=True):
             member.done = done
+        if kind is Update:
+            self._learn_size(len(chosen), cost)
+
+    def _learn_size(self, num_members: int, cost: Cost) -> None:
+        """Tell the planner how a joint update went."""
+        assert self._size is not None
+        if cost.ran_out_of_memory:
+            self._size.ran_out_of_memory(num_members)
+        self._size.observe(
+            num_members=num_members,
+            num_tokens=cost.num_tokens,
+            seconds=cost.seconds,
+            peak_memory_fraction=_peak_memory_fraction(),
+        )
 
     def answer(self, trial_id: str, goes_on: bool) -> None:
         """The driver's answer to a `Reported`; False: the member stays as it is and is gone."""
@@ -152,6 +169,13 @@ class Pack:
         """Let all members go, each as it stands."""
         while self._members:
             self._members.popitem()[1].trial.close()
+
+
+def _peak_memory_fraction() -> float:
+    """The highest share of the GPU's memory that this process has held; 0 without a GPU."""
+    if not torch.cuda.is_available():
+        return 0.0
+    return torch.cuda.max_memory_allocated() / torch.cuda.get_device_properties(0).total_memory
 
 
 def _tokens_of(config: TrialConfig, started: Started) -> float:
