@@ -316,7 +316,7 @@ def _losses(updates: Sequence[Update], pieces: Sequence[_Piece]) -> list[Tensor]
     learners = [updates[piece.update].learner for piece in pieces]
     batches = []
     for learner, piece in zip(learners, pieces, strict=True):
-        learner.method.train()
+        learner.turn(training=True)
         batch = learner.method.collate(piece.rows())
         batches.append((batch if piece.keys is None else batch.keyed(piece.keys)).to(learner.device))
     if any(piece.part.own_loss is not None for piece in pieces):
@@ -399,7 +399,7 @@ def _predict_step(learners: Sequence[Learner], chosen: Sequence[tuple[Asked, int
     groups = [(learners[number], list(found)) for number, found in groupby(chosen, key=lambda asked: asked[0].number)]
     batches = []
     for learner, found in groups:
-        learner.method.eval()
+        learner.turn(training=False)
         batches.append(learner.method.collate([part.tokenized.rows[row] for part, row in found]).to(learner.device))
     if learners[0].company is None:
         ((learner, _),) = groups

@@ -145,6 +145,13 @@ class Learner:
         self.optimizer.clear()
         return total / max(1, num_labels)
 
+    def turn(self, *, training: bool) -> None:
+        """Put the method into training or evaluation mode, if it is not: to walk through all its modules takes time."""
+        method = self.method
+        is_backbone_training = training and method.trains(method.config)
+        if method.training != training or method.backbone.training != is_backbone_training:
+            method.train(training)
+
     @contextlib.contextmanager
     def at_work(self, *, training: bool) -> Iterator[None]:
         """In training or evaluation mode, drawing from the trial's own random stream.
@@ -155,7 +162,7 @@ class Learner:
             RuntimeError: a later trial trains the same backbone.
         """
         self._require_backbone()
-        self.method.train(training)
+        self.turn(training=training)
         with self._random if training else RandomStream(self.config.seed, self.device):
             yield
 
