@@ -2,7 +2,7 @@
 
 from tunekit.methods.base import Method, Setting, name_of
 from tunekit.methods.batch import Batch, Feature, LabelIds, pad_rows
-from tunekit.methods.build import build, method_class, methods_in_peft, pack_options, trains_backbone
+from tunekit.methods.build import build, input_positions, method_class, methods_in_peft, pack_options, trains_backbone
 from tunekit.methods.parameter_count import ParameterCount, count_parameters
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "Setting",
     "build",
     "count_parameters",
+    "input_positions",
     "method_class",
     "methods_in_peft",
     "name_of",

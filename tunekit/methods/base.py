@@ -301,10 +301,15 @@ class Method(nn.Module, Generic[C]):
         """Tokens of text that a row holds at most; None: all of `max_length` but the special tokens."""
         return None
 
-    @property
-    def num_input_positions(self) -> int:
+    @classmethod
+    def input_positions(cls, config: C) -> int:
         """Prompt positions of each row that go through every layer as tokens do; `Feature.length` lacks them."""
         return 0
+
+    @property
+    def num_input_positions(self) -> int:
+        """`input_positions` of this method."""
+        return self.input_positions(self.config)
 
     @property
     def num_computed_rows(self) -> int:

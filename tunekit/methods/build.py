@@ -12,7 +12,7 @@ from tunekit.registry import METHODS, lookup
 from tunekit.tasks import Task
 from tunekit.trial import TrainingConfig, TrialConfig
 
-__all__ = ["build", "method_class", "methods_in_peft", "pack_options", "trains_backbone"]
+__all__ = ["build", "input_positions", "method_class", "methods_in_peft", "pack_options", "trains_backbone"]
 
 
 def build(config: TrialConfig, *, backbone: Backbone, task: Task) -> Method:
@@ -56,6 +56,16 @@ def pack_options(config: TrialConfig) -> Mapping[str, object] | None:
     method, options = _checked(config)
     packs = method.is_trained and not method.trains(options) and method.packs(options)
     return method.pack_options(options) if packs else None
+
+
+def input_positions(config: TrialConfig) -> int:
+    """Prompt positions of each row that go through every layer as tokens do.
+
+    Raises:
+        ConfigError: no such method, or wrong options or training settings.
+    """
+    method, options = _checked(config)
+    return method.input_positions(options)
 
 
 def method_class(name: str) -> type[Method]:

@@ -57,9 +57,9 @@ class PromptTuning(HeadMethod[PromptTuningConfig]):
     def prompt_length(self) -> int:
         return self.config.prompt_length
 
-    @property
-    def num_input_positions(self) -> int:
-        return self.config.prompt_length
+    @classmethod
+    def input_positions(cls, config: PromptTuningConfig) -> int:
+        return config.prompt_length
 
     def before_text(self, batch: Batch) -> BeforeText:
         return {"prompt": self.prompt}

@@ -7,12 +7,12 @@ in which they joined.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
+from tunekit import methods
 from tunekit.training.caches import WorkerCache, choose_device
 from tunekit.training.joint import Cost, Done, Work, carry_out
 from tunekit.training.learner import Questions, Update
@@ -179,10 +179,9 @@ def _peak_memory_fraction() -> float:
 
 
 def _tokens_of(config: TrialConfig, started: Started) -> float:
-    length = config.options.get("prompt_length") if isinstance(config.options, Mapping) else None
     return tokens_of_update(
         batch_size=config.training.batch_size,
         num_tokens=started.facts.num_train_tokens,
         num_rows=started.facts.num_train_rows,
-        prompt_length=length if isinstance(length, int) else 0,
+        prompt_length=methods.input_positions(config),
     )
