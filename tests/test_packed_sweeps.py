@@ -71,9 +71,7 @@ def _scores(record: SweepRecord) -> dict[str, object]:
 
 
 def _figures(metrics: Mapping[str, float]) -> dict[str, object]:
-    return {
-        key: pytest.approx(figure, rel=1e-4) if key == "train/loss" else figure for key, figure in metrics.items()
-    }
+    return {key: pytest.approx(figure, rel=1e-4) if key == "train/loss" else figure for key, figure in metrics.items()}
 
 
 @pytest.fixture(scope="module")
