@@ -49,10 +49,11 @@ class Prefix:
         """Keys and values of each layer as attention takes them, each [B, H, P, Dh] of `dtype`."""
 
         def rows(layer: Tensor) -> Tensor:
-            layer = layer.to(dtype).transpose(-3, -2)
+            layer = layer.transpose(-3, -2)
             return layer.expand(num_rows, -1, -1, -1) if layer.dim() == 3 else layer
 
-        found = [(rows(k), rows(v)) for k, v in zip(self.keys, self.values, strict=True)]
+        both = zip(self.keys.to(dtype), self.values.to(dtype), strict=True)
+        found = [(rows(keys), rows(values)) for keys, values in both]
         if self.prompted is None:
             return found
         nothing, given = found[0][0][..., :0, :], iter(found)
