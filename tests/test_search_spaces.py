@@ -221,6 +221,16 @@ def test_mpt_is_compared_at_every_number_of_shots_from_1_to_256() -> None:
     assert all(numbers == [2**power for power in range(9)] for numbers in shots.values())
 
 
+@each(FILES)
+def test_a_frozen_backbone_drops_as_published_in_the_studies_of_papers_and_nowhere_else(file: str) -> None:
+    for arm in sweep_of(file).arms:
+        params, _ = ArmStudy(sweep_of(file), arm).ask(0)
+        options = trial_config(sweep_of(file), arm, params, seed=10).options
+        if hasattr(options, "backbone_dropout"):
+            is_frozen = getattr(options, "freeze_backbone", True)
+            assert options.backbone_dropout == (0.1 if is_frozen and file in STUDIES else 0.0), arm.name
+
+
 def test_every_method_of_the_papers_stands_in_some_study() -> None:
     used = {arm.method for file in STUDIES for arm in sweep_of(file).arms}
     assert used == set(METHODS)

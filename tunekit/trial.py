@@ -18,7 +18,7 @@ from tunekit.errors import ConfigError, require
 from tunekit.schema import Values, canonical_json, to_json
 from tunekit.segmentation import Granularity, PieceSplit, frozen, require_languages
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 """Version of the identity of a trial; part of every ``trial_id``."""
 
 
