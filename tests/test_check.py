@@ -472,6 +472,25 @@ def test_what_is_allowed_and_yet_odd_is_worth_a_note(read: Reader, changes: dict
     assert "Worth knowing" in page(found)
 
 
+@pytest.mark.parametrize("method", ["ptuning_v2", "prompt_tuning", "lora", "bitfit", "adapter"])
+@pytest.mark.parametrize(
+    ("backbone", "rate", "is_told"),
+    [
+        ("bigscience/bloom-560m", 0.1, True),
+        ("bigscience/bloom-560m", 0.0, False),
+        ("facebook/xglm-564M", 0.1, False),
+        ("google/mt5-base", 0.1, False),
+        ("xlm-roberta-base", 0.1, False),
+    ],
+)
+def test_dropout_inside_a_backbone_that_has_none_is_worth_a_note(
+    read: Reader, method: str, backbone: str, rate: float, is_told: bool
+) -> None:
+    arms = {"one": {"method": method, "fixed": {"backbone_dropout": rate}}}
+    found = check(read(backbone=backbone, arms=arms), flops_per_s=RATE)
+    assert any("backbone_dropout has no effect" in note for note in found.notes) == is_told
+
+
 def test_pairs_that_are_cut_are_counted(read: Reader, tmp_path: Path) -> None:
     (tmp_path / "xnli").mkdir()
     rows = "".join(f"{'w1 ' * 30}\tw2\t{label}\n" for label in ("entailment", "neutral", "contradiction"))

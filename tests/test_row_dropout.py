@@ -76,6 +76,15 @@ def test_a_backbone_reads_a_row_alone_as_it_reads_it_in_company(architecture: st
         torch.testing.assert_close(together[[row], :length], alone, atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize("rate", [0.0, 0.3])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_a_backbone_knows_whether_its_model_drops_anything(architecture: str, rate: float) -> None:
+    backbone = backbone_of(architecture, dropout=rate).train()
+    with RowDropout(KEYS[:3]) as mode:
+        backbone.encode(some_inputs((7, 4, 6)))
+    assert backbone.has_dropout == (mode.num_sites > 0) == (rate > 0)
+
+
 @pytest.mark.parametrize("architecture", ENCODERS)
 def test_the_last_layer_at_positions_read_drops_what_the_whole_drops(architecture: str) -> None:
     backbone, inputs = backbone_of(architecture, dropout=0.3).train(), some_inputs((7, 4, 6))

@@ -106,6 +106,12 @@ class Backbone(nn.Module):
         return 0
 
     @property
+    def has_dropout(self) -> bool:
+        """Whether the model drops hidden states in training: published BLOOM models do not."""
+        names = ("hidden_dropout_prob", "hidden_dropout", "dropout_rate", "dropout")  # each family has one of them
+        return any(getattr(self._config, name, 0.0) for name in names)
+
+    @property
     def device(self) -> torch.device:
         """Where the weights are."""
         return next(self.model.parameters()).device

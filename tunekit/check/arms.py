@@ -15,7 +15,7 @@ from tunekit.check.absent import LenientParallelText, has_stand_in, stand_in
 from tunekit.check.corners import corner_params
 from tunekit.check.cost import Work
 from tunekit.check.findings import ArmCheck, DataCheck, Rate, Span, SweepCheck
-from tunekit.check.notes import notes_of_arm, notes_of_arms, notes_of_data, notes_of_updates
+from tunekit.check.notes import notes_of_arm, notes_of_arms, notes_of_data, notes_of_dropout, notes_of_updates
 from tunekit.check.reading import Read, readings
 from tunekit.check.spelling import Limit
 from tunekit.check.text import Text, measure, tokenizer_of
@@ -84,6 +84,7 @@ class _Corner:
     """`Method.text_room`; None too where there is no tokenizer."""
     pack_key: str | None
     update_tokens: float
+    notes: tuple[str, ...]
 
 
 class _Inspector:
@@ -143,6 +144,7 @@ class _Inspector:
             notes=(
                 *notes_of_updates(Span.over(c.work.num_side_updates for c in corners)),
                 *notes_of_arm(self._sweep, arm, points, epochs=epochs, cut_share=cut_share),
+                *dict.fromkeys(note for c in corners for note in c.notes),
             ),
         )
 
@@ -211,8 +213,8 @@ class _Inspector:
             num_rows=train.num_rows,
             prompt_length=method.prompt_length,
         )
-        key = pack_key(config, arm.locations)
-        return _Corner(config.training, count, made, train.truncated_share, room, key, tokens)
+        key, notes = pack_key(config, arm.locations), tuple(notes_of_dropout(method))
+        return _Corner(config.training, count, made, train.truncated_share, room, key, tokens, notes)
 
     def _text(self, task: Task, method: Method, split: Split) -> Text:
         """A split in all the languages in which it is scored."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from tunekit.check.findings import ArmCheck, Span
 from tunekit.check.layout import part_of, shortened
@@ -20,6 +21,9 @@ from tunekit.check.reading import (
 from tunekit.sweep import Arm, Sweep
 from tunekit.sweep.parameters import method_class
 from tunekit.wording import count, listed, plural
+
+if TYPE_CHECKING:
+    from tunekit.methods import Method
 
 
 def notes_of_arm(sweep: Sweep, arm: Arm, points: int, *, epochs: int, cut_share: float) -> Iterator[str]:
@@ -55,6 +59,13 @@ def notes_of_updates(num_side_updates: Span) -> Iterator[str]:
         most = "" if num_side_updates.low == num_side_updates.high else "up to "
         number = count(num_side_updates.high)
         yield f"{most}{number} of a trial's updates are on parallel text alone, the others on rows of train"
+
+
+def notes_of_dropout(method: Method) -> Iterator[str]:
+    """Whether dropout inside the backbone is asked for where there is none."""
+    rate, backbone = getattr(method.config, "backbone_dropout", 0.0), method.backbone
+    if rate and not backbone.has_dropout:
+        yield f"backbone_dropout has no effect: {backbone.name} has no dropout of its own, where it would be drawn"
 
 
 def notes_of_arms(sweep: Sweep, arms: Sequence[ArmCheck]) -> Iterator[str]:

@@ -29,7 +29,10 @@ class BitFitConfig:
     head_dropout: float = 0.1
     """Dropout before the head, 0 to 1."""
     backbone_dropout: float = 0.0
-    """Dropout of hidden states inside the frozen backbone while training, where the model has one, 0 to 1."""
+    """Dropout inside the frozen backbone in training, 0 to 1: of hidden states, where the model has one of its own.
+
+    Attention's probabilities are never dropped.
+    """
 
     def __post_init__(self) -> None:
         require(0 <= self.head_dropout < 1, "head_dropout", self.head_dropout, "from 0 to below 1")

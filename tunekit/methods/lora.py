@@ -73,7 +73,10 @@ class LoRAConfig:
     head_dropout: float = 0.1
     """Dropout before the head, 0 to 1."""
     backbone_dropout: float = 0.0
-    """Dropout of hidden states inside the frozen backbone while training, where the model has one, 0 to 1."""
+    """Dropout inside the frozen backbone in training, 0 to 1: of hidden states, where the model has one of its own.
+
+    Attention's probabilities are never dropped.
+    """
 
     def __post_init__(self) -> None:
         require(self.rank >= 1, "rank", self.rank, "at least 1")

@@ -5,7 +5,7 @@ for encoders as for causal models, which is PEFT's order. Only they and a linear
 it is, bit for bit. This is the "input only" ablation of P-tuning v2.
 
 Deliberate difference from the paper: a linear head instead of generated label words, as in the other methods.
-The frozen backbone keeps its own dropout while training.
+The frozen backbone drops by `backbone_dropout`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,10 @@ class PromptTuningConfig:
     head_dropout: float = 0.1
     """Dropout before the head, 0 to 1."""
     backbone_dropout: float = 0.0
-    """Dropout of hidden states inside the frozen backbone while training, where the model has one, 0 to 1."""
+    """Dropout inside the frozen backbone in training, 0 to 1: of hidden states, where the model has one of its own.
+
+    Attention's probabilities are never dropped.
+    """
 
     def __post_init__(self) -> None:
         require(self.prompt_length >= 1, "prompt_length", self.prompt_length, "at least 1")

@@ -8,7 +8,7 @@ alone, which stands where it would stand behind a prompt.
 
 Deliberate differences from the authors' code: the table starts at N(0, `initial_std`) instead of N(0, 1); the head
 normalises what it reads; words are read at `word_piece`, or in a causal model at the last token.
-The frozen backbone keeps its own dropout while training, as in the authors' code.
+The frozen backbone drops by `backbone_dropout` and never attention's probabilities; theirs keeps the model's dropout.
 """
 
 from __future__ import annotations
@@ -50,7 +50,10 @@ class PTuningV2Config:
     head_dropout: float = 0.1
     """Dropout before the head, 0 to 1."""
     backbone_dropout: float = 0.0
-    """Dropout of hidden states inside the frozen backbone while training, where the model has one, 0 to 1."""
+    """Dropout inside the frozen backbone in training, 0 to 1: of hidden states, where the model has one of its own.
+
+    Attention's probabilities are never dropped.
+    """
 
     def __post_init__(self) -> None:
         require(self.prompt_length >= 1, "prompt_length", self.prompt_length, "at least 1")

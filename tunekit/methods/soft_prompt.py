@@ -53,7 +53,10 @@ class SoftPromptConfig(MultilingualConfig):
     freeze_backbone: bool = False
     """Leave the backbone and its vocabulary head as they are."""
     backbone_dropout: float = 0.0
-    """Dropout inside a frozen backbone while training, where the model has one, 0 to 1; only with `freeze_backbone`."""
+    """Dropout inside a frozen backbone in training, 0 to 1: of hidden states, where the model has one of its own.
+
+    Only with `freeze_backbone`. Attention's probabilities are never dropped.
+    """
 
     def __post_init__(self) -> None:
         require(0 <= self.backbone_dropout < 1, "backbone_dropout", self.backbone_dropout, "from 0 to below 1")
