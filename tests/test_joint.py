@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ from multilingual_tasks import WORDS as ANSWERS
 from tiny_models import TAGS, WORDS, backbone_of, tag_of
 
 from tunekit.errors import TrialFailed
+from tunekit.methods.ptuning_v2 import PTuningV2
 from tunekit.tasks import Example, PairExample, Task, TokenExample
 from tunekit.training import WorkerCache, joint
 from tunekit.training.joint import Done, carry_out
@@ -238,6 +240,52 @@ def test_an_error_in_the_code_of_one_member_is_its_own(cache: WorkerCache, monke
     train_together(together)
     assert isinstance(together[1].failure, IndexError)
     require_same(together[0], by_itself)
+
+
+@pytest.mark.parametrize(
+    "draw", [lambda: torch.rand(()), lambda: torch.tensor(random.random())], ids=["torch", "python"]
+)
+def test_members_whose_method_draws_in_its_own_way_have_the_losses_of_solo_runs_too(
+    cache: WorkerCache, monkeypatch: pytest.MonkeyPatch, draw: Callable[[], torch.Tensor]
+) -> None:
+    logits_of = PTuningV2.logits_of
+    monkeypatch.setattr(PTuningV2, "logits_of", lambda *args: logits_of(*args) * (1 + draw()))
+    configs = [deep(0), deep(1), deep(2)]
+    by_themselves = [train_together([running(config, cache)])[0] for config in configs]
+    together = train_together([running(config, cache) for config in configs])
+    for one, other in zip(together, by_themselves, strict=True):
+        require_same(one, other)
+        assert dev_labels(one.learner) == dev_labels(other.learner)
+
+
+@pytest.mark.parametrize("split", ["train", "dev"])
+def test_an_error_while_rows_are_made_fails_the_trial_alone(
+    cache: WorkerCache, monkeypatch: pytest.MonkeyPatch, split: str
+) -> None:
+    runs = [running(deep(0), cache), running(deep(1), cache)]
+    broken, tokenized = runs[1].learner, runs[1].learner.tokenized
+
+    def failing(asked: Any, language: str) -> Any:
+        return [][1] if asked == split else tokenized(asked, language)
+
+    monkeypatch.setattr(broken, "tokenized", failing)
+    done = carry_out([Questions(run.learner, "dev", ("en",)) for run in runs])
+    assert isinstance(done[0], dict)
+    assert isinstance(done[1], IndexError) == (split == "dev")
+
+
+def test_a_failure_of_memory_keeps_nothing_of_the_pass(cache: WorkerCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs, made = [running(deep(0), cache), running(deep(1), cache)], []
+
+    def full(*_: object) -> None:
+        states = torch.zeros(1)
+        made.append(weakref.ref(states))
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(joint, "read", full)
+    done = carry_out([run.update for run in runs if run.update])
+    assert all(isinstance(each, TrialFailed) for each in done)
+    assert made and all(states() is None for states in made)
 
 
 def test_where_memory_does_not_suffice_steps_get_smaller_and_no_member_is_lost(

@@ -7,11 +7,13 @@ backbone over all rows. A learner that trains its backbone, or computes in a way
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from itertools import groupby
 from typing import Any, TypeVar
 
@@ -25,9 +27,12 @@ from tunekit.methods import Batch, Feature
 from tunekit.methods.batch import Part
 from tunekit.tasks import Split
 from tunekit.training import optimizer, schedule
-from tunekit.training.learner import Learner, Questions, Update, failing_without_memory, is_out_of_memory
+from tunekit.training.learner import Learner, Questions, Update, is_out_of_memory, without_memory
 from tunekit.training.predictions import Prediction
 from tunekit.training.predictor import Asked
+from tunekit.training.random_state import Draws
+
+logger = logging.getLogger(__name__)
 
 CPU_STEP_TOKENS = 1024
 """On a CPU, padded tokens of an update computed at once through a frozen backbone: more takes memory and gains nothing
@@ -111,10 +116,13 @@ def carry_out(works: Sequence[Work], cost: Cost | None = None) -> list[Done]:
     for numbers in _in_company(works):
         chosen = [works[number] for number in numbers]
         started = time.perf_counter()
-        done.update(zip(numbers, _together(chosen, cost), strict=True))
+        found = _together(chosen, cost)
+        done.update(zip(numbers, found, strict=True))
         duration_s = time.perf_counter() - started
-        _share(chosen, duration_s)
-        cost.num_tokens, cost.seconds = cost.num_tokens + sum(map(_num_tokens, chosen)), cost.seconds + duration_s
+        carried_out = [work for work, each in zip(chosen, found, strict=True) if not isinstance(each, Exception)]
+        _share(carried_out, duration_s)
+        cost.num_tokens += sum(map(_num_tokens, carried_out))
+        cost.seconds += duration_s
     return [done[number] for number in range(len(works))]
 
 
@@ -124,8 +132,12 @@ def _together(works: Sequence[Work], cost: Cost) -> list[Done]:
     questions = [work for work in works if isinstance(work, Questions)]
     try:
         return [*_updated(updates, cost)] if updates else [*_answered(questions)]
-    except Exception as error:  # a method's code went wrong: nothing has changed yet, so each is done by itself
-        return [error] if len(works) == 1 else [done for work in works for done in _together([work], cost)]
+    except Exception as error:
+        if len(works) == 1:
+            return [error]
+    # A method's code went wrong or drew at random, or memory does not suffice: nothing has changed yet, so each is done
+    # by itself. Not in the handler, where the error still holds the memory of the pass.
+    return [done for work in works for done in _together([work], cost)]
 
 
 def _in_company(works: Sequence[Work]) -> Iterator[list[int]]:
@@ -148,6 +160,29 @@ def _num_tokens(work: Work) -> int:
     if isinstance(work, Update):
         return 1 + sum(row.length for part in work.parts for unit in part.units for row in unit)
     return 1 + sum(work.learner.tokenized(work.split, language).num_tokens for language in work.languages)
+
+
+@contextmanager
+def _drawing(learners: Sequence[Learner], *, training: bool) -> Iterator[None]:
+    """A single learner draws from its own random stream; several must not draw, since each has a stream of its own.
+
+    Raises:
+        RuntimeError: several have drawn.
+    """
+    if len(learners) == 1:
+        with learners[0].at_work(training=training):
+            yield
+        return
+    draws = Draws(learners[0].device)
+    yield
+    if draws:
+        _tell_of_draws(learners[0].config.method)
+        raise RuntimeError("random numbers were drawn for several trials at once")
+
+
+@cache
+def _tell_of_draws(method: str) -> None:
+    logger.warning("%s draws from a global random generator, so its trials are computed one by one", method)
 
 
 # -- updates -----------------------------------------------------------------------------------------------------------
@@ -173,7 +208,7 @@ def _updated(updates: Sequence[Update], cost: Cost) -> list[float | TrialFailed]
     going = list(range(len(updates)))
     while going:
         found = _gradients([updates[number] for number in going], cost)
-        if isinstance(found, TrialFailed):  # the only one that is left
+        if isinstance(found, TrialFailed):  # only one is left
             results[going[0]] = found
             break
         failed = {number: reason for number, reason in zip(going, found.reasons, strict=True) if reason is not None}
@@ -200,7 +235,11 @@ class _Gradients:
 
 
 def _gradients(updates: Sequence[Update], cost: Cost) -> _Gradients | TrialFailed:
-    """Losses and gradients of all parts of all updates; of a single update, why memory does not suffice."""
+    """Losses and gradients of all parts of all updates; of a single update, why memory does not suffice.
+
+    Raises:
+        RuntimeError: memory does not suffice for several.
+    """
     max_tokens = _step_tokens(updates[0].learner)
     while True:
         try:
@@ -208,20 +247,12 @@ def _gradients(updates: Sequence[Update], cost: Cost) -> _Gradients | TrialFaile
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
-            is_least = updates[0].learner.company is None or max_tokens <= _longest_unit(updates)
-            if not is_least:
-                max_tokens //= 2
-                cost.ran_out_of_memory = True
-                continue
-            return _without_memory(updates[0].learner, error)
-
-
-def _without_memory(learner: Learner, error: RuntimeError) -> TrialFailed:
-    try:
-        with failing_without_memory(learner):
-            raise error
-    except TrialFailed as failed:
-        return failed
+            if updates[0].learner.company is None or max_tokens <= _longest_unit(updates):
+                if len(updates) > 1:
+                    raise
+                return without_memory(updates[0].learner, error)
+        max_tokens //= 2
+        cost.ran_out_of_memory = True
 
 
 def _passes(updates: Sequence[Update], max_tokens: int) -> _Gradients:
@@ -230,8 +261,7 @@ def _passes(updates: Sequence[Update], max_tokens: int) -> _Gradients:
         for update in updates:
             update.learner.optimizer.clear()
             stack.enter_context(update.learner.training_only(update.trains))
-        if len(updates) == 1:
-            stack.enter_context(updates[0].learner.at_work(training=True))
+        stack.enter_context(_drawing([update.learner for update in updates], training=True))
         for pieces in _steps(updates, max_tokens):
             found = _losses(updates, pieces)
             torch.stack(found).sum().backward()  # type: ignore[no-untyped-call]
@@ -357,17 +387,15 @@ def _answered(questions: Sequence[Questions]) -> list[Predicted | TrialFailed]:
     learner = questions[0].learner
     is_cpu = learner.device.type == "cpu"
     max_tokens = CPU_EVALUATION_TOKENS if is_cpu else EVALUATION_FACTOR * learner.tokens_per_step
-    try:
-        while True:
-            try:
-                with failing_without_memory(learner):
-                    return list(_predicted(questions, max_tokens))
-            except TrialFailed:
-                if max_tokens <= learner.config.training.max_length:
-                    raise
-                max_tokens //= 2
-    except TrialFailed as failed:
-        return [failed] * len(questions)
+    while True:
+        try:
+            return list(_predicted(questions, max_tokens))
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            if max_tokens <= learner.config.training.max_length:
+                return [without_memory(each.learner, error) for each in questions]
+        max_tokens //= 2
 
 
 def _predicted(questions: Sequence[Questions], max_tokens: int) -> list[Predicted]:
@@ -380,8 +408,7 @@ def _predicted(questions: Sequence[Questions], max_tokens: int) -> list[Predicte
     rows = [(part, row) for part in asked for row in part.distinct]
     lengths = [part.tokenized.lengths[row] + learners[part.number].method.num_input_positions for part, row in rows]
     with ExitStack() as stack:
-        if len(questions) == 1:
-            stack.enter_context(learners[0].at_work(training=False))
+        stack.enter_context(_drawing(learners, training=False))
         stack.enter_context(torch.inference_mode())
         for step in schedule.steps(range(len(rows)), lengths, max_tokens=max_tokens):
             chosen = sorted((rows[index] for index in step), key=lambda found: found[0].number)

@@ -325,9 +325,14 @@ def failing_without_memory(learner: Learner) -> Iterator[None]:
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise
-        reason = str(error).partition("\n")[0]
-        advice = f"lower tokens_per_step (now {learner.tokens_per_step}): the result stays the same but for rounding"
-        raise TrialFailed(f"out of memory on {learner.device}; {advice}. {reason}") from error
+        raise without_memory(learner, error) from error
+
+
+def without_memory(learner: Learner, error: RuntimeError) -> TrialFailed:
+    """The failure of a trial whose memory did not suffice. It keeps no frames of the pass, which hold that memory."""
+    reason = str(error).partition("\n")[0]
+    advice = f"lower tokens_per_step (now {learner.tokens_per_step}): the result stays the same but for rounding"
+    return TrialFailed(f"out of memory on {learner.device}; {advice}. {reason}")
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:

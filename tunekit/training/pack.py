@@ -124,15 +124,17 @@ class Pack:
         member = self._members[trial_id]
         if member.is_asked or (member.work is not None and member.done is None):
             return None
-        del self._members[trial_id]  # one that raises is gone
-        message = member.proceed()
+        try:
+            message = member.proceed()
+        except BaseException:
+            del self._members[trial_id]
+            raise
         if message is not None and message.is_last:
+            del self._members[trial_id]
             member.trial.close()
-            return message
         member.is_asked = isinstance(message, Reported)
         if isinstance(message, Started):
             member.tokens = _tokens_of(member.config, message)
-        self._members[trial_id] = member
         return message
 
     def _work(self) -> None:

@@ -25,6 +25,29 @@ class RandomState(TypedDict):
     cuda: NotRequired[Tensor]
 
 
+class Draws:
+    """Whether the global generators of Python and torch have been drawn from since this was made.
+
+    numpy's is left out: asking for its state takes several times as long, and no method here draws from it.
+
+    Args:
+        device: whose generator is meant beside the CPU's, if it is a GPU.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._before = self._states()
+
+    def __bool__(self) -> bool:
+        return self._states() != self._before
+
+    def _states(self) -> tuple[object, ...]:
+        found = [torch.get_rng_state()]
+        if self._device.type == "cuda":
+            found.append(torch.cuda.get_rng_state(self._device))
+        return (random.getstate(), *(state.numpy().tobytes() for state in found))
+
+
 class RandomStream:
     """The random numbers of one trial: inside a ``with`` block, the global generators are this stream.
 
