@@ -24,7 +24,7 @@ from tunekit.search import Search
 from tunekit.sweep import Sweep
 from tunekit.trial import Outcome, TrialFacts
 
-SMALL = {"search": {"searcher": "random", "num_trials": 3, "seed": 3}, "fixed": {"epochs": 3}}
+SMALL = {"search": {"searcher": "random", "num_trials": 3, "seed": 1}, "fixed": {"epochs": 3}}
 
 
 def watched(sweep: Sweep, folder: Path, console: Console, run: Callable[[Search], None] = drive, **options: Any) -> str:

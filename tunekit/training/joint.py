@@ -7,13 +7,11 @@ backbone over all rows. A learner that trains its backbone, or computes in a way
 
 from __future__ import annotations
 
-import logging
 import math
 import time
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import cache
 from itertools import groupby
 from typing import Any, TypeVar
 
@@ -27,12 +25,9 @@ from tunekit.methods import Batch, Feature
 from tunekit.methods.batch import Part
 from tunekit.tasks import Split
 from tunekit.training import optimizer, schedule
-from tunekit.training.learner import Learner, Questions, Update, is_out_of_memory, without_memory
+from tunekit.training.learner import Learner, Questions, Update, drawing, is_out_of_memory, without_memory
 from tunekit.training.predictions import Prediction
 from tunekit.training.predictor import Asked
-from tunekit.training.random_state import Draws
-
-logger = logging.getLogger(__name__)
 
 CPU_STEP_TOKENS = 1024
 """On a CPU, padded tokens of an update computed at once through a frozen backbone: more takes memory and gains nothing
@@ -162,29 +157,6 @@ def _num_tokens(work: Work) -> int:
     return 1 + sum(work.learner.tokenized(work.split, language).num_tokens for language in work.languages)
 
 
-@contextmanager
-def _drawing(learners: Sequence[Learner], *, training: bool) -> Iterator[None]:
-    """A single learner draws from its own random stream; several must not draw, since each has a stream of its own.
-
-    Raises:
-        RuntimeError: several have drawn.
-    """
-    if len(learners) == 1:
-        with learners[0].at_work(training=training):
-            yield
-        return
-    draws = Draws(learners[0].device)
-    yield
-    if draws:
-        _tell_of_draws(learners[0].config.method)
-        raise RuntimeError("random numbers were drawn for several trials at once")
-
-
-@cache
-def _tell_of_draws(method: str) -> None:
-    logger.warning("%s draws from a global random generator, so its trials are computed one by one", method)
-
-
 # -- updates -----------------------------------------------------------------------------------------------------------
 
 
@@ -261,7 +233,7 @@ def _passes(updates: Sequence[Update], max_tokens: int) -> _Gradients:
         for update in updates:
             update.learner.optimizer.clear()
             stack.enter_context(update.learner.training_only(update.trains))
-        stack.enter_context(_drawing([update.learner for update in updates], training=True))
+        stack.enter_context(drawing([update.learner for update in updates], training=True))
         for pieces in _steps(updates, max_tokens):
             found = _losses(updates, pieces)
             torch.stack(found).sum().backward()  # type: ignore[no-untyped-call]
@@ -408,7 +380,7 @@ def _predicted(questions: Sequence[Questions], max_tokens: int) -> list[Predicte
     rows = [(part, row) for part in asked for row in part.distinct]
     lengths = [part.tokenized.lengths[row] + learners[part.number].method.num_input_positions for part, row in rows]
     with ExitStack() as stack:
-        stack.enter_context(_drawing(learners, training=False))
+        stack.enter_context(drawing(learners, training=False))
         stack.enter_context(torch.inference_mode())
         for step in schedule.steps(range(len(rows)), lengths, max_tokens=max_tokens):
             chosen = sorted((rows[index] for index in step), key=lambda found: found[0].number)

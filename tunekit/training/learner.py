@@ -8,6 +8,7 @@ order, and nothing forces them not to.
 from __future__ import annotations
 
 import contextlib
+import logging
 import platform
 import resource
 import sys
@@ -34,9 +35,11 @@ from tunekit.training.checkpoints import LearnerState
 from tunekit.training.loaded import TokenizedSplit
 from tunekit.training.optimizer import Optimizer
 from tunekit.training.predictions import Prediction
-from tunekit.training.random_state import RandomStream
+from tunekit.training.random_state import Draws, RandomStream
 from tunekit.trial import Locations, TrialConfig, TrialFacts
 from tunekit.version import __version__
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -304,6 +307,29 @@ class Learner:
     def _require_backbone(self) -> None:
         if not self._backbone.is_current:
             raise RuntimeError("a later trial in this process trains the same backbone; finish one before the next")
+
+
+@contextlib.contextmanager
+def drawing(learners: Sequence[Learner], *, training: bool) -> Iterator[None]:
+    """A single learner draws from its own random stream; several must not draw, since each has a stream of its own.
+
+    Raises:
+        RuntimeError: several have drawn.
+    """
+    if len(learners) == 1:
+        with learners[0].at_work(training=training):
+            yield
+        return
+    draws = Draws(learners[0].device)
+    yield
+    if draws:
+        _tell_of_draws(learners[0].config.method)
+        raise RuntimeError("random numbers were drawn for several trials at once")
+
+
+@cache
+def _tell_of_draws(method: str) -> None:
+    logger.warning("%s draws from a global random generator, so its trials are computed one by one", method)
 
 
 def _weighted(part: Part, weight: float) -> Part:
