@@ -12,6 +12,7 @@ import logging
 import platform
 import resource
 import sys
+import time
 from collections.abc import Generator, Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -111,7 +112,7 @@ class Learner:
         rates = self.method.learning_rates
         self._optimizer = Optimizer(self.trained, config.training, rates, self.device) if self.trained else None
         self.spent_s = 0.0
-        """Seconds of updates and predictions so far; of those made together with other trials', its share."""
+        """Seconds of updates, predictions and diagnostics; of what was computed together with others, its share."""
 
     def _company(self) -> Hashable:
         method = self.method
@@ -185,8 +186,11 @@ class Learner:
         Raises:
             TrialFailed: memory does not suffice.
         """
+        started = time.perf_counter()
         with self.at_work(training=False), failing_without_memory(self), torch.inference_mode():
-            return {f"dev/{key}": value for key, value in self.method.diagnostics().items()}
+            found = {f"dev/{key}": value for key, value in self.method.diagnostics().items()}
+        self.spent_s += time.perf_counter() - started
+        return found
 
     def parameters(self) -> dict[str, Tensor]:
         """The trained parameters as they are now, on the CPU."""
@@ -254,7 +258,10 @@ class Learner:
         )
 
     def peak_memory_bytes(self) -> int:
-        """On a GPU what this trial held there at most; on a CPU the whole process so far, earlier trials included."""
+        """On a GPU what was held there at most since a trial was last begun, by all that are packed with this one.
+
+        On a CPU the whole process so far, earlier trials included.
+        """
         if self.device.type == "cuda":
             return torch.cuda.max_memory_allocated(self.device)
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts in KiB

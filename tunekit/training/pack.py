@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 
 from tunekit import methods
+from tunekit.schema import canonical_json
 from tunekit.training.caches import WorkerCache, choose_device
 from tunekit.training.joint import Cost, Done, Work, carry_out
 from tunekit.training.learner import Questions, Update
@@ -61,7 +62,8 @@ class Pack:
     def __init__(self, cache: WorkerCache) -> None:
         self._cache = cache
         self._members: dict[str, _Member] = {}
-        self._sizes: dict[tuple[str, PackSetting], PackSize] = {}
+        self._sizes: dict[str, PackSize] = {}
+        """By what decides how long an update takes."""
         self._size: PackSize | None = None
 
     def __len__(self) -> int:
@@ -101,7 +103,8 @@ class Pack:
             ConfigError: there is no such device.
         """
         device = choose_device(locations).type
-        self._size = self._sizes.setdefault((device, pack), PackSize(pack, on_gpu=device == "cuda"))
+        alike = canonical_json([device, pack, config.method, config.backbone])
+        self._size = self._sizes.setdefault(alike, PackSize(pack, on_gpu=device == "cuda"))
         place = Place(folder=folder, locations=locations, cache=self._cache, tokens_per_step=tokens_per_step)
         self._members[config.trial_id] = _Member(config, begin(config, place, test=test))
 
