@@ -9,6 +9,7 @@ from __future__ import annotations
 from tunekit.backbone.encoder import Backbone
 from tunekit.backbone.identity import fingerprint
 from tunekit.backbone.inputs import Inputs, Prefix
+from tunekit.backbone.kernels import keep_few_kernels
 from tunekit.backbone.loading import describe, load
 from tunekit.backbone.reading import LayerChange, Reading, RowKeys, read
 
@@ -21,6 +22,7 @@ __all__ = [
     "RowKeys",
     "describe",
     "fingerprint",
+    "keep_few_kernels",
     "load",
     "read",
 ]

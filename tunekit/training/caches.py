@@ -15,7 +15,7 @@ import torch
 
 from tunekit import backbone as backbones
 from tunekit import tasks
-from tunekit.backbone import Backbone
+from tunekit.backbone import Backbone, keep_few_kernels
 from tunekit.errors import ConfigError
 from tunekit.methods import Method
 from tunekit.tasks import Split, Task
@@ -49,6 +49,7 @@ class WorkerCache:
         load_backbone: Callable[[BackboneConfig, Locations], Backbone] = backbones.load,
         fingerprint_backbone: Callable[[BackboneConfig, Locations], str] = backbones.fingerprint,
     ) -> None:
+        keep_few_kernels()
         self._load_task, self._load_backbone = load_task, load_backbone
         self._fingerprint_backbone = fingerprint_backbone
         self._tasks: OrderedDict[str, LoadedTask] = OrderedDict()
