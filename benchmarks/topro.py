@@ -49,8 +49,9 @@ from tunekit.methods import Feature, pad_rows
 from tunekit.tasks import Example, Task
 from tunekit.training import schedule as plan
 from tunekit.training.caches import WorkerCache
-from tunekit.training.joint import CPU_EVALUATION_TOKENS, predict, train_epoch
+from tunekit.training.joint import predict, train_epoch
 from tunekit.training.learner import Learner
+from tunekit.training.predictor import CPU_EVALUATION_TOKENS
 from tunekit.trial import TOKENS_PER_STEP, BackboneConfig, Locations, TaskConfig, TrainingConfig, TrialConfig
 
 SHARED = Path(os.environ.get("TUNEKIT_SHARED", Path(__file__).resolve().parents[2] / "shared"))

@@ -291,18 +291,18 @@ def test_a_check_shows_what_was_read_and_with_data_each_split_and_language(tunek
 def test_a_sweep_gone_on_with_by_other_code_says_so_in_its_report(
     tunekit: CommandLine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tunekit.training import learner
+    from tunekit.training import versions
 
-    learner._versions.cache_clear()
+    versions.versions.cache_clear()
     assert tunekit("sweep", "words.yaml", "--in-process", "--trials", "1").code == 0
     report = Path("runs/words/report/report.md")
     assert "different source files" not in report.read_text()
-    monkeypatch.setattr(learner, "package_digest", lambda: "0123456789ab")
-    learner._versions.cache_clear()
+    monkeypatch.setattr(versions, "package_digest", lambda: "0123456789ab")
+    versions.versions.cache_clear()
     try:
         assert tunekit("resume", "words", "--trials", "2").code == 0
     finally:
-        learner._versions.cache_clear()
+        versions.versions.cache_clear()
     assert "Trials ran on different source files of tunekit, so results may differ: " in report.read_text()
     assert "0123456789ab in " in report.read_text()
 

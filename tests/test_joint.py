@@ -18,7 +18,8 @@ from tiny_models import TAGS, WORDS, backbone_of, tag_of
 from tunekit.errors import TrialFailed
 from tunekit.methods.ptuning_v2 import PTuningV2
 from tunekit.tasks import Example, PairExample, Task, TokenExample
-from tunekit.training import WorkerCache, joint
+from tunekit.training import WorkerCache
+from tunekit.training import learner as learner_module
 from tunekit.training.joint import Done, carry_out
 from tunekit.training.learner import Learner, Questions, Update
 from tunekit.trial import BackboneConfig, Locations, TaskConfig, TrainingConfig, TrialConfig
@@ -282,7 +283,7 @@ def test_a_failure_of_memory_keeps_nothing_of_the_pass(cache: WorkerCache, monke
         made.append(weakref.ref(states))
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(joint, "read", full)
+    monkeypatch.setattr(learner_module, "read", full)
     done = carry_out([run.update for run in runs if run.update])
     assert all(isinstance(each, TrialFailed) for each in done)
     assert made and all(states() is None for states in made)
@@ -294,7 +295,7 @@ def test_where_memory_does_not_suffice_steps_get_smaller_and_no_member_is_lost(
     configs = [deep(0), deep(1), deep(2)]
     by_themselves = [train_together([running(config, cache)])[0] for config in configs]
     computed: list[int] = []
-    read = joint.read
+    read = learner_module.read
 
     def limited(backbone: Any, readings: Any) -> Any:
         num_tokens = sum(reading.inputs.input_ids.numel() for reading in readings)
@@ -303,7 +304,7 @@ def test_where_memory_does_not_suffice_steps_get_smaller_and_no_member_is_lost(
         computed.append(num_tokens)
         return read(backbone, readings)
 
-    monkeypatch.setattr(joint, "read", limited)
+    monkeypatch.setattr(learner_module, "read", limited)
     together = train_together([running(config, cache) for config in configs])
     assert computed and all(run.failure is None for run in together)
     for one, other in zip(together, by_themselves, strict=True):
@@ -317,7 +318,7 @@ def test_a_single_row_that_memory_does_not_suffice_for_fails_its_trial(
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     together = [running(deep(0), cache), running(deep(1), cache)]
-    monkeypatch.setattr(joint, "read", full)
+    monkeypatch.setattr(learner_module, "read", full)
     train_together(together)
     assert all(isinstance(run.failure, TrialFailed) and "out of memory on cpu" in str(run.failure) for run in together)
 

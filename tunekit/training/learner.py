@@ -11,34 +11,32 @@ import contextlib
 import logging
 import platform
 import resource
-import sys
 import time
 from collections.abc import Generator, Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from importlib import metadata
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from tunekit import methods
-from tunekit.errors import TrialFailed, require
+from tunekit.backbone import read
+from tunekit.errors import require
 from tunekit.methods import Feature, count_parameters
 from tunekit.methods.batch import Batch, Part
 from tunekit.schema import canonical_json
 from tunekit.segmentation import Granularity
-from tunekit.storage.source_code import files_digest, package_digest
 from tunekit.tasks import Split
 from tunekit.training import schedule
 from tunekit.training.caches import WorkerCache
 from tunekit.training.checkpoints import LearnerState
 from tunekit.training.loaded import TokenizedSplit
+from tunekit.training.memory import failing_without_memory
 from tunekit.training.optimizer import Optimizer
 from tunekit.training.predictions import Prediction
 from tunekit.training.random_state import Draws, RandomStream
+from tunekit.training.versions import versions
 from tunekit.trial import Locations, TrialConfig, TrialFacts
-from tunekit.version import __version__
 
 logger = logging.getLogger(__name__)
 
@@ -187,7 +185,11 @@ class Learner:
             TrialFailed: memory does not suffice.
         """
         started = time.perf_counter()
-        with self.at_work(training=False), failing_without_memory(self), torch.inference_mode():
+        with (
+            self.at_work(training=False),
+            failing_without_memory(self.device, self.tokens_per_step),
+            torch.inference_mode(),
+        ):
             found = {f"dev/{key}": value for key, value in self.method.diagnostics().items()}
         self.spent_s += time.perf_counter() - started
         return found
@@ -254,7 +256,7 @@ class Learner:
             majority={f"dev/{source}/{k}": v for k, v in self.loaded.majority("dev", source).items()},
             device=name,
             num_threads=torch.get_num_threads(),
-            versions=_versions(type(self.method).__module__),
+            versions=versions(type(self.method).__module__),
         )
 
     def peak_memory_bytes(self) -> int:
@@ -346,33 +348,6 @@ def _weighted(part: Part, weight: float) -> Part:
     return replace(part, loss=loss)
 
 
-@contextlib.contextmanager
-def failing_without_memory(learner: Learner) -> Iterator[None]:
-    """Make of a lack of memory the failure of a trial.
-
-    Raises:
-        TrialFailed: memory did not suffice.
-    """
-    try:
-        yield
-    except RuntimeError as error:
-        if not is_out_of_memory(error):
-            raise
-        raise without_memory(learner, error) from error
-
-
-def without_memory(learner: Learner, error: RuntimeError) -> TrialFailed:
-    """The failure of a trial whose memory did not suffice. It keeps no frames of the pass, which hold that memory."""
-    reason = str(error).partition("\n")[0]
-    advice = f"lower tokens_per_step (now {learner.tokens_per_step}): the result stays the same but for rounding"
-    return TrialFailed(f"out of memory on {learner.device}; {advice}. {reason}")
-
-
-def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether torch says that memory does not suffice; its allocator on the CPU has no exception of its own."""
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
-
-
 def require_room(tokens_per_step: int, config: TrialConfig) -> None:
     """Refuse a step that cannot hold the longest row.
 
@@ -383,19 +358,8 @@ def require_room(tokens_per_step: int, config: TrialConfig) -> None:
     require(tokens_per_step >= length, "tokens_per_step", tokens_per_step, f"at least max_length ({length})")
 
 
-@cache
-def _versions(method: str) -> dict[str, str]:
-    """Of the libraries that decide a result, of tunekit's own code, and of the module of a method outside it."""
-    found = {name: _version(name) for name in ("torch", "transformers", "tokenizers", "peft", "seqeval")}
-    found |= {"tunekit": __version__, "tunekit_code": package_digest()}
-    if not method.startswith("tunekit."):
-        file = getattr(sys.modules.get(method), "__file__", None)
-        found["method_code"] = files_digest(Path(file)) if file else ""
-    return {"python": platform.python_version(), **found}
-
-
-def _version(library: str) -> str:
-    try:
-        return metadata.version(library)
-    except metadata.PackageNotFoundError:  # a machine that only trains may lack some
-        return "not installed"
+def logits_together(learners: Sequence[Learner], batches: Sequence[Batch]) -> list[Tensor]:
+    """Logits of each batch by its learner's method, all read in one pass."""
+    both = list(zip([learner.method for learner in learners], batches, strict=True))
+    states = read(learners[0].method.backbone, [method.reading(batch) for method, batch in both])
+    return [method.logits_of(found, batch) for (method, batch), found in zip(both, states, strict=True)]

@@ -1,15 +1,34 @@
-"""Rows that are to be predicted, and from their labels to one prediction for each example. Knows no gold labels."""
+"""Predictions of several learners, made in common passes; from rows to one prediction for each example.
+
+Knows no gold labels.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import groupby
 
+import torch
+
+from tunekit.errors import TrialFailed
 from tunekit.methods import Feature, Method
 from tunekit.tasks import Example
+from tunekit.training import schedule
+from tunekit.training.learner import Learner, Questions, drawing, logits_together
 from tunekit.training.loaded import TokenizedSplit
+from tunekit.training.memory import is_out_of_memory, without_memory
 from tunekit.training.predictions import Prediction
+
+CPU_EVALUATION_TOKENS = 2048
+"""On a CPU, padded tokens computed at once in prediction: more only leaves its caches."""
+EVALUATION_FACTOR = 4
+"""On a GPU, prediction computes this many times `tokens_per_step` at once: it keeps nothing for a backward pass."""
+
+Predicted = dict[str, list[Prediction]]
+"""By language."""
 
 
 @dataclass
@@ -45,3 +64,61 @@ def _first_rows(rows: Sequence[Feature]) -> list[int]:
     """For each row the first one that asks the same question."""
     first: dict[Hashable, int] = {}
     return [first.setdefault(row.question, index) for index, row in enumerate(rows)]
+
+
+def predicted_all(questions: Sequence[Questions]) -> list[Predicted | TrialFailed]:
+    """Predict all splits of all learners."""
+    learner = questions[0].learner
+    is_cpu = learner.device.type == "cpu"
+    max_tokens = CPU_EVALUATION_TOKENS if is_cpu else EVALUATION_FACTOR * learner.tokens_per_step
+    while True:
+        try:
+            return list(_attempt(questions, max_tokens))
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            if max_tokens <= learner.config.training.max_length:
+                return [without_memory(each.learner.device, each.learner.tokens_per_step, error) for each in questions]
+        max_tokens //= 2
+
+
+def _attempt(questions: Sequence[Questions], max_tokens: int) -> list[Predicted]:
+    asked = [
+        Asked(number, language, question.learner.tokenized(question.split, language))
+        for number, question in enumerate(questions)
+        for language in question.languages
+    ]
+    learners = [question.learner for question in questions]
+    rows = [(part, row) for part in asked for row in part.distinct]
+    lengths = [part.tokenized.lengths[row] + learners[part.number].method.num_input_positions for part, row in rows]
+    with ExitStack() as stack:
+        stack.enter_context(drawing(learners, training=False))
+        stack.enter_context(torch.inference_mode())
+        for step in schedule.steps(range(len(rows)), lengths, max_tokens=max_tokens):
+            chosen = sorted((rows[index] for index in step), key=lambda found: found[0].number)
+            _predict_step(learners, chosen)
+    found: list[Predicted] = [{} for _ in questions]
+    for part in asked:
+        question = questions[part.number]
+        examples = question.learner.task.examples(question.split, part.language)
+        found[part.number][part.language] = part.decoded(question.learner.method, examples)
+    return found
+
+
+def _predict_step(learners: Sequence[Learner], chosen: Sequence[tuple[Asked, int]]) -> None:
+    """Predict some rows, those of one learner next to each other."""
+    groups = [(learners[number], list(found)) for number, found in groupby(chosen, key=lambda asked: asked[0].number)]
+    batches = []
+    for learner, found in groups:
+        learner.turn(training=False)
+        batches.append(learner.method.collate([part.tokenized.rows[row] for part, row in found]).to(learner.device))
+    if learners[0].company is None:
+        ((learner, _),) = groups
+        labels = [learner.method.predict(batches[0])]
+    else:
+        logits = logits_together([learner for learner, _ in groups], batches)
+        both = zip(groups, logits, batches, strict=True)
+        labels = [learner.method.best_labels(scores, batch) for (learner, _), scores, batch in both]
+    for (_, found), predicted in zip(groups, labels, strict=True):
+        for (part, row), best in zip(found, predicted, strict=True):
+            part.labels[row] = best

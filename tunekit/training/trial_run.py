@@ -22,9 +22,10 @@ from tunekit.training import checkpoints, predictions
 from tunekit.training.caches import WorkerCache
 from tunekit.training.checkpoints import Checkpoint, CheckpointMissing
 from tunekit.training.fingerprints import require_unchanged
-from tunekit.training.joint import Predicted, Work, alone
+from tunekit.training.joint import Work, alone
 from tunekit.training.learner import Learner, Questions
 from tunekit.training.predictions import TestPredictions
+from tunekit.training.predictor import Predicted
 from tunekit.trial import EpochReport, FinalScores, Locations, Outcome, TrialConfig, TrialFacts
 
 State = Literal["COMPLETE", "PRUNED", "FAILED"]
