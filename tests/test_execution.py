@@ -214,13 +214,13 @@ def test_a_driver_stopped_again_and_again_fails_no_trial(
 def test_a_trial_whose_test_crashes_the_driver_is_a_problem_until_it_is_asked_for_again(
     backbone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sweep = tiny_sweep(backbone, num_trials=1, epochs=1, retries=1)
+    sweep = tiny_sweep(backbone, num_trials=1, epochs=1, retries=1, pack="off")
 
     def crash(self: TrialRun) -> None:
         raise Crashed
 
     with monkeypatch.context() as patch:
-        patch.setattr(TrialRun, "test", crash)
+        patch.setattr(TrialRun, "testing", crash)
         for _ in range(2 * 4):  # of each arm its trial of the search, and the one on another seed
             with contextlib.suppress(Crashed):
                 finish = run_sweep(sweep, tmp_path / "run", Execution(in_process=True))

@@ -85,6 +85,6 @@ def test_a_gpu_without_memory_fails_the_trial_with_a_sentence(
 ) -> None:
     run = run_of(trial("finetune"), tmp_path, locations)
     assert run._learner is not None
-    monkeypatch.setattr(run._learner.method, "loss", lambda batch: torch.empty(2**45, device="cuda").sum())
+    monkeypatch.setattr(run._learner.method, "loss_of", lambda *_: torch.empty(2**45, device="cuda").sum())
     with pytest.raises(TrialFailed, match="memory"):
         train(run)
