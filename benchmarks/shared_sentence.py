@@ -35,7 +35,7 @@ from tunekit.methods.topro_zero_shot import ToProZeroShot, ToProZeroShotConfig
 from tunekit.tasks import Task, TokenExample
 from tunekit.toy import backbones as toy_backbones
 from tunekit.training import schedule as plan
-from tunekit.training.joint import CPU_EVALUATION_TOKENS
+from tunekit.training.predictor import CPU_EVALUATION_TOKENS
 from tunekit.trial import BackboneConfig, Locations, TaskConfig, TrainingConfig
 
 LANGUAGE = "alo"
