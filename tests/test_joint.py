@@ -307,6 +307,7 @@ def test_where_memory_does_not_suffice_steps_get_smaller_and_no_member_is_lost(
     monkeypatch.setattr(learner_module, "read", limited)
     together = train_together([running(config, cache) for config in configs])
     assert computed and all(run.failure is None for run in together)
+    assert {run.learner.max_step_tokens for run in together} == {50}, "what did not suffice is not tried again"
     for one, other in zip(together, by_themselves, strict=True):
         require_same(one, other)
 

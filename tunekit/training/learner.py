@@ -109,6 +109,8 @@ class Learner:
             torch.cuda.reset_peak_memory_stats(self.device)
         rates = self.method.learning_rates
         self._optimizer = Optimizer(self.trained, config.training, rates, self.device) if self.trained else None
+        self.max_step_tokens: int | None = None
+        """Padded tokens of a step of an update at most, once memory did not suffice for more."""
         self.spent_s = 0.0
         """Seconds of updates, predictions and diagnostics; of what was computed together with others, its share."""
 

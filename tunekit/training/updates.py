@@ -93,7 +93,7 @@ def _gradients(updates: Sequence[Update], cost: Cost) -> _Gradients | TrialFaile
     Raises:
         RuntimeError: memory does not suffice for several.
     """
-    max_tokens = _step_tokens(updates[0].learner)
+    max_tokens = min(update.learner.max_step_tokens or _step_tokens(update.learner) for update in updates)
     while True:
         try:
             return _passes(updates, max_tokens)
@@ -106,6 +106,8 @@ def _gradients(updates: Sequence[Update], cost: Cost) -> _Gradients | TrialFaile
                 return without_memory(updates[0].learner.device, updates[0].learner.tokens_per_step, error)
         max_tokens //= 2
         cost.ran_out_of_memory = True
+        for update in updates:
+            update.learner.max_step_tokens = max_tokens
 
 
 def _passes(updates: Sequence[Update], max_tokens: int) -> _Gradients:
@@ -147,12 +149,10 @@ def _descend(updates: Sequence[Update], found: _Gradients) -> None:
 
 
 def _step_tokens(learner: Learner) -> int:
-    is_small = learner.device.type == "cpu" and learner.company is not None
-    return (
-        max(learner.config.training.max_length, min(learner.tokens_per_step, CPU_STEP_TOKENS))
-        if is_small
-        else (learner.tokens_per_step)
-    )
+    """Padded tokens of a step, as far as memory is known to suffice."""
+    if learner.device.type != "cpu" or learner.company is None:
+        return learner.tokens_per_step
+    return max(learner.config.training.max_length, min(learner.tokens_per_step, CPU_STEP_TOKENS))
 
 
 def _steps(updates: Sequence[Update], max_tokens: int) -> Iterator[list[_Piece]]:
