@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -37,6 +38,8 @@ class Progress:
         self._left: tuple[float, float] | None = None
         self._said_at = time.monotonic()
         self._is_finalising = False
+        self._num_ended: Counter[str] = Counter()
+        """Search trials of each arm that have ended, as told; where several end at once, the record knows all at once."""
 
     def __enter__(self) -> Progress:
         if self._console.is_terminal and not self._console.is_dumb_terminal:
@@ -54,14 +57,17 @@ class Progress:
         """Take one event of the sweep; None is the state found at the start."""
         if event is None:
             self._begin(search)
-        elif self._live is None or _is_trouble(search, event):
-            self._tell(search, event)
+        else:
+            self._count(search, event)
+            if self._live is None or _is_trouble(search, event):
+                self._tell(search, event)
         if self._live is not None:
             self._look(search)
 
     def _begin(self, search: Search) -> None:
         self._time_left, self._name = TimeLeft(search.progress), search.sweep.name
         trials = search.record.trials.values()
+        self._num_ended.update(t.arm for t in trials if t.phase == "search" and t.state != "RUNNING")
         self._is_finalising = any(trial.phase == "finalise" for trial in trials)
         finished = sum(trial.state != "RUNNING" for trial in trials)
         again = sum(trial.state == "RUNNING" and bool(trial.earlier_failures) for trial in trials)
@@ -78,6 +84,11 @@ class Progress:
             f"{time.strftime('%H:%M:%S')}  {visible(' '.join(text.splitlines()))}", markup=False, soft_wrap=True
         )
 
+    def _count(self, search: Search, event: Event) -> None:
+        if event["event"] == "finished":
+            trial = search.record.trials[event["trial_id"]]
+            self._num_ended[trial.arm] += trial.phase == "search"
+
     def _tell(self, search: Search, event: Event) -> None:
         kind = event["event"]
         if kind not in ("finished", "tested", "interrupted", "reported"):
@@ -89,7 +100,22 @@ class Progress:
             self._is_finalising = True
             self.say("finalising: the best points on the final seeds, then test")
         width = max(len(arm.name) for arm in search.sweep.arms)
-        self.say(f"{trial.arm:{width}}  {_spelled(search, trial, event)}{self._left_in_words()}")
+        self.say(f"{trial.arm:{width}}  {self._spelled(search, trial, event)}{self._left_in_words()}")
+
+    def _spelled(self, search: Search, trial: TrialRecord, event: Event) -> str:
+        """One event in a line, without its arm."""
+        who = f"seed {trial.replicate}  {trial.trial_id}"
+        if event["event"] == "interrupted":
+            return f"interrupted: {event['reason']}; it goes on from its last epoch  {who}"
+        if event["event"] == "tested":
+            return f"test scored  {who}"
+        if event["event"] == "reported":
+            report, epochs = event["report"], trial.config["training"]["epochs"]
+            return f"epoch {report['epoch']}/{epochs}  dev {_dev(report['value'])}  {who}"
+        planned = search.progress.num_trials_planned(search.sweep.arm(trial.arm))
+        count = f"{self._num_ended[trial.arm]}/{planned}" if trial.phase == "search" else "final"
+        params = parameters(trial.params, join="=", between=" ")
+        return f"{count:5}  {_verdict(trial)}  {params}  {trial.duration_s:.1f} s  {who}"
 
     def _left_in_words(self) -> str:
         left = self._time_left.seconds_left() if self._time_left else None
@@ -138,24 +164,6 @@ def _is_trouble(search: Search, event: Event) -> bool:
     """Whether an event is worth a line even beside the table."""
     failed = event["event"] == "finished" and search.record.trials[event["trial_id"]].state == "FAILED"
     return failed or event["event"] == "interrupted"
-
-
-def _spelled(search: Search, trial: TrialRecord, event: Event) -> str:
-    """One event in a line, without its arm."""
-    who = f"seed {trial.replicate}  {trial.trial_id}"
-    if event["event"] == "interrupted":
-        return f"interrupted: {event['reason']}; it goes on from its last epoch  {who}"
-    if event["event"] == "tested":
-        return f"test scored  {who}"
-    if event["event"] == "reported":
-        report, epochs = event["report"], trial.config["training"]["epochs"]
-        return f"epoch {report['epoch']}/{epochs}  dev {_dev(report['value'])}  {who}"
-    arm = search.sweep.arm(trial.arm)
-    found = search.record.arm(arm.name)
-    done = found.num_searched - found.num(phase="search", state="RUNNING")
-    count = f"{done}/{search.progress.num_trials_planned(arm)}" if trial.phase == "search" else "final"
-    params = parameters(trial.params, join="=", between=" ")
-    return f"{count:5}  {_verdict(trial)}  {params}  {trial.duration_s:.1f} s  {who}"
 
 
 def _verdict(trial: TrialRecord) -> str:
