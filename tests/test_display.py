@@ -78,6 +78,19 @@ def test_a_failed_trial_says_why_in_a_terminal_too(tmp_path: Path) -> None:
         assert "FAILED: loss became nan [at update 3]" in watched(simulated_sweep(), tmp_path / name, console, fail)
 
 
+def test_trials_that_end_at_once_are_counted_one_after_the_other(tmp_path: Path) -> None:
+    def fail_three(search: Search) -> None:
+        taken = [search.next_trial() for _ in range(3)]
+        for assignment in taken:
+            assert assignment is not None
+            search.finish(assignment.trial, Outcome(state="FAILED", value=None, reason="loss became nan"))
+        search.flush()
+
+    said = watched(simulated_sweep(), tmp_path, plain(), fail_three)
+    counts = {arm: re.findall(rf"{arm} +(\d+)/", said) for arm in ("finetune", "ptuning_v2")}
+    assert sorted(counts.values(), key=len) == [["1"], ["1", "2"]]
+
+
 def test_an_interrupted_trial_is_told_of(tmp_path: Path) -> None:
     def interrupt(search: Search) -> None:
         assignment = search.next_trial()

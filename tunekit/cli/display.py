@@ -39,7 +39,7 @@ class Progress:
         self._said_at = time.monotonic()
         self._is_finalising = False
         self._num_ended: Counter[str] = Counter()
-        """Search trials of each arm that have ended, as told; where several end at once, the record knows all at once."""
+        """Search trials of each arm that have ended, one event after the other; the record may be ahead."""
 
     def __enter__(self) -> Progress:
         if self._console.is_terminal and not self._console.is_dumb_terminal:
