@@ -49,6 +49,7 @@ def test_the_examples_of_the_docstrings_are_right(scripts: Any, name: str) -> No
     assert doctest.testmod(getattr(scripts, name)).failed == 0
 
 
+@pytest.mark.slow
 def test_a_tiny_sweep_runs_with_its_journal_and_tells_scores_and_costs(
     scripts: Any, backbone: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -74,12 +74,12 @@ def _timeless(record: SweepRecord) -> list[tuple[Any, ...]]:
     return result
 
 
-@pytest.mark.parametrize("num_kills", [4, pytest.param(20, marks=pytest.mark.slow)], ids=["four_kills", "twenty_kills"])
+@pytest.mark.parametrize("num_kills", [2, pytest.param(20, marks=pytest.mark.slow)], ids=["two_kills", "twenty_kills"])
 def test_a_sweep_killed_at_random_moments_ends_as_an_undisturbed_one(
     num_kills: int, backbone: Path, tmp_path: Path
 ) -> None:
     # Packed, the order of reports would depend on the kills, and the searcher learns from it.
-    options = ("--trials", "14" if num_kills > 4 else "6", "--pack", "1")
+    options = ("--trials", "14" if num_kills > 2 else "6", "--pack", "1")
     undisturbed = _finish(tmp_path / "undisturbed", backbone, *options)
     draw = random.Random(7)
     kills = 0
@@ -100,6 +100,7 @@ def test_a_sweep_killed_at_random_moments_ends_as_an_undisturbed_one(
     assert len(finished) == len(set(finished)) == len(killed.trials)
 
 
+@pytest.mark.slow
 def test_a_packed_sweep_whose_process_is_killed_ends_every_trial_once_as_alone(backbone: Path, tmp_path: Path) -> None:
     options = ("--trials", "6", "--prompt-method", "fakes:PackedPTuningV2", "--searcher", "random")
     options = (*options, "--scheduler", "none")
@@ -164,7 +165,7 @@ def test_a_trial_that_ends_its_process_is_tried_again_by_name_and_then_fails(
     assert {other.state for other in record.arm("ptuning_v2").trials} == {"COMPLETE"}
 
 
-@pytest.mark.parametrize("end", ["exit", "segfault"])
+@pytest.mark.parametrize("end", ["exit", pytest.param("segfault", marks=pytest.mark.slow)])
 def test_a_trial_that_crashes_the_driver_does_not_block_the_sweep(
     end: str, backbone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -249,6 +250,7 @@ def test_a_failure_whose_message_is_no_plain_text_fails_its_trial_alone(
     assert tables(replay(tmp_path / "run"), tmp_path / "report")
 
 
+@pytest.mark.slow
 @pytest.mark.ray
 def test_on_ray_a_killed_worker_and_a_killed_driver_lose_no_finished_trial(backbone: Path, tmp_path: Path) -> None:
     folder = tmp_path / "ray"
@@ -302,6 +304,7 @@ def _most_together(folder: Path) -> int:
     return len(started - {e["trial_id"] for e in events if e["event"] == "finished"})
 
 
+@pytest.mark.slow
 @pytest.mark.ray
 def test_on_ray_workers_that_can_never_start_end_the_sweep_with_the_reason(backbone: Path, tmp_path: Path) -> None:
     broken = tmp_path / "broken" / "torch"

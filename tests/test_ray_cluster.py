@@ -216,6 +216,7 @@ def _wasted_epochs(record: SweepRecord, updates: Path) -> dict[str, float]:
     return wasted
 
 
+@pytest.mark.slow
 @pytest.mark.ray
 def test_a_cluster_that_does_not_know_our_token_is_one_clear_error(
     cluster: Cluster, backbone: Path, tmp_path: Path
@@ -319,6 +320,7 @@ def test_a_cluster_that_starts_nodes_by_itself_is_told_from_one_that_does_not(
         nodes.require_room(large, may_grow=False)
 
 
+@pytest.mark.slow
 @pytest.mark.ray
 @pytest.mark.timeout(600)
 def test_a_slot_without_work_gives_its_resources_back_and_another_is_asked_for_when_there_is_work_again(
@@ -412,6 +414,7 @@ def growing() -> Iterator[GrowingCluster]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@pytest.mark.slow
 @pytest.mark.ray
 @pytest.mark.timeout(600)
 def test_a_cluster_that_starts_with_its_head_alone_grows_to_what_the_sweep_can_use_and_shrinks(
