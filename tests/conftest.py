@@ -16,6 +16,8 @@ from hypothesis import settings
 if TYPE_CHECKING:
     from command_line import CommandLine
 
+    from tunekit.trial import Locations
+
 ROOT = Path(__file__).resolve().parents[1]
 
 # A shell's background jobs ignore Ctrl-C, and so would every process that a test starts and interrupts.
@@ -51,6 +53,14 @@ def backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import fakes
 
     return fakes.save_backbone(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def locations(backbone: Path) -> Locations:
+    """The places of a trial on that backbone."""
+    from tunekit.trial import Locations
+
+    return Locations(backbone_path=str(backbone), device="cpu")
 
 
 @pytest.fixture

@@ -20,11 +20,6 @@ NUM_TASKS = 9
 """The few-shot tasks of a comparison over several shots and draws."""
 
 
-@pytest.fixture(scope="module")
-def locations(backbone: Path) -> Locations:
-    return Locations(backbone_path=str(backbone), device="cpu")
-
-
 def learner(cache: WorkerCache, locations: Locations, number: int) -> Learner:
     """A trial on the task number `number`, which differs from the others in its sample."""
     task = TaskConfig(name="fakes:load_words", target_languages=("xx",), max_train_examples=8, sample_seed=number)

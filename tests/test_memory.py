@@ -22,11 +22,6 @@ from tunekit.trial import EpochReport, Locations, TrialConfig
 
 
 @pytest.fixture
-def locations(backbone: Path) -> Locations:
-    return Locations(backbone_path=str(backbone), device="cpu")
-
-
-@pytest.fixture
 def learners(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[weakref.ref[Learner]]]:
     """Every learner that is made, weakly; no cycle is broken up for them meanwhile."""
     made: list[weakref.ref[Learner]] = []

@@ -96,11 +96,6 @@ def test_the_state_of_a_stream_goes_through_a_file(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def locations(backbone: Path) -> Locations:
-    return Locations(backbone_path=str(backbone), device="cpu")
-
-
-@pytest.fixture(scope="module")
 def open_in(locations: Locations) -> Callable[[Path, WorkerCache], list[TrialRun]]:
     """Opens three trials in one process: two methods, and another seed of one."""
 

@@ -22,11 +22,6 @@ from tunekit.trial import Locations, TrialConfig
 
 
 @pytest.fixture(scope="module")
-def locations(backbone: Path) -> Locations:
-    return Locations(backbone_path=str(backbone), device="cpu")
-
-
-@pytest.fixture(scope="module")
 def cache() -> WorkerCache:
     return WorkerCache()
 

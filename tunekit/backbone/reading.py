@@ -258,39 +258,29 @@ def _embedded(backbone: Backbone, readings: Sequence[Reading], inputs: Inputs) -
 # -- inside the layers -------------------------------------------------------------------------------------------------
 
 
-def _dropping(backbone: Backbone, readings: Sequence[Reading], where: tuple[Tensor, Tensor]) -> _Dropping:
-    """Dropout inside the frozen backbone, drawn from the keys of the rows."""
+@contextmanager
+def _dropping(backbone: Backbone, readings: Sequence[Reading], where: tuple[Tensor, Tensor]) -> Iterator[None]:
+    """While inside, a frozen backbone drops by the keys of the rows, if any reading wants it."""
     if not any(reading.dropout for reading in readings):
-        return _Dropping(backbone, None)
+        yield
+        return
     keys = torch.cat([_keys_of(reading) for reading in readings])
     rates = torch.cat(
         [torch.full(reading.inputs.input_ids.shape[:1], reading.dropout, device=keys.device) for reading in readings]
     )
-    return _Dropping(backbone, RowDropout(keys, rate=rates, positions=where))
+    was_training = backbone.training
+    backbone.train()
+    try:
+        with RowDropout(keys, rate=rates, positions=where):
+            yield
+    finally:
+        backbone.train(was_training)
 
 
 def _keys_of(reading: Reading) -> Tensor:
     if reading.keys is None:
         raise ValueError("dropout inside a frozen backbone needs a key for each row")
     return reading.keys.keys
-
-
-class _Dropping:
-    """A frozen backbone with its dropout at work."""
-
-    def __init__(self, backbone: Backbone, mode: RowDropout | None) -> None:
-        self._backbone, self._mode = backbone, mode
-        self._was_training = backbone.training
-
-    def __enter__(self) -> None:
-        if self._mode is not None:
-            self._backbone.train()
-            self._mode.__enter__()  # type: ignore[no-untyped-call]
-
-    def __exit__(self, *exception: object) -> None:
-        if self._mode is not None:
-            self._mode.__exit__(*exception)  # type: ignore[no-untyped-call]
-            self._backbone.train(self._was_training)
 
 
 @contextmanager

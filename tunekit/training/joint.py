@@ -18,6 +18,7 @@ from tunekit.training.predictor import Predicted, predicted_all
 from tunekit.training.updates import Cost, updated
 
 T = TypeVar("T")
+S = TypeVar("S")
 
 Work = Update | Questions
 """What a trial asks of whoever drives it."""
@@ -35,10 +36,15 @@ def alone(trial: Generator[Update, Any, T] | Generator[Work, Any, T]) -> T:
         work = next(trial)
         while True:
             (done,) = carry_out([work])
-            work = trial.throw(done) if isinstance(done, Exception) else trial.send(done)
+            work = answered(trial, done)
     except StopIteration as end:
         result: T = end.value
         return result
+
+
+def answered(trial: Generator[S, Any, object], done: Done) -> S:
+    """Tell a trial what came of its work; gives what it says next."""
+    return trial.throw(done) if isinstance(done, Exception) else trial.send(done)
 
 
 def train_epoch(learner: Learner, epoch: int) -> float:
@@ -81,8 +87,7 @@ def carry_out(works: Sequence[Work], cost: Cost | None = None) -> list[Done]:
         done.update(zip(numbers, found, strict=True))
         duration_s = time.perf_counter() - started
         carried_out = [work for work, each in zip(chosen, found, strict=True) if not isinstance(each, Exception)]
-        _share(carried_out, duration_s)
-        cost.num_tokens += sum(map(_num_tokens, carried_out))
+        cost.num_tokens += _share(carried_out, duration_s)
         cost.seconds += duration_s
     return [done[number] for number in range(len(works))]
 
@@ -110,11 +115,12 @@ def _in_company(works: Sequence[Work]) -> Iterator[list[int]]:
     return iter(groups.values())
 
 
-def _share(works: Sequence[Work], duration_s: float) -> None:
-    """Note for each learner its share of the time, by the rows that it asked for."""
+def _share(works: Sequence[Work], duration_s: float) -> int:
+    """Note for each learner its share of the time, by the rows that it asked for; gives the tokens of all rows."""
     sizes = [_num_tokens(work) for work in works]
     for work, size in zip(works, sizes, strict=True):
         work.learner.spent_s += duration_s * size / sum(sizes)
+    return sum(sizes)
 
 
 def _num_tokens(work: Work) -> int:

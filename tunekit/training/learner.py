@@ -115,10 +115,10 @@ class Learner:
         """Seconds of updates, predictions and diagnostics; of what was computed together with others, its share."""
 
     def _company(self) -> Hashable:
-        method = self.method
-        if not method.packs(method.config):
-            return None
-        return id(self._backbone.backbone), type(method), canonical_json(dict(method.pack_options(method.config)))
+        shared = methods.pack_options(self.config)
+        return (
+            None if shared is None else (id(self._backbone.backbone), type(self.method), canonical_json(dict(shared)))
+        )
 
     def _train_rows(self) -> TokenizedSplit:
         if not self.method.is_trained:

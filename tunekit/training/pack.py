@@ -15,11 +15,11 @@ import torch
 from tunekit import methods
 from tunekit.schema import canonical_json
 from tunekit.training.caches import WorkerCache, choose_device
-from tunekit.training.joint import Done, Work, carry_out
+from tunekit.training.joint import Done, Work, answered, carry_out
 from tunekit.training.learner import Questions, Update
 from tunekit.training.messages import Reported, Started, TrialMessage
 from tunekit.training.pack_size import PackSetting, PackSize, tokens_of_update
-from tunekit.training.trial_loop import Place, Trial, answered, begin
+from tunekit.training.trial_loop import Place, Trial, begin
 from tunekit.training.updates import Cost
 from tunekit.trial import Locations, TrialConfig
 

@@ -16,7 +16,7 @@ from typing import Any
 from tunekit.errors import TrialFailed, TunekitError
 from tunekit.training.caches import WorkerCache
 from tunekit.training.checkpoints import CheckpointMissing
-from tunekit.training.joint import Done, Work, carry_out
+from tunekit.training.joint import Work, answered, carry_out
 from tunekit.training.learner import Questions, Update
 from tunekit.training.messages import Finished, Reported, Started, Tested, TrialMessage, Untested
 from tunekit.training.trial_run import TrialRun, forget
@@ -114,11 +114,6 @@ def begin(config: TrialConfig, place: Place, *, test: bool = False) -> Trial:
     yield Finished(trial_id=name, is_last=not wants_test, outcome=outcome)
     if wants_test and run is not None:
         yield (yield from _test(run, place))
-
-
-def answered(trial: Trial, done: Done) -> TrialMessage | Work:
-    """Tell a trial what came of its work; gives what it says next."""
-    return trial.throw(done) if isinstance(done, Exception) else trial.send(done)
 
 
 def _epochs(run: TrialRun) -> Generator[TrialMessage | Work, Any, Outcome]:

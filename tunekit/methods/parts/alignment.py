@@ -8,7 +8,7 @@ from typing import Protocol
 import torch
 
 from tunekit.errors import ConfigError, DataError
-from tunekit.methods.batch import Feature
+from tunekit.methods.batch import Feature, groups_of
 from tunekit.tasks import Example, PairExample, ParallelPair, TokenExample
 from tunekit.tasks.sampling import by_size
 
@@ -158,16 +158,9 @@ def groups(sides: Sides, *, max_tokens: int) -> Iterator[Sides]:
     A text that alone exceeds them is a group of its own.
     """
     source, target = sides
-    start, width, count = 0, 0, 0
-    for index, both in enumerate(zip(source, target, strict=True)):
-        rows = [row for side in both for row in side]
-        longest = max((row.length for row in rows), default=0)
-        if index > start and max(width, longest) * (count + len(rows)) > max_tokens:
-            yield source[start:index], target[start:index]
-            start, width, count = index, 0, 0
-        width, count = max(width, longest), count + len(rows)
-    if source:
-        yield source[start:], target[start:]
+    both = [(*mine, *theirs) for mine, theirs in zip(source, target, strict=True)]
+    for chosen in groups_of(both, max_tokens=max_tokens):
+        yield [source[text] for text in chosen], [target[text] for text in chosen]
 
 
 def _usual_heldout(num_pairs: int, size: int | None) -> int:
