@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 import secrets
 import shutil
 import signal
@@ -24,6 +23,7 @@ from typing import Any
 import fakes
 import pytest
 import yaml
+from local_cluster import Cluster, family, free_port, processes, signal_all, wait_for, without_token
 from sweep_driver import tiny_sweep
 
 from tunekit.errors import ConfigError
@@ -33,103 +33,6 @@ from tunekit.sweep import ResourcesConfig
 
 HERE = Path(__file__).parent
 CLI = [sys.executable, "-c", "from tunekit.cli import main; main()"]
-
-
-class Cluster:
-    """Nodes of one CPU each, started as an administrator would; ends every process it started."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder  # short: Ray puts sockets in there, whose paths the system limits to 107 bytes
-        self.address = f"127.0.0.1:{_free_port()}"
-        self.updates = folder / "updates"
-        token = folder / "token"
-        token.write_text(secrets.token_hex(32))
-        path = os.pathsep.join([str(HERE), str(HERE.parent), os.environ.get("PYTHONPATH", "")])
-        self.environment = {
-            **_without_token(folder),
-            "PYTHONPATH": path,
-            "RAY_AUTH_MODE": "token",
-            "RAY_AUTH_TOKEN_PATH": str(token),
-            fakes.UPDATES: str(self.updates),
-        }
-        self._nodes: list[subprocess.Popen[bytes]] = []
-
-    def start_head(self) -> None:
-        port = self.address.rpartition(":")[2]
-        ports = [f"--{name}={_free_port()}" for name in ("ray-client-server-port", "dashboard-port")]
-        self._start("--head", f"--port={port}", f"--temp-dir={self.folder}/ray", "--include-dashboard=false", *ports)
-
-    def start_second(self) -> subprocess.Popen[bytes]:
-        return self._start(f"--address={self.address}")
-
-    def _start(self, *options: str) -> subprocess.Popen[bytes]:
-        same = ["--block", "--num-cpus=1", "--object-store-memory=80000000", "--include-log-monitor=false"]
-        same += ["--min-worker-port=0", "--max-worker-port=0", f"--dashboard-agent-listen-port={_free_port()}"]
-        ray = str(Path(sys.executable).with_name("ray"))
-        number = len(self._nodes)
-        with (self.folder / f"node-{number}.log").open("wb") as log:
-            node = subprocess.Popen([ray, "start", *options, *same], env=self.environment, stdout=log, stderr=log)
-        self._nodes.append(node)
-        wait_for(lambda: _has_raylet(node.pid), what="a raylet", log=Path(log.name))
-        return node
-
-    def kill(self, node: subprocess.Popen[bytes]) -> None:
-        """The machine is gone: the raylet, its workers and the rest, all at once."""
-        signal_all(family(node.pid), signal.SIGKILL)
-        node.wait()
-
-    def stop(self) -> None:
-        """End all nodes, and wait until none of their processes is left."""
-        everyone = [pid for node in self._nodes for pid in family(node.pid)]
-        signal_all(everyone, signal.SIGKILL)
-        for node in self._nodes:
-            node.wait()
-        wait_for(lambda: not {row[0] for row in _processes()} & set(everyone), what="the end of the cluster")
-
-
-def _without_token(home: Path) -> dict[str, str]:
-    """The environment of a user who never heard of the token."""
-    return {**{k: v for k, v in os.environ.items() if not k.startswith("RAY_AUTH_")}, "HOME": str(home)}
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _processes() -> list[tuple[int, int, str]]:
-    """Process, parent and command of all that run."""
-    listing = subprocess.run(["ps", "-A", "-ww", "-o", "pid=,ppid=,stat=,args="], capture_output=True, text=True)
-    rows = (line.split(None, 3) for line in listing.stdout.splitlines())
-    return [(int(row[0]), int(row[1]), row[3]) for row in rows if len(row) == 4 and "Z" not in row[2]]
-
-
-def family(ancestor: int) -> list[int]:
-    """A process and all that descend from it, older ones first (Ray gives workers process groups of their own)."""
-    processes = _processes()
-    found = [pid for pid, _, _ in processes if pid == ancestor]
-    for member in found:
-        found.extend(pid for pid, parent, _ in processes if parent == member)
-    return found
-
-
-def _has_raylet(node: int) -> bool:
-    return any(parent == node and Path(command.split()[0]).name == "raylet" for _, parent, command in _processes())
-
-
-def signal_all(pids: list[int], number: int) -> None:
-    for pid in pids:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, number)
-
-
-def wait_for(condition: Callable[[], Any], *, what: str, seconds: float = 180, log: Path | None = None) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        said = log.read_text()[-3000:] if log else ""
-        assert time.monotonic() < end, f"{what} never came\n{said}"
-        time.sleep(0.1)
 
 
 @pytest.fixture(scope="module")
@@ -227,7 +130,7 @@ def test_a_cluster_that_does_not_know_our_token_is_one_clear_error(
     wrong = {**cluster.environment, **once, "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     del wrong["RAY_AUTH_TOKEN_PATH"]
     missing = {**cluster.environment, "RAY_AUTH_TOKEN_PATH": str(tmp_path / "nowhere")}
-    none = {**_without_token(tmp_path), **once, "PYTHONPATH": cluster.environment["PYTHONPATH"]}
+    none = {**without_token(tmp_path), **once, "PYTHONPATH": cluster.environment["PYTHONPATH"]}
     cases = {
         "wrong": (wrong, "a token that we do not have"),
         "missing": (missing, f"cannot be opened or is empty: {tmp_path}/nowhere"),
@@ -250,7 +153,7 @@ def test_a_cluster_that_does_not_know_our_token_is_one_clear_error(
 def test_an_address_where_nobody_answers_is_refused_at_once(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from tunekit.execution import ray_nodes as nodes
 
-    nobody = f"127.0.0.1:{_free_port()}"
+    nobody = f"127.0.0.1:{free_port()}"
     monkeypatch.setenv("RAY_ADDRESS", nobody)
     with pytest.raises(ConfigError, match=r"cannot join the Ray cluster at .*: nothing answers there \("):
         nodes.require_reachable(nobody if form == "host:port" else "auto")
@@ -337,7 +240,7 @@ def test_a_slot_without_work_gives_its_resources_back_and_another_is_asked_for_w
     try:
         while driver.poll() is None:
             counts.append(
-                sum("ray::Slot" in command or "ray::ResourceTrainable" in command for *_, command in _processes())
+                sum("ray::Slot" in command or "ray::ResourceTrainable" in command for *_, command in processes())
             )
             time.sleep(0.2)
         assert driver.returncode == 0, log.read_text()[-3000:]
@@ -389,14 +292,14 @@ class GrowingCluster(Cluster):
         }
         file = self.folder / "cluster.yaml"
         file.write_text(yaml.safe_dump(content))
-        ports = [f"--{name}={_free_port()}" for name in ("ray-client-server-port", "dashboard-port")]
+        ports = [f"--{name}={free_port()}" for name in ("ray-client-server-port", "dashboard-port")]
         scaling = [f"--autoscaling-config={file}", f"--temp-dir={self.folder}/ray", "--include-dashboard=false"]
         self._start("--head", "--port=6379", *scaling, *ports)
 
     def num_nodes(self) -> int:
         """Nodes that run now: each has a raylet."""
         ours = set(family(self._nodes[0].pid))
-        return sum(pid in ours and Path(command.split()[0]).name == "raylet" for pid, _, command in _processes())
+        return sum(pid in ours and Path(command.split()[0]).name == "raylet" for pid, _, command in processes())
 
 
 @pytest.fixture

@@ -1,0 +1,117 @@
+"""A Ray cluster of several nodes on this machine, each a ``ray start`` of its own, with token authentication on."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import fakes
+
+HERE = Path(__file__).parent
+
+
+class Cluster:
+    """Nodes of one CPU each, started as an administrator would; ends every process it started."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder  # short: Ray puts sockets in there, whose paths the system limits to 107 bytes
+        self.address = f"127.0.0.1:{free_port()}"
+        self.updates = folder / "updates"
+        token = folder / "token"
+        token.write_text(secrets.token_hex(32))
+        path = os.pathsep.join([str(HERE), str(HERE.parent), os.environ.get("PYTHONPATH", "")])
+        self.environment = {
+            **without_token(folder),
+            "PYTHONPATH": path,
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN_PATH": str(token),
+            fakes.UPDATES: str(self.updates),
+        }
+        self._nodes: list[subprocess.Popen[bytes]] = []
+
+    def start_head(self) -> None:
+        port = self.address.rpartition(":")[2]
+        ports = [f"--{name}={free_port()}" for name in ("ray-client-server-port", "dashboard-port")]
+        self._start("--head", f"--port={port}", f"--temp-dir={self.folder}/ray", "--include-dashboard=false", *ports)
+
+    def start_second(self) -> subprocess.Popen[bytes]:
+        return self._start(f"--address={self.address}")
+
+    def _start(self, *options: str) -> subprocess.Popen[bytes]:
+        same = ["--block", "--num-cpus=1", "--object-store-memory=80000000", "--include-log-monitor=false"]
+        same += ["--min-worker-port=0", "--max-worker-port=0", f"--dashboard-agent-listen-port={free_port()}"]
+        ray = str(Path(sys.executable).with_name("ray"))
+        number = len(self._nodes)
+        with (self.folder / f"node-{number}.log").open("wb") as log:
+            node = subprocess.Popen([ray, "start", *options, *same], env=self.environment, stdout=log, stderr=log)
+        self._nodes.append(node)
+        wait_for(lambda: _has_raylet(node.pid), what="a raylet", log=Path(log.name))
+        return node
+
+    def kill(self, node: subprocess.Popen[bytes]) -> None:
+        """The machine is gone: the raylet, its workers and the rest, all at once."""
+        signal_all(family(node.pid), signal.SIGKILL)
+        node.wait()
+
+    def stop(self) -> None:
+        """End all nodes, and wait until none of their processes is left."""
+        everyone = [pid for node in self._nodes for pid in family(node.pid)]
+        signal_all(everyone, signal.SIGKILL)
+        for node in self._nodes:
+            node.wait()
+        wait_for(lambda: not {row[0] for row in processes()} & set(everyone), what="the end of the cluster")
+        self._nodes.clear()
+
+
+def without_token(home: Path) -> dict[str, str]:
+    """The environment of a user who never heard of the token."""
+    return {**{k: v for k, v in os.environ.items() if not k.startswith("RAY_AUTH_")}, "HOME": str(home)}
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def processes() -> list[tuple[int, int, str]]:
+    """Process, parent and command of all that run."""
+    listing = subprocess.run(["ps", "-A", "-ww", "-o", "pid=,ppid=,stat=,args="], capture_output=True, text=True)
+    rows = (line.split(None, 3) for line in listing.stdout.splitlines())
+    return [(int(row[0]), int(row[1]), row[3]) for row in rows if len(row) == 4 and "Z" not in row[2]]
+
+
+def family(ancestor: int) -> list[int]:
+    """A process and all that descend from it, older ones first (Ray gives workers process groups of their own)."""
+    everyone = processes()
+    found = [pid for pid, _, _ in everyone if pid == ancestor]
+    for member in found:
+        found.extend(pid for pid, parent, _ in everyone if parent == member)
+    return found
+
+
+def _has_raylet(node: int) -> bool:
+    return any(parent == node and Path(command.split()[0]).name == "raylet" for _, parent, command in processes())
+
+
+def signal_all(pids: list[int], number: int) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
+def wait_for(condition: Callable[[], Any], *, what: str, seconds: float = 180, log: Path | None = None) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        said = log.read_text()[-3000:] if log else ""
+        assert time.monotonic() < end, f"{what} never came\n{said}"
+        time.sleep(0.1)
