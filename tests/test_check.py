@@ -546,7 +546,7 @@ def test_the_page_says_which_arms_are_packed_and_how_many_at_once(read: Reader) 
 @pytest.mark.parametrize(
     ("resources", "words"),
     [
-        ({}, "a worker trains together, of arm up to 5 trials"),
+        ({}, "a worker trains together, of arm up to 8 trials"),
         ({"pack": 1}, "a pack of one; a worker trains one trial at a time"),
         ({"pack": False}, "off; a worker trains one trial at a time"),
         ({"gpu": 1}, "a worker trains together, of arm 4 to 64 trials, as speed and memory are measured to allow"),
@@ -562,7 +562,7 @@ def test_the_page_says_what_packing_will_do_on_a_cpu_and_a_gpu(
 def test_large_batches_are_packed_by_fewer(read: Reader) -> None:
     arms = {"arm": {"method": PACKED, "space": {"batch_size": [4, 64]}}}
     words = _packing(check(read(arms=arms), flops_per_s=RATE))
-    assert words == "a worker trains together, of arm 1 to 8 trials, by their batch sizes and lengths"
+    assert words == "a worker trains together, of arm 4 to 8 trials, by their batch sizes and lengths"
 
 
 def test_a_sweep_of_methods_that_train_the_backbone_packs_nothing(read: Reader) -> None:

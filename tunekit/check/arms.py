@@ -211,7 +211,7 @@ class _Inspector:
             batch_size=config.training.batch_size,
             num_tokens=train.num_tokens,
             num_rows=train.num_rows,
-            prompt_length=method.prompt_length,
+            prompt_length=method.num_input_positions,
         )
         key, notes = pack_key(config, arm.locations), tuple(notes_of_dropout(method))
         return _Corner(config.training, count, made, train.truncated_share, room, key, tokens, notes)
