@@ -195,7 +195,7 @@ def test_the_rate_is_measured_on_this_machine_and_leaves_the_threads_alone(read:
     threads = torch.get_num_threads()
     (first, _) = check(read(resources={"cpu": 2})).arms
     assert torch.get_num_threads() == threads
-    assert "measured here on 2 threads for a matrix product of width 16" in first.rate.basis
+    assert "measured here on 2 threads for a feed-forward block of width 16" in first.rate.basis
     assert first.rate.flops_per_s > 0
 
 
