@@ -120,3 +120,18 @@ def test_a_number_of_kernels_that_the_user_names_stays(name: str, monkeypatch: p
     assert {each: os.environ.get(each) for each in kernels.VARIABLES} == {
         each: "7" if each == name else None for each in kernels.VARIABLES
     }
+
+
+@pytest.mark.parametrize("prunes", [False, True])
+def test_memory_is_handed_back_once_a_trial_has_let_go_of_it(
+    prunes: bool,
+    learners: list[weakref.ref[Learner]],
+    locations: Locations,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    held: list[int] = []
+    count = lambda: held.append(sum(learner() is not None for learner in learners))  # noqa: E731
+    monkeypatch.setattr("tunekit.training.trial_loop.give_back", count)
+    ended(trial("ptuning_v2"), locations, tmp_path, WorkerCache(), prunes=prunes)
+    assert held == [0]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import ctypes
+from collections.abc import Callable, Iterator
+from functools import cache
 
 import torch
 
@@ -35,3 +37,21 @@ def without_memory(device: torch.device, tokens_per_step: int, error: RuntimeErr
 def is_out_of_memory(error: RuntimeError) -> bool:
     """Whether torch says that memory does not suffice; its allocator on the CPU has no exception of its own."""
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+def give_back() -> None:
+    """Hand memory that was freed back to the system, as far as the C library can.
+
+    glibc keeps what trials have freed in pieces that the next trial, of other shapes, fits into badly.
+    """
+    trim = _trim()
+    if trim is not None:
+        trim(0)
+
+
+@cache
+def _trim() -> Callable[[int], int] | None:
+    with contextlib.suppress(OSError, AttributeError):  # another C library
+        found: Callable[[int], int] = ctypes.CDLL(None).malloc_trim
+        return found
+    return None

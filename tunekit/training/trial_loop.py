@@ -18,6 +18,7 @@ from tunekit.training.caches import WorkerCache
 from tunekit.training.checkpoints import CheckpointMissing
 from tunekit.training.joint import Work, answered, carry_out
 from tunekit.training.learner import Questions, Update
+from tunekit.training.memory import give_back
 from tunekit.training.messages import Finished, Reported, Started, Tested, TrialMessage, Untested
 from tunekit.training.trial_run import TrialRun, forget
 from tunekit.trial import TOKENS_PER_STEP, EpochReport, FinalScores, Locations, Outcome, TrialConfig
@@ -100,6 +101,13 @@ def begin(config: TrialConfig, place: Place, *, test: bool = False) -> Trial:
     It yields messages, each answered by None or a reason to prune it, and work, answered by what came of it. What could
     not be done is thrown (`answered` does either).
     """
+    try:
+        yield from _telling(config, place, test=test)
+    finally:
+        give_back()
+
+
+def _telling(config: TrialConfig, place: Place, *, test: bool) -> Trial:
     name = config.trial_id
     run: TrialRun | None = None
     try:
