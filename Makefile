@@ -6,6 +6,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALLED := $(VENV)/.installed
+# Tests run in so many processes: make test JOBS=1 for one after the other.
+JOBS ?= 2
+PYTEST := $(BIN)/python -m pytest -q -n $(JOBS) --dist loadgroup --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help quickstart test test-all lint format types install clean
@@ -17,10 +20,10 @@ quickstart: $(INSTALLED) ## a small sweep on a generated world, from nothing to 
 	@HF_HUB_OFFLINE=1 $(BIN)/tunekit sweep search_spaces/quickstart.yaml
 
 test: $(INSTALLED) ## the tests that need neither patience nor a GPU
-	@$(BIN)/python -m pytest -q -m "not slow and not gpu" $(ARGS)
+	@$(PYTEST) -m "not slow and not gpu" $(ARGS)
 
 test-all: $(INSTALLED) ## every test that this machine can run
-	@$(BIN)/python -m pytest -q $(ARGS)
+	@$(PYTEST) $(ARGS)
 
 lint: $(INSTALLED) ## formatting and lint, nothing is changed
 	@$(BIN)/ruff format --check .

@@ -37,6 +37,17 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ["OMP_NUM_THREADS"] = "1"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Several processes (``-n``) share the tests by module; all that start a Ray go to one of them, and first.
+
+    Two clusters at once would slow each other down, and they take longest.
+    """
+    for item in items:
+        is_ray = item.get_closest_marker("ray") is not None
+        item.add_marker(pytest.mark.xdist_group("ray" if is_ray else item.path.stem))
+    items.sort(key=lambda item: item.get_closest_marker("ray") is None)
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder with real data (``data/``) and models (``models/``): ``$TUNEKIT_SHARED``, else ``../shared``."""
