@@ -37,17 +37,6 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ["OMP_NUM_THREADS"] = "1"
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Several processes (``-n``) share the tests by module; all that start a Ray go to one of them, and first.
-
-    Two clusters at once would slow each other down, and they take longest.
-    """
-    for item in items:
-        is_ray = item.get_closest_marker("ray") is not None
-        item.add_marker(pytest.mark.xdist_group("ray" if is_ray else item.path.stem))
-    items.sort(key=lambda item: item.get_closest_marker("ray") is None)
-
-
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder with real data (``data/``) and models (``models/``): ``$TUNEKIT_SHARED``, else ``../shared``."""
@@ -113,8 +102,12 @@ def _refuse_outside(host: str) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests marked ``gpu`` are skipped, with the reason, where there is no CUDA device."""
-    marked = [item for item in items if item.get_closest_marker("gpu")]
+    _skip_what_needs_a_gpu([item for item in items if item.get_closest_marker("gpu")])
+    _share_out(items)
+
+
+def _skip_what_needs_a_gpu(marked: list[pytest.Item]) -> None:
+    """With the reason, where there is no CUDA device."""
     if not marked:
         return
     import torch  # only now: most runs collect no such test and need not wait for it
@@ -122,3 +115,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if not torch.cuda.is_available():
         for item in marked:
             item.add_marker(pytest.mark.skip(reason="needs a CUDA device, and this machine has none"))
+
+
+def _share_out(items: list[pytest.Item]) -> None:
+    """Several processes (``-n``) share the tests by module; all that start a Ray go to one of them, and first.
+
+    Two clusters at once would slow each other down, and they take longest.
+    """
+    for item in items:
+        is_ray = item.get_closest_marker("ray") is not None
+        item.add_marker(pytest.mark.xdist_group("ray" if is_ray else item.path.stem))
+    items.sort(key=lambda item: item.get_closest_marker("ray") is None)
