@@ -10,6 +10,7 @@ next report a trial that runs is given back with its checkpoint. What its search
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from tunekit.journal.points import ArmRecord
 from tunekit.journal.record import SweepRecord
@@ -89,8 +90,10 @@ class Spending:
 
     def limits(self, arm: Arm | None = None) -> list[Limit]:
         """Each limit of time and money with what was spent of it: of `arm` and its share, or of the whole sweep."""
-        found = [arm.name] if arm is not None else list(self._record.arms)
-        spent = sum((self._record.arm(name).spent_in_all for name in found), Spent())
+        if arm is not None:
+            limits = self._budget.limits(self._of(arm).spent_in_all, self._sweep.rates)
+            return [replace(limit, total=limit.total / self._num_arms) for limit in limits]
+        spent = sum((found.spent_in_all for found in self._record.arms.values()), Spent())
         return list(self._budget.limits(spent, self._sweep.rates))
 
     def in_words(self) -> str:

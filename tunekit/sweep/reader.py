@@ -250,6 +250,10 @@ def _check_budget(sweep: Sweep, source: Source) -> None:
             f"{source.at('budget', 'gpu_hours')}: no trial takes a GPU (resources.gpu is 0), so it limits nothing; "
             "write `hours`, or `resources: {gpu: ...}`"
         )
+    hours, reserved = sweep.budget.hours, sweep.budget.reserve_hours
+    if hours is not None and reserved is not None and reserved >= hours:
+        where = source.at("budget", "reserve_hours")
+        raise ConfigError(f"{where}: {reserved:g} is all of the {hours:g} hours; leave some to the search")
     if sweep.budget.money is not None and not sweep.rates.money:
         raise ConfigError(
             f"{source.at('budget', 'money')}: a worker costs nothing (resources.gpu is 0, and there is no "
