@@ -213,7 +213,7 @@ def _require_same(earlier: Sweep, sweep: Sweep, folder: Path) -> None:
         more = f"\n  and {len(differences) - MAX_DIFFERENCES} more" if len(differences) > MAX_DIFFERENCES else ""
         raise ConfigError(
             f"{folder} holds another sweep of this name. What differs:{shown}{more}\nOnly search.num_trials, finalise, "
-            "budget, resources and paths may change; give the new one another --name"
+            "budget, storage, resources and paths may change; give the new one another --name"
         )
 
 

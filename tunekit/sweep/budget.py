@@ -122,7 +122,7 @@ class BudgetConfig:
     def limits(self, spent: Spent, rates: Rates) -> Iterator[Limit]:
         """Each limit of time or money, with what `spent` has used of it."""
         if self.hours is not None:
-            yield Limit(unit="hours of workers", total=self.hours, used=spent.worker_s / 3600, per_hour=1.0)
+            yield Limit(unit="worker-hours", total=self.hours, used=spent.worker_s / 3600, per_hour=1.0)
         if self.gpu_hours is not None:
             yield Limit(unit="GPU-hours", total=self.gpu_hours, used=spent.gpu_s / 3600, per_hour=rates.gpu)
         if self.money is not None:
