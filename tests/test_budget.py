@@ -80,7 +80,7 @@ def test_with_a_larger_budget_an_interrupted_sweep_goes_on_from_its_last_epochs(
 BUDGETS = [seconds(2 * 9), seconds(2 * 7, reserve=0.1), seconds(2 * 1, reserve_hours=0)]
 
 
-@pytest.mark.parametrize(("budget", "step"), zip(BUDGETS, (3, 1, 1), strict=True))
+@pytest.mark.parametrize(("budget", "step"), list(zip(BUDGETS, (3, 1, 1), strict=True)))
 def test_a_sweep_killed_at_any_event_stops_where_an_undisturbed_one_does(
     budget: dict[str, Any], step: int, tmp_path: Path
 ) -> None:
@@ -196,3 +196,24 @@ def test_a_budget_of_an_earlier_journal_is_read(tmp_path: Path) -> None:
     old: dict[str, Any] = {**resolved(sweep), "budget": {"trials": 10, "hours": 8.0}}
     del old["storage"]
     assert from_resolved(old, sweep.definition, "journal") == sweep
+
+
+def test_status_and_report_say_what_ended_the_sweep_and_what_each_arm_has_spent(tmp_path: Path) -> None:
+    import io
+
+    from rich.console import Console
+
+    from tunekit import reports
+
+    budget = {"gpu_hours": 2 * 20 / HOUR_S, "price_per_gpu_hour": 360, "reserve": 0}
+    record = run(sweep_with(budget, resources={"gpu": 1}), tmp_path / "run", num_workers=8)
+    reports.write(record, tmp_path / "report")
+    text = (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
+    assert "**Stopped by budget: 0.01" in text and " of 0.0111111 GPU-hours**" in text
+    assert "finetune 4 of 8 points, 4 trials interrupted" in text
+    money = record.arm("finetune").spent_in_all.gpu_s / HOUR_S * 360
+    row = next(line for line in text.splitlines() if line.startswith("| finetune") and "GPU-hours" in line)
+    assert f"{money:.2f}" in row and "of 0.00555556 GPU-hours" in row
+    stream = io.StringIO()
+    Console(file=stream, width=200).print(reports.status_table([("simulated", record)]))
+    assert "of 0.0111111 GPU-hours" in stream.getvalue()
