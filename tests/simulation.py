@@ -14,6 +14,9 @@ from tunekit.search import Search
 from tunekit.sweep import Source, Sweep, parse_sweep, resolved
 from tunekit.trial import EpochReport, FinalScores, Outcome, TrialFacts
 
+TEST_S = 0.5
+"""Seconds that scoring test takes; an epoch takes one."""
+
 
 class Killed(BaseException):
     """Stands for kill -9: nothing after it runs."""
@@ -97,15 +100,17 @@ def advance(search: Search, assignment: Any, epoch: int) -> bool:
         search.flush()
         if decision.stop:
             search.stop(trial, decision)
-        if not decision.stop and epoch < num_epochs:
+        is_paused = not decision.stop and search.pause(trial)
+        if not decision.stop and not is_paused and epoch < num_epochs:
             return True
-        if not decision.stop:
+        if not decision.stop and not is_paused:
             best = max(curve_value(trial, e) for e in range(1, num_epochs + 1))
             search.finish(trial, Outcome(state="COMPLETE", value=best, best_epoch=num_epochs))
     if assignment.test and trial.state == "COMPLETE":
         scores = {"test/de/accuracy": curve_value(trial, 3)}
         majority = {"majority/de/accuracy": 0.2}
-        search.tested(trial, FinalScores(epoch=3, scores=scores, majority=majority, num_examples={"de": 100}))
+        found = FinalScores(epoch=3, scores=scores, majority=majority, num_examples={"de": 100}, duration_s=TEST_S)
+        search.tested(trial, found)
     search.release(trial)
     search.flush()
     return False

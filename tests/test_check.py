@@ -17,6 +17,7 @@ from rich.console import Console
 from tunekit.backbone import describe
 from tunekit.check import ArmCheck, Span, SweepCheck, check, render
 from tunekit.check.cost import multiplied_weights
+from tunekit.check.limits import disk_need, notes_of_disk
 from tunekit.check.text import measure, tokenizer_of
 from tunekit.errors import ConfigError, DataError
 from tunekit.sweep import Sweep, load_sweep, trial_config
@@ -463,13 +464,34 @@ def test_a_page_of_80_columns_says_all_that_a_wide_one_says(read: Reader) -> Non
             "of 4 enqueued settings only the first 2 are tried",
         ),
         ({"arms": one_arm()}, "nothing is searched: it is one point; more trials of it are more `seeds`"),
-        ({"budget": {"hours": 1e-6}}, "its share of the budget, 5e-07 h, may end the search after about 1 of 3 trials"),
+        ({"budget": {"hours": 1e-6}}, "its share of the budget, 5e-07 hours of a worker, is less than one trial ("),
+        (
+            {"budget": {"hours": 0.08, "reserve": 0.7}},
+            "its share of the budget, 0.012 h of search, may end the search after about 1 of 2 trials",
+        ),
     ],
 )
 def test_what_is_allowed_and_yet_odd_is_worth_a_note(read: Reader, changes: dict[str, Any], note: str) -> None:
     found = check(read(**changes), flops_per_s=1e6)
     assert note in "\n".join(found.notes)
     assert "Worth knowing" in page(found)
+
+
+def test_the_page_says_whether_a_budget_suffices_and_what_the_disk_will_hold(read: Reader, tmp_path: Path) -> None:
+    budget = {"hours": 1, "money": 0.09, "price_per_hour": 1.5, "reserve": 0.3}
+    found = check(read(budget=budget), flops_per_s=1e6, root=tmp_path / "not" / "yet")
+    text = " ".join(page(found, width=400).split())
+    assert "1 worker-hours, 0.09 of money, shared equally by the arms; the search leaves 30% to" in text
+    assert "1 worker-hours: suffices for all trials" in text
+    assert "0.09 of money: does not suffice for all trials" in text
+    plain, deep = (4 * int(arm.num_trainable.high) for arm in found.arms)
+    need = disk_need(found.sweep, found.arms)
+    assert (need.kept, need.per_trial) == (4 * (plain + deep), 8 * max(plain, deep)), "two points on two seeds"
+    assert f"{need.in_words()} (trained parameters of the best trials of each arm, never a frozen backbone)" in text
+    assert "are free" in text and not any("disk" in note for note in found.notes)
+    everything = check(read(storage={"keep": "all"}), flops_per_s=1e6)
+    assert disk_need(everything.sweep, everything.arms).kept == (2 + 2) * plain + (3 + 2) * deep
+    assert list(notes_of_disk(found.sweep, found.arms, 1000))
 
 
 @pytest.mark.parametrize("method", ["ptuning_v2", "prompt_tuning", "lora", "bitfit", "adapter"])

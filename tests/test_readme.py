@@ -139,6 +139,7 @@ def test_every_key_of_a_sweep_file_is_documented_and_no_other() -> None:
         "Finalise": _fields(model.FinaliseConfig),
         "Resources": _fields(model.ResourcesConfig),
         "Budget": _fields(model.BudgetConfig),
+        "Storage": _fields(model.StorageConfig),
     }
     for section, keys in sections.items():
         assert _documented(section) == keys, section
@@ -278,6 +279,7 @@ def test_what_is_in_a_trials_name_and_what_is_not_is_said_to_the_field() -> None
         "scheduler": _fields(types.SchedulerConfig),
         "finalise": _fields(types.FinaliseConfig),
         "budget": _fields(types.BudgetConfig),
+        "storage": _fields(types.StorageConfig),
         "published figures": {"references"} & _fields(types.Sweep),
     }
 

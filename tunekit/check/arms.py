@@ -7,6 +7,7 @@ import math
 from collections.abc import Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tunekit import tasks
@@ -15,6 +16,7 @@ from tunekit.check.absent import LenientParallelText, has_stand_in, stand_in
 from tunekit.check.corners import corner_params
 from tunekit.check.cost import Work
 from tunekit.check.findings import ArmCheck, DataCheck, Rate, Span, SweepCheck
+from tunekit.check.limits import notes_of_budget, notes_of_disk
 from tunekit.check.notes import notes_of_arm, notes_of_arms, notes_of_data, notes_of_dropout, notes_of_updates
 from tunekit.check.reading import Read, readings
 from tunekit.check.spelling import Limit
@@ -22,6 +24,7 @@ from tunekit.check.text import Text, measure, tokenizer_of
 from tunekit.errors import ConfigError
 from tunekit.registry import BACKBONES
 from tunekit.schema import canonical_json
+from tunekit.storage.space import free_bytes
 from tunekit.sweep import Arm, Sweep, trial_config
 from tunekit.tasks import Split, Task
 from tunekit.tasks.readers.sources import DataAbsent
@@ -34,7 +37,9 @@ if TYPE_CHECKING:
     from tunekit.methods import Method, ParameterCount
 
 
-def check(sweep: Sweep, *, flops_per_s: float | None = None, may_lack_data: bool = False) -> SweepCheck:
+def check(
+    sweep: Sweep, *, flops_per_s: float | None = None, may_lack_data: bool = False, root: Path | None = None
+) -> SweepCheck:
     """Everything about `sweep` that can be known without training.
 
     Reads each task's data once, and of backbones only configs and tokenizers (one of ours is built if it is not
@@ -45,6 +50,7 @@ def check(sweep: Sweep, *, flops_per_s: float | None = None, may_lack_data: bool
         flops_per_s: what one trial sustains; measured on this machine if not given.
         may_lack_data: where the data of a well-known task are not on this machine (no such folder, a hub that cannot
             be reached), go on with documented sizes and say so, instead of raising.
+        root: where the sweep is to be kept; its free space is held against what the sweep writes.
 
     Raises:
         ConfigError: an arm cannot run; the message names the arm or the key. A DataError if its data are the reason.
@@ -59,8 +65,10 @@ def check(sweep: Sweep, *, flops_per_s: float | None = None, may_lack_data: bool
     of_targets: dict[Split, bool] = {"train": False, "dev": sweep.selection == "target_dev", "test": True}
     shown = readings(inspector.read, of_targets)
     absent = (f"parallel text was not read: {why}" for why in inspector.absent_texts.values())
-    notes = (*notes_of_arms(sweep, found), *notes_of_data(shown), *absent)
-    return SweepCheck(sweep=sweep, arms=tuple(found), readings=shown, notes=notes)
+    free = None if root is None else free_bytes(root)
+    limits = (*notes_of_budget(sweep, found), *notes_of_disk(sweep, found, free))
+    notes = (*notes_of_arms(found), *limits, *notes_of_data(shown), *absent)
+    return SweepCheck(sweep=sweep, arms=tuple(found), readings=shown, notes=notes, free_bytes=free)
 
 
 @contextmanager

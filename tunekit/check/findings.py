@@ -109,6 +109,8 @@ class SweepCheck:
     """What was read, each place once; none of what is not on this machine."""
     notes: tuple[str, ...] = ()
     """What is worth knowing and not wrong."""
+    free_bytes: int | None = None
+    """Where the sweep is to be kept; None if that was not asked, or cannot be told."""
 
     @property
     def lacks_data(self) -> bool:

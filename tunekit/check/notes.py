@@ -68,20 +68,11 @@ def notes_of_dropout(method: Method) -> Iterator[str]:
         yield f"backbone_dropout has no effect: {backbone.name} has no dropout of its own, where it would be drawn"
 
 
-def notes_of_arms(sweep: Sweep, arms: Sequence[ArmCheck]) -> Iterator[str]:
-    """The notes of all arms, each once, and where a budget may end a search."""
+def notes_of_arms(arms: Sequence[ArmCheck]) -> Iterator[str]:
+    """The notes of all arms, each once."""
     for note in dict.fromkeys(note for arm in arms for note in arm.notes):
         concerned = [arm.arm.name for arm in arms if note in arm.notes]
         yield note if len(concerned) == len(arms) else f"{', '.join(concerned)}: {note}"
-    hours = sweep.budget.hours
-    for arm in arms if hours is not None else ():
-        share = (hours or 0) / len(arms)
-        if arm.search_hours.low > share:
-            few = share / max(arm.search_hours.low, 1e-9) * arm.num_search_trials
-            yield (
-                f"{arm.arm.name}: its share of the budget, {share:.3g} h, may end the search after about "
-                f"{max(1, round(few))} of {arm.num_search_trials} trials"
-            )
 
 
 def notes_of_data(readings: Sequence[Reading]) -> Iterator[str]:

@@ -12,9 +12,10 @@ from rich.text import Text
 
 from tunekit.check.data_page import data_page
 from tunekit.check.findings import ArmCheck, Span, SweepCheck
+from tunekit.check.limits import budget_in_words, budget_needed, disk_in_words
 from tunekit.check.packing import packing_in_words
 from tunekit.check.published import published_lines
-from tunekit.sweep import Sweep
+from tunekit.sweep import Spent, Sweep
 from tunekit.wording import count, duration, listed, parameters, plural, share, short
 
 
@@ -71,7 +72,8 @@ def _plan(check: SweepCheck) -> list[tuple[str, str]]:
         ("selection", _selection(sweep)),
         ("resources", f"a trial takes {_resources(sweep)}"),
         ("packing", packing_in_words(sweep, check.arms)),
-        ("budget", _budget(sweep)),
+        ("budget", budget_in_words(sweep)),
+        ("disk", disk_in_words(check)),
         *(("published", text) for text in published_lines(sweep)),
     ]
 
@@ -113,13 +115,6 @@ def _resources(sweep: Sweep) -> str:
     gpu = f", {resources.gpu:g} GPU" if resources.gpu else ", no GPU"
     memory = f", {resources.memory / 2**30:.3g} GiB" if resources.memory else ""
     return f"{resources.cpu:g} CPU{gpu}{memory}"
-
-
-def _budget(sweep: Sweep) -> str:
-    hours, trials = sweep.budget.hours, sweep.budget.trials
-    limits = [f"{hours:g} hours of training"] if hours is not None else []
-    limits += [plural(trials, "search trial")] if trials is not None else []
-    return f"{' and '.join(limits)}, shared equally by the arms" if limits else "no ceiling"
 
 
 def _data_lines(check: SweepCheck) -> list[tuple[str, str]]:
@@ -193,7 +188,7 @@ def _space(arm: ArmCheck) -> Iterator[str]:
 
 
 def _estimate(check: SweepCheck) -> list[tuple[str, str]]:
-    lines = [("in all", _total(check))]
+    lines = [("in all", _total(check)), *(("budget", text) for text in budget_needed(check))]
     for arm in {arm.arm.backbone.name: arm for arm in check.arms}.values():
         size = f"{count(arm.num_backbone_parameters)} parameters, {arm.shape_basis}; tokens are {arm.tokens_basis}"
         lines.append((arm.arm.backbone.name, size))
@@ -210,9 +205,9 @@ def _estimate(check: SweepCheck) -> list[tuple[str, str]]:
 def _total(check: SweepCheck) -> str:
     stopping = "" if check.sweep.scheduler.name == "none" else " before early stopping"
     total = f"at most {_span(check.search_hours, _time)} of search{stopping}"
-    hours = check.sweep.budget.hours
-    if hours is not None and hours < check.search_hours.high:
-        total += f", of which the budget allows {_time(hours)}"
+    allowed = check.sweep.budget.left_s(Spent(), check.sweep.rates, part=1) / 3600
+    if allowed < check.search_hours.high + check.final_hours.high:
+        total += f", of which the budget allows {_time(allowed)}, finalising included"
     if check.num_final_trials:
         total += f"; {_span(check.final_hours, _time)} to finalise"
     return f"{total}. One trial after the other; workers share it"

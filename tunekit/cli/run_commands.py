@@ -147,7 +147,7 @@ def _show_check(loaded: Sweep, *, in_full: bool = False) -> int:
     from tunekit.cli.console import console
     from tunekit.cli.sweep_run import preflight
 
-    console().print(render(preflight(loaded, may_lack_data=True), in_full=in_full))
+    console().print(render(preflight(loaded, may_lack_data=True, root=USUAL_ROOT), in_full=in_full))
     return DONE
 
 

@@ -22,13 +22,16 @@ if TYPE_CHECKING:
     from tunekit.sweep import Sweep
 
 
-def preflight(sweep: Sweep, log: Path | None = None, *, may_lack_data: bool = False) -> SweepCheck:
+def preflight(
+    sweep: Sweep, log: Path | None = None, *, may_lack_data: bool = False, root: Path | None = None
+) -> SweepCheck:
     """Refuse what cannot run, before any worker starts; what libraries print meanwhile goes to `log`.
 
     Args:
         sweep: what to check.
         log: a file.
         may_lack_data: check the rest where data are not on this machine.
+        root: the folder of sweeps, whose free space is looked at.
 
     Raises:
         ConfigError: the sweep cannot run.
@@ -39,7 +42,7 @@ def preflight(sweep: Sweep, log: Path | None = None, *, may_lack_data: bool = Fa
     message = f"{sweep.name}: checking data, backbones and every corner of each space"
     is_over = False
     with quiet_for(lambda: log if is_over else None) as console, waiting(console, message, is_logged=log is not None):
-        checked = check(sweep, may_lack_data=may_lack_data)
+        checked = check(sweep, may_lack_data=may_lack_data, root=root)
         is_over = True
     return checked
 
@@ -80,7 +83,7 @@ def _run_and_report(
     """How the sweep ended; None and the reason if it was cut short."""
     from tunekit.cli.console import quiet
 
-    checked = preflight(sweep, folder.driver_log)
+    checked = preflight(sweep, folder.driver_log, root=folder.path.parent)
     with quiet(folder.driver_log) as console:
         console.print(banner(checked, folder, execution), markup=False, soft_wrap=True)
         finish, reason = _follow(console, sweep, folder, execution, retry_failed=retry_failed)

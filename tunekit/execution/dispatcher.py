@@ -221,7 +221,7 @@ class Dispatcher:
                 decision = search.report(trial, message.report)
                 if decision.stop:
                     search.stop(trial, decision)
-                return not decision.stop
+                return not (decision.stop or search.pause(trial))
             case Finished():
                 search.finish(trial, message.outcome)
             case Tested():

@@ -24,7 +24,7 @@ from tunekit.storage import SweepFolder, remove, write_text
 from tunekit.storage.source_code import package_digest
 from tunekit.sweep import Source, Sweep, parse_sweep, resolved
 from tunekit.version import __version__
-from tunekit.wording import printable
+from tunekit.wording import plural, printable
 
 MAX_DIFFERENCES = 10
 """Differences that are shown of a sweep that is not the one that was launched."""
@@ -126,6 +126,11 @@ def run_sweep(
             if not search.is_done:
                 problems = _run(search, folder, execution, notify, try_again=retry_failed)
             search.flush()
+            cut = sum(search.progress.arm(arm).num_final_cut for arm in sweep.arms)
+            if cut:
+                problems.append(
+                    f"{search.progress.stopped_by_budget()}; {plural(cut, 'final trial')} not scored on test"
+                )
             failed = sum(trial.state == "FAILED" for trial in search.record.trials.values())
     except (Exception, KeyboardInterrupt) as error:
         if has_begun and execution.in_process:
@@ -208,7 +213,7 @@ def _require_same(earlier: Sweep, sweep: Sweep, folder: Path) -> None:
         more = f"\n  and {len(differences) - MAX_DIFFERENCES} more" if len(differences) > MAX_DIFFERENCES else ""
         raise ConfigError(
             f"{folder} holds another sweep of this name. What differs:{shown}{more}\nOnly search.num_trials, finalise, "
-            "budget, resources and paths may change; give the new one another --name"
+            "budget, storage, resources and paths may change; give the new one another --name"
         )
 
 

@@ -5,6 +5,7 @@ from tunekit.journal.log import Journal, SweepBusy, read_events, replay
 from tunekit.journal.points import ArmRecord, Point
 from tunekit.journal.progress import ArmProgress, FinalTrial, SweepProgress
 from tunekit.journal.record import SweepRecord
+from tunekit.journal.spending import Spending
 from tunekit.journal.trial_record import TrialRecord
 from tunekit.storage.layout import JOURNAL as FILE_NAME
 
@@ -18,6 +19,7 @@ __all__ = [
     "Journal",
     "JournalError",
     "Point",
+    "Spending",
     "SweepBusy",
     "SweepProgress",
     "SweepRecord",

@@ -14,7 +14,7 @@ interrupted    trial_id, reason; the trial goes on from its last checkpoint
 finished       trial_id, outcome
 reopened       trial_id, reason; a failed trial is taken up again, and this is why it had failed
 tested         trial_id, scores, baselines, num_examples; written once per trial, when its point is finalised; also
-               num_labels, unseen_labels and granularity, which earlier journals lack
+               num_labels, unseen_labels, granularity and duration_s, which earlier journals lack
 =============  ====================================================================================================
 """
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from tunekit.journal.ranking import Point, Ranking
 from tunekit.journal.trial_record import TrialRecord
 from tunekit.schema import Values
+from tunekit.sweep import Spent
 from tunekit.trial import EpochReport, Replicate
 
 __all__ = ["ArmRecord", "Point", "top_points"]
@@ -41,6 +42,10 @@ class ArmRecord:
     """The best dev objective that any trial of the search has reported."""
     spent_s: dict[str, float] = field(default_factory=lambda: {"search": 0.0, "finalise": 0.0})
     """Seconds of training and dev evaluation in the epochs reported, by phase."""
+    spent: dict[str, Spent] = field(default_factory=lambda: dict.fromkeys(("search", "finalise", "test"), Spent()))
+    """What counts towards the budget: the same by phase, and what scoring test took."""
+    num_epochs: int = 0
+    """Epochs reported by trials of the search."""
     num_tested: int = 0
     """Trials scored on test."""
     wanting: list[int] = field(default_factory=list)
@@ -104,10 +109,22 @@ class ArmRecord:
             self.ended[key] += sign
             self.ended_s[key] = self.ended_s.get(key, 0.0) + sign * trial.duration_s
 
-    def report(self, trial: TrialRecord, report: EpochReport) -> None:
-        """Take a trial's report of an epoch."""
+    @property
+    def spent_in_all(self) -> Spent:
+        """What its search, its finalising and its tests have used."""
+        return self.spent["search"] + self.spent["finalise"] + self.spent["test"]
+
+    def test(self, duration_s: float, *, gpu: float) -> None:
+        """Take a trial's test; it took `gpu` GPUs."""
+        self.num_tested += 1
+        self.spent["test"] += Spent(duration_s, duration_s * gpu)
+
+    def report(self, trial: TrialRecord, report: EpochReport, *, gpu: float = 0.0) -> None:
+        """Take a trial's report of an epoch; it took `gpu` GPUs."""
         if report.epoch not in trial.reports:
             self.spent_s[trial.phase] += report.duration_s
+            self.spent[trial.phase] += Spent(report.duration_s, report.duration_s * gpu)
+            self.num_epochs += trial.phase == "search"
         trial.reports[report.epoch] = report
         if trial.phase == "search" and (self.best_so_far is None or report.value > self.best_so_far):
             self.best_so_far = report.value

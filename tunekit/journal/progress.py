@@ -10,12 +10,10 @@ from dataclasses import dataclass
 
 from tunekit.journal.points import ArmRecord, Point
 from tunekit.journal.record import SweepRecord
+from tunekit.journal.spending import ENDED, Spending
 from tunekit.journal.trial_record import TrialRecord
 from tunekit.sweep import Arm, Sweep
 from tunekit.trial import Replicate
-
-ENDED = ("COMPLETE", "PRUNED", "FAILED")
-"""States of a trial that runs no more."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,11 +29,21 @@ class ArmProgress:
     """Trials of the finalised points that are over: scored on test, or failed."""
     num_final_asked: int
     """0 until the search is over, since the points are not known before."""
+    num_paused: int = 0
+    """Trials that the budget has stopped; they go on if it is raised."""
+    num_final_cut: int = 0
+    """Trials of the finalised points that the budget has no room for."""
 
     @property
     def is_done(self) -> bool:
-        """Whether nothing is left to do."""
-        return not self.is_search_open and self.num_final == self.num_final_asked
+        """Whether nothing is left to do that the budget allows."""
+        return not self.is_search_open and self.num_final + self.num_final_cut == self.num_final_asked
+
+    @property
+    def lacks_budget(self) -> bool:
+        """Whether the budget kept the arm from points of its search, from ending trials, or from finalising."""
+        has_all = self.num_points == self.num_points_asked and not self.num_paused and not self.num_final_cut
+        return not self.is_search_open and not has_all
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,8 +58,12 @@ class FinalTrial:
     @property
     def is_over(self) -> bool:
         """Whether it was scored on test, or cannot be."""
-        trial = self.trial
-        return trial is not None and (trial.state in ("FAILED", "PRUNED") or trial.test_scores is not None)
+        return self.trial is not None and self.is_ended(self.trial)
+
+    @staticmethod
+    def is_ended(trial: TrialRecord) -> bool:
+        """The same for a trial that there is."""
+        return trial.state in ("FAILED", "PRUNED") or trial.test_scores is not None
 
 
 class SweepProgress:
@@ -65,23 +77,31 @@ class SweepProgress:
     def __init__(self, record: SweepRecord, sweep: Sweep | None = None) -> None:
         self.record = record
         self.sweep = sweep or record.sweep
+        self.spending = Spending(record, self.sweep)
         self._num_points = {arm.name: self.sweep.num_points(arm) for arm in self.sweep.arms}
 
     def num_points_asked(self, arm: Arm) -> int:
         """Points that the search draws for `arm`."""
         return self._num_points[arm.name]
 
+    def num_open_points(self, arm: Arm) -> int:
+        """Points that `arm` may draw now within the points asked for and its share of the budget."""
+        found, budget = self._of(arm), self.sweep.budget
+        wanted: float = self._num_points[arm.name] - len(found.points)
+        if budget.trials is not None:
+            wanted = min(wanted, budget.trials // len(self.sweep.arms) - found.num_searched)
+        return int(min(wanted, self.spending.num_fitting(arm))) if wanted > 0 else 0
+
     def has_room(self, arm: Arm) -> bool:
-        """Whether `arm` may draw another point within the points asked for and its share of the budget."""
-        found = self._of(arm)
-        if len(found.points) >= self._num_points[arm.name]:
-            return False
-        spent_s, num_arms = found.spent_s["search"], len(self.sweep.arms)
-        return self.sweep.budget.allows(num_trials=found.num_searched, duration_s=spent_s, num_arms=num_arms)
+        """Whether `arm` may draw another point now."""
+        return self.num_open_points(arm) > 0
 
     def is_arm_open(self, arm: Arm) -> bool:
         """Whether the search of `arm` has trials to run or to draw."""
         found = self._of(arm)
+        if self.spending.search_left_s(arm) <= 0:  # what runs is heard to its next report
+            running = (trial for trial in found.running.values() if trial.phase == "search")
+            return any(trial.trial_id in self.record.taken or self.spending.may_run(trial) for trial in running)
         return found.num(phase="search", state="RUNNING") > 0 or bool(found.wanting) or self.has_room(arm)
 
     @property
@@ -98,14 +118,34 @@ class SweepProgress:
 
     def arm(self, arm: Arm) -> ArmProgress:
         """How far `arm` is."""
-        finals = list(self.finals(arm))
+        finals, is_open = list(self.finals(arm)), self.is_arm_open(arm)
+        paused = [trial for trial in self._of(arm).running.values() if not self.spending.may_run(trial)]
+        is_search_open = self.is_search_open
         return ArmProgress(
             num_points=len(self._of(arm).points),
             num_points_asked=self._num_points[arm.name],
-            is_search_open=self.is_arm_open(arm),
+            is_search_open=is_open,
             num_final=sum(final.is_over for final in finals),
-            num_final_asked=0 if self.is_search_open else len(finals),
+            num_final_asked=0 if is_search_open else len(finals),
+            num_paused=0 if is_open else len(paused),
+            num_final_cut=0 if is_search_open else sum(not self.may_finalise(arm, final.trial) for final in finals),
         )
+
+    def may_finalise(self, arm: Arm, trial: TrialRecord | None) -> bool:
+        """Whether the budget lets finalising go on with a trial of `arm`, None if it is yet to be made; or it is over.
+
+        A trial of the search that was stopped by the budget is not trained on the reserve.
+        """
+        if trial is not None and (FinalTrial.is_ended(trial) or (trial.phase, trial.state) == ("finalise", "COMPLETE")):
+            return True  # what has just been trained for it is scored in the same go
+        is_paused = trial is not None and trial.state == "RUNNING" and not self.spending.may_run(trial)
+        return self.spending.left_s(arm) > 0 and not is_paused
+
+    def stopped_by_budget(self) -> str | None:
+        """Why the sweep ended before all that its file asks for, in words; None if no limit ended it."""
+        if not any(self.arm(arm).lacks_budget for arm in self.sweep.arms):
+            return None
+        return f"stopped by budget: {self.spending.in_words()}"
 
     @property
     def is_finished(self) -> bool:
@@ -146,12 +186,10 @@ class SweepProgress:
         to_search = self.num_trials_planned(arm) - self._num_ended(arm, "search")
         running = (trial for trial in found.running.values() if trial.phase == "search")
         searching = max(0.0, max(0, to_search) * mean - sum(min(trial.duration_s, mean) for trial in running))
-        if self.sweep.budget.hours is not None:
-            share = self.sweep.budget.hours * 3600 / len(self.sweep.arms)
-            searching = min(searching, max(0.0, share - found.spent_s["search"]))
+        searching = min(searching, max(0.0, self.spending.search_left_s(arm)))
         anew = self.sweep.num_finals_anew(arm) / len(self.sweep.final_replicates(arm))
         to_finalise = round(self.num_finals_planned(arm) * anew) - self._num_ended(arm, "finalise")
-        return searching + max(0, to_finalise) * whole
+        return searching + min(max(0, to_finalise) * whole, max(0.0, self.spending.left_s(arm) - searching))
 
     def _num_ended(self, arm: Arm, phase: str) -> int:
         return sum(self._of(arm).num(phase=phase, state=state) for state in ENDED)

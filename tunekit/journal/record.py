@@ -60,6 +60,11 @@ class SweepRecord:
         return crossed(self.seeds, tuple(self.resolved.get("draws") or ()) or (trial.draw,))
 
     @property
+    def _gpu(self) -> float:
+        """GPUs that a trial takes at the moment."""
+        return float((self.resolved.get("resources") or {}).get("gpu") or 0)
+
+    @property
     def versions(self) -> dict[str, str]:
         """Of the driver's software, at the last launch."""
         return self.launches[-1] if self.launches else {}
@@ -140,7 +145,7 @@ class SweepRecord:
         report = EpochReport(**event["report"])
         self._require_order(trial.state == "RUNNING" and report.epoch > max(trial.reports, default=0), trial)
         trial.num_deaths = trial.num_shared_deaths = 0
-        self.arm(trial.arm).report(trial, report)
+        self.arm(trial.arm).report(trial, report, gpu=self._gpu)
         if event["decision"] is not None:
             trial.decisions[report.epoch] = event["decision"]
 
@@ -172,7 +177,7 @@ class SweepRecord:
         self._require_order(trial.state == "COMPLETE" and trial.test_scores is None, trial)
         self.taken.pop(trial.trial_id, None)
         trial.num_deaths = trial.num_shared_deaths = 0
-        self.arm(trial.arm).num_tested += 1
+        self.arm(trial.arm).test(float(event.get("duration_s") or 0.0), gpu=self._gpu)
         trial.test_scores = dict(event["scores"])
         trial.baselines = dict(event["baselines"])
         trial.num_test_examples = dict(event["num_examples"])

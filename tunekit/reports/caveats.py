@@ -27,6 +27,7 @@ def caveats(result: SweepResult) -> list[str]:
     )  # fmt: skip
     found = [
         *_selection(result),
+        *_stopped(result),
         *_unfinished(result),
         *_extended(result),
         *_without_result(result),
@@ -48,6 +49,21 @@ def _selection(result: SweepResult) -> Iterator[str]:
             " epoch and the point, so no score here is zero-shot in earnest. Do not set them beside tables selected on"
             " source dev."
         )
+
+
+def _stopped(result: SweepResult) -> Iterator[str]:
+    if result.stopped_by_budget is None:
+        return
+    parts = []
+    for arm in result.arms:
+        state = arm.progress
+        if state.lacks_budget:
+            cut = [f"{state.num_points} of {state.num_points_asked} points"]
+            cut += [f"{plural(state.num_paused, 'trial')} interrupted"] if state.num_paused else []
+            cut += [f"{plural(state.num_final_cut, 'final trial')} not scored"] if state.num_final_cut else []
+            parts.append(f"{plain(arm.name)} {', '.join(cut)}")
+    text = result.stopped_by_budget
+    yield f"**{text[0].upper()}{text[1:]}** ({'; '.join(parts)}). With a larger one the same command goes on."
 
 
 def _unfinished(result: SweepResult) -> Iterator[str]:

@@ -14,7 +14,7 @@ from functools import cached_property
 from tunekit.errors import ConfigError, nearest
 from tunekit.journal import ArmProgress, ArmRecord, FinalTrial, Point, SweepProgress, SweepRecord, TrialRecord
 from tunekit.reports.scores import FinalPoint, final_point
-from tunekit.sweep import Arm, Sweep
+from tunekit.sweep import Arm, Limit, Sweep
 from tunekit.trial import TaskConfig, TrialFacts
 
 
@@ -31,6 +31,8 @@ class ArmResult:
     """The reported one: the first of `tested` that is still among the arm's top points."""
     finals: tuple[FinalTrial, ...]
     """What finalising asks for."""
+    limits: tuple[Limit, ...] = ()
+    """Its share of each limit of the budget in time and money, with what it has spent of it."""
 
     @property
     def name(self) -> str:
@@ -145,6 +147,8 @@ class SweepResult:
     record: SweepRecord
     sweep: Sweep
     arms: tuple[ArmResult, ...]
+    stopped_by_budget: str | None = None
+    """Why it ended before all that its file asks for; None if no limit of its budget ended it."""
 
     @property
     def comparisons(self) -> tuple[Comparison, ...]:
@@ -185,7 +189,8 @@ def read(record: SweepRecord) -> SweepResult:
     """
     progress = SweepProgress(record)
     sweep = record.sweep
-    return SweepResult(record=record, sweep=sweep, arms=tuple(_arm_result(record, progress, arm) for arm in sweep.arms))
+    arms = tuple(_arm_result(record, progress, arm) for arm in sweep.arms)
+    return SweepResult(record=record, sweep=sweep, arms=arms, stopped_by_budget=progress.stopped_by_budget())
 
 
 def _arm_result(record: SweepRecord, progress: SweepProgress, arm: Arm) -> ArmResult:
@@ -206,4 +211,5 @@ def _arm_result(record: SweepRecord, progress: SweepProgress, arm: Arm) -> ArmRe
         tested=tuple(tested),
         best=next((final for final in tested if final.number in top_numbers), None),
         finals=tuple(progress.finals(arm)),
+        limits=tuple(progress.spending.limits(arm)),
     )

@@ -104,6 +104,8 @@ class Search:
             self._dispose(arm)
         for trial in [trial for trial in self._interrupted if _is_stopped(trial)]:
             self.stop(trial, Decision(**trial.decisions[max(trial.decisions)]))  # decided, and then the driver died
+        for trial in [trial for trial in self._interrupted if trial.trial_id in self.record.taken]:
+            self.pause(trial)  # likewise
         self._interrupted = deque(trial for trial in self._interrupted if trial.state == "RUNNING")
 
     def _restore(self, trial: TrialRecord) -> None:
@@ -117,6 +119,8 @@ class Search:
             self._interrupted.append(trial)
         elif trial.phase == "search":
             self._kept[trial.arm][trial.trial_id] = trial
+        else:
+            self._dispose_final(trial)
 
     def _tell(self, arm: str, point: Point) -> None:
         """Tell the searcher how a point ended, if it has."""
@@ -140,8 +144,8 @@ class Search:
         return found or self._next_point(cost, lead) or self._next_final(cost, fits)
 
     def _next_interrupted(self, fits: Fits) -> Assignment | None:
-        self._interrupted = deque(self.waiting)
-        trial = next((trial for trial in self._interrupted if fits(trial)), None)
+        self._interrupted = deque(t for t in self._interrupted if t.state == "RUNNING" and t.trial_id not in self._held)
+        trial = next((trial for trial in self.waiting if fits(trial)), None)
         if trial is None:
             return None
         self._interrupted.remove(trial)
@@ -149,8 +153,12 @@ class Search:
 
     @property
     def waiting(self) -> tuple[TrialRecord, ...]:
-        """Trials that were taken up and given back unfinished, in that order: the first to be handed out again."""
-        return tuple(t for t in self._interrupted if t.state == "RUNNING" and t.trial_id not in self._held)
+        """Trials that were taken up and given back unfinished, in that order: the first to be handed out again.
+
+        Those that the budget has stopped are left out.
+        """
+        waiting = (t for t in self._interrupted if t.state == "RUNNING" and t.trial_id not in self._held)
+        return tuple(filter(self.progress.spending.may_run, waiting))
 
     def _hold(self, trial: TrialRecord, *, test: bool) -> Assignment:
         self._held.add(trial.trial_id)
@@ -159,13 +167,10 @@ class Search:
     @property
     def num_usable(self) -> int:
         """Trials that could run at this moment, those handed out included."""
-        waiting = len(self._interrupted)
+        waiting = len(self.waiting)
         for arm in self.sweep.arms:
-            found = self.record.arm(arm.name)
-            waiting += len(found.wanting)
-            if self.progress.has_room(arm):
-                planned = self.progress.num_trials_planned(arm) - found.num_searched
-                waiting += min(self.progress.num_points_asked(arm) - len(found.points), max(1, planned))
+            if self.progress.spending.search_left_s(arm) > 0:
+                waiting += len(self.record.arm(arm.name).wanting) + self.progress.num_open_points(arm)
         if not self.progress.is_search_open:
             waiting += self._finalising.num_free(self._held)
         return len(self._held) + waiting
@@ -173,7 +178,7 @@ class Search:
     @property
     def is_done(self) -> bool:
         """Whether nothing is left to hand out and nothing is out."""
-        if self._held or self._interrupted or self.progress.is_search_open:
+        if self._held or self.waiting or self.progress.is_search_open:
             return False
         return self._finalising.is_done
 
@@ -191,7 +196,9 @@ class Search:
 
     def _wants_replicate(self, arm: Arm, fits: Fits) -> bool:
         found = self.record.arm(arm.name)
-        return bool(found.wanting) and fits(found.points[found.wanting[0]].first)
+        if not found.wanting or self.progress.spending.search_left_s(arm) <= 0:
+            return False
+        return fits(found.points[found.wanting[0]].first)
 
     def _next_point(self, cost: LoadCost, lead: int) -> Assignment | None:
         """A new point for one of the arms that have drawn the fewest, so that an unfinished sweep compares fairly."""
@@ -303,6 +310,16 @@ class Search:
             others=self._rungs[trial.arm, trial.draw],
         )
 
+    def pause(self, trial: TrialRecord) -> bool:
+        """After a report: give the trial back if the budget lets it go no further; whether it does.
+
+        It stays RUNNING, with its checkpoint, and goes on once the budget is raised.
+        """
+        if trial.state != "RUNNING" or self.progress.spending.may_run(trial):
+            return False
+        self.interrupted(trial, f"stopped by budget: {self.progress.spending.in_words()}")
+        return True
+
     def finish(self, trial: TrialRecord, outcome: Outcome) -> None:
         """Take a finished trial; one that the journal already holds as finished is left as it is."""
         if trial.state != "RUNNING":
@@ -313,6 +330,8 @@ class Search:
             self._kept[trial.arm][trial.trial_id] = trial
             self._dispose(self.sweep.arm(trial.arm))
             self._finalising.forget()
+        else:
+            self._dispose_final(trial)
 
     def stop(self, trial: TrialRecord, decision: Decision) -> None:
         """Finish a trial that :meth:`report` decided to stop, as PRUNED with what it had reached."""
@@ -340,7 +359,9 @@ class Search:
                 num_labels=found.num_labels,
                 unseen_labels=found.unseen_labels,
                 granularity=found.granularity,
+                duration_s=found.duration_s,
             )
+            self._dispose_final(trial)
 
     def interrupted(self, trial: TrialRecord, reason: str) -> None:
         """The trial's worker died. Once the trial is released, it is handed out again and goes on."""
@@ -361,16 +382,28 @@ class Search:
     # -- weights that nothing will ask for -----------------------------------------------------------------------
 
     def take_disposable(self) -> list[TrialRecord]:
-        """Finished trials whose weights finalising will not need, each named once."""
+        """Trials whose trained parameters ``storage.keep`` does not keep, each named once; they are over."""
         found, self._disposable = self._disposable, []
         return found
 
     def _dispose(self, arm: Arm) -> None:
-        kept = self._kept[arm.name]
+        """Let go of trials of the search that finalising will not need, and of those that it has scored."""
+        kept, keep = self._kept[arm.name], self.sweep.storage.keep
+        if keep == "all":
+            return
         top = self.record.arm(arm.name).top(self.sweep.finalise.top)
         needed = {trial.trial_id for point in top for trial in point.trials}
-        for trial_id in [trial_id for trial_id in kept if trial_id not in needed]:
-            self._disposable.append(kept.pop(trial_id))
+        for trial_id, trial in list(kept.items()):
+            is_scored = trial.test_scores is not None
+            if trial_id not in needed or (keep == "none" and is_scored):
+                self._disposable.append(kept.pop(trial_id))
+
+    def _dispose_final(self, trial: TrialRecord) -> None:
+        """Let go of a trial of finalising that failed, and with `storage.keep: none` of each that was scored."""
+        keep = self.sweep.storage.keep
+        if (keep != "all" and trial.state == "FAILED") or (keep == "none" and trial.test_scores is not None):
+            self._kept[trial.arm].pop(trial.trial_id, None)
+            self._disposable.append(trial)
 
 
 def _is_stopped(trial: TrialRecord) -> bool:

@@ -38,11 +38,11 @@ class Finalising:
     @property
     def is_done(self) -> bool:
         """Whether nothing is left that could be brought to an end."""
-        return not any(self._is_open(final) for _, final in self._work())
+        return not any(self._is_open(arm, final) for arm, final in self._work())
 
     def num_free(self, held: Container[str]) -> int:
         """Trials that could run now, besides those held."""
-        return sum(self._is_free(final, held) for _, final in self._work())
+        return sum(self._is_free(arm, final, held) for arm, final in self._work())
 
     def next(self, cost: LoadCost, held: Container[str], fits: Fits) -> tuple[Arm, FinalTrial] | None:
         """The first trial for which nothing must be loaded, else the first of those that cost least; None: all wait.
@@ -53,12 +53,12 @@ class Finalising:
             fits: whether it may run a trial; asked about the first of the point where there is none yet.
         """
         work = self._work()
-        while work and not self._is_open(work[0][1]):
+        while work and not self._is_open(*work[0]):
             work.popleft()
         best: tuple[Arm, FinalTrial] | None = None
         for arm, final in work:
             now = self._now(final)
-            if not self._is_free(final, held) or cost(arm) == math.inf or not fits(now.trial or final.point.first):
+            if not self._is_free(arm, final, held) or cost(arm) == math.inf or not fits(now.trial or final.point.first):
                 continue
             if cost(arm) == 0:
                 return arm, now
@@ -79,11 +79,13 @@ class Finalising:
         trial = self._progress.record.replicates[final.point.point_id].get(final.replicate)
         return FinalTrial(point=final.point, replicate=final.replicate, trial=trial)
 
-    def _is_open(self, final: FinalTrial) -> bool:
+    def _is_open(self, arm: Arm, final: FinalTrial) -> bool:
         """Whether it can still be brought to an end."""
         now = self._now(final)
-        return not now.is_over and (now.trial is None or now.trial.trial_id not in self._given_up)
+        if now.is_over or not self._progress.may_finalise(arm, now.trial):
+            return False
+        return now.trial is None or now.trial.trial_id not in self._given_up
 
-    def _is_free(self, final: FinalTrial, held: Container[str]) -> bool:
+    def _is_free(self, arm: Arm, final: FinalTrial, held: Container[str]) -> bool:
         trial = self._now(final).trial
-        return self._is_open(final) and (trial is None or trial.trial_id not in held)
+        return self._is_open(arm, final) and (trial is None or trial.trial_id not in held)

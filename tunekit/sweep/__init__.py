@@ -1,5 +1,6 @@
 """What to search: YAML -> Sweep (arms, space, budget) with strict keys; params -> TrialConfig."""
 
+from tunekit.sweep.budget import BudgetConfig, Limit, Rates, Spent
 from tunekit.sweep.dimensions import Dimension
 from tunekit.sweep.parameters import parameter_hints, resolve, trial_config
 from tunekit.sweep.reader import load_sweep, parse_sweep
@@ -7,12 +8,12 @@ from tunekit.sweep.resolved import from_resolved, resolved
 from tunekit.sweep.source import Source, located
 from tunekit.sweep.types import (
     Arm,
-    BudgetConfig,
     FinaliseConfig,
     Reference,
     ResourcesConfig,
     SchedulerConfig,
     SearchConfig,
+    StorageConfig,
     Sweep,
     crossed,
 )
@@ -23,11 +24,15 @@ __all__ = [
     "BudgetConfig",
     "Dimension",
     "FinaliseConfig",
+    "Limit",
+    "Rates",
     "Reference",
     "ResourcesConfig",
     "SchedulerConfig",
     "SearchConfig",
     "Source",
+    "Spent",
+    "StorageConfig",
     "Sweep",
     "crossed",
     "from_resolved",

@@ -14,6 +14,7 @@ from tunekit.registry import lookup
 from tunekit.schema import JsonObject, Values, coerce
 from tunekit.sweep.arms import ARM_KEYS, NAME_IN_WORDS, ArmReader, is_folder, is_name
 from tunekit.sweep.arms import PATH_KEYS as _PATH_KEYS
+from tunekit.sweep.budget import BudgetConfig
 from tunekit.sweep.draws import check_final_draws, read_draws, with_draws
 from tunekit.sweep.parameters import resolve
 from tunekit.sweep.places import require_distinct_names
@@ -23,12 +24,12 @@ from tunekit.sweep.source import Source, known_keys
 from tunekit.sweep.types import (
     SEED_RANGE,
     Arm,
-    BudgetConfig,
     FinaliseConfig,
     Reference,
     ResourcesConfig,
     SchedulerConfig,
     SearchConfig,
+    StorageConfig,
     Sweep,
     is_seed,
 )
@@ -38,7 +39,7 @@ __all__ = ["ARM_KEYS", "TOP_KEYS", "load_sweep", "parse_sweep"]
 
 TOP_KEYS = (
     "name", "task", "backbone", "arms", "fixed", "space", "search", "scheduler", "seeds", "finalise",
-    "resources", "budget", "selection", "shots", "protocol", "protocols", "draws", "references",
+    "resources", "budget", "storage", "selection", "shots", "protocol", "protocols", "draws", "references",
 )  # fmt: skip
 
 
@@ -132,6 +133,7 @@ def parse_sweep(
         scheduler=source.build(SchedulerConfig, content.get("scheduler"), "scheduler"),
         finalise=source.build(FinaliseConfig, content.get("finalise"), "finalise"),
         budget=source.build(BudgetConfig, content.get("budget"), "budget"),
+        storage=source.build(StorageConfig, content.get("storage"), "storage"),
         references=read_references(content, source, arms) if references is None else references,
         definition=definition,
         source=source,
@@ -233,10 +235,29 @@ def _check(sweep: Sweep, content: Values, source: Source) -> None:
             _require_grid(arm, where)
     if "seeds" in content and all(arm.searches_seed for arm in sweep.arms):
         raise ConfigError(f"{source.at('seeds')}: `seed` is searched, so `seeds` has no effect; keep one of them")
-    budget, num_arms = sweep.budget.trials, len(sweep.arms)
-    if budget is not None and budget < num_arms:
+    _check_budget(sweep, source)
+
+
+def _check_budget(sweep: Sweep, source: Source) -> None:
+    """Raise a ConfigError where a limit buys nothing, or nothing counts towards it."""
+    trials, num_arms = sweep.budget.trials, len(sweep.arms)
+    if trials is not None and trials < num_arms:
         raise ConfigError(
-            f"{source.at('budget', 'trials')}: {budget} is less than one trial for each of {num_arms} arms"
+            f"{source.at('budget', 'trials')}: {trials} is less than one trial for each of {num_arms} arms"
+        )
+    if sweep.budget.gpu_hours is not None and not sweep.rates.gpu:
+        raise ConfigError(
+            f"{source.at('budget', 'gpu_hours')}: no trial takes a GPU (resources.gpu is 0), so it limits nothing; "
+            "write `hours`, or `resources: {gpu: ...}`"
+        )
+    hours, reserved = sweep.budget.hours, sweep.budget.reserve_hours
+    if hours is not None and reserved is not None and reserved >= hours:
+        where = source.at("budget", "reserve_hours")
+        raise ConfigError(f"{where}: {reserved:g} is all of the {hours:g} hours; leave some to the search")
+    if sweep.budget.money is not None and not sweep.rates.money:
+        raise ConfigError(
+            f"{source.at('budget', 'money')}: a worker costs nothing (resources.gpu is 0, and there is no "
+            "price_per_hour), so it limits nothing; write `price_per_hour`, or `resources: {gpu: ...}`"
         )
 
 

@@ -14,6 +14,7 @@ from typing import Literal
 
 from tunekit.errors import ConfigError, nearest, require
 from tunekit.schema import JsonObject, Values, to_json
+from tunekit.sweep.budget import BudgetConfig, Rates
 from tunekit.sweep.dimensions import Dimension, points_of, space_size
 from tunekit.sweep.source import Source
 from tunekit.trial import TOKENS_PER_STEP, BackboneConfig, Locations, Replicate, TaskConfig
@@ -165,29 +166,12 @@ def _is_pack(value: object) -> bool:
 
 
 @dataclass(frozen=True, kw_only=True)
-class BudgetConfig:
-    """A ceiling over all arms, divided equally; None is no ceiling. Finalising is not cut."""
+class StorageConfig:
+    """What is kept on the disk of trials that are over. Never part of a trial's identity."""
 
-    trials: int | None = None
-    """Search trials, replicates counted."""
-    hours: float | None = None
-    """Hours of training and dev evaluation, summed over trials."""
-
-    def __post_init__(self) -> None:
-        require(self.trials is None or self.trials >= 1, "trials", self.trials, "at least 1")
-        require(self.hours is None or self.hours > 0, "hours", self.hours, "greater than 0")
-
-    def allows(self, *, num_trials: int, duration_s: float, num_arms: int) -> bool:
-        """Whether an arm's share has room for another search trial.
-
-        Args:
-            num_trials: search trials of the arm so far.
-            duration_s: what they have spent.
-            num_arms: arms that share the budget.
-        """
-        if self.trials is not None and (num_trials + 1) * num_arms > self.trials:
-            return False
-        return self.hours is None or duration_s * num_arms < self.hours * 3600
+    keep: Literal["top", "all", "none"] = "top"
+    """Whose trained parameters: of the trials that finalising needs or has scored, of all trials, or of none once
+    nothing needs them. What a trial that may go on needs is always kept, and nothing of a frozen backbone ever."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -225,6 +209,7 @@ class Sweep:
     finalise: FinaliseConfig
     resources: ResourcesConfig
     budget: BudgetConfig
+    storage: StorageConfig = StorageConfig()
     selection: Literal["source_dev", "target_dev"]
     protocol: str | None = None
     """Which of the file's protocols this is; None where it has none."""
@@ -271,6 +256,11 @@ class Sweep:
     def num_points(self, arm: Arm) -> int:
         """Points that the search draws for `arm`: `num_trials`, or as many as its space has."""
         return int(min(self.search.num_trials, arm.size))
+
+    @property
+    def rates(self) -> Rates:
+        """What an hour of one of its workers costs now."""
+        return self.budget.rates(self.resources.gpu)
 
     def points_in_words(self) -> str:
         """How many points each arm draws, and why not more."""

@@ -198,10 +198,11 @@ class TrialRun:
         if not self.is_done:
             raise RuntimeError("test is scored once, after all epochs")
         learner = self._require_learner()
-        epoch = self._load_best(learner)
+        epoch, spent_s = self._load_best(learner), learner.spent_s
         languages = (self.config.task.source_language, *self.config.task.target_languages)
         predictions_of = yield Questions(learner, "test", languages)
         found, predicted = self._score_test(learner, epoch, predictions_of)
+        found = replace(found, duration_s=learner.spent_s - spent_s)
         self._require_same(learner, self.facts.fingerprints, "what is read has changed since the trial began")
         predictions.save(self._files.predictions, predicted)
         storage.write_sealed_json(path, {"trial_id": self.config.trial_id, "test": found})

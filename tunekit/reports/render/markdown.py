@@ -140,6 +140,12 @@ def _comparison(result: SweepResult, comparison: Comparison) -> Iterator[str]:
         " replicates that only finalising asked for. Time is training and dev evaluation in whole epochs, summed over"
         " trials. Trainable: of the reported point, head included."
     )
+    yield sections.spending(comparison, result.sweep.budget)
+    yield (
+        "Hours of workers as trials reported them (epochs and test; loading and idle workers are not in them), for the"
+        " search, finalising and test together; GPU-hours count the GPUs of a trial. Each arm has an equal share of the"
+        " budget, and what one arm leaves no other gets."
+    )
     yield "### Data"
     yield sections.data(comparison)
 

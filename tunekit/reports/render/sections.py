@@ -14,6 +14,7 @@ from tunekit.reports.render.published_rows import published_rows
 from tunekit.reports.results import ArmResult, Comparison, SweepResult
 from tunekit.reports.scores import Spread, mean_score
 from tunekit.reports.variance import components
+from tunekit.sweep import BudgetConfig
 from tunekit.trial import Replicate
 from tunekit.wording import NOTHING, count, duration, names, parameter, percent, plural, share
 
@@ -149,6 +150,26 @@ def budget(comparison: Comparison) -> str:
             ]
         )
     return markdown_table(header, rows)
+
+
+def spending(comparison: Comparison, prices: BudgetConfig) -> str:
+    """What each arm has used of its share: hours of workers, GPU-hours and money, where they are limited or known."""
+    header = ["arm", "hours", "GPU-hours", "money", "search", "finalising", "test", "of its share"]
+    rows = []
+    for arm in comparison.arms:
+        spent, parts = arm.record.spent_in_all, arm.record.spent
+        money = prices.price(spent)
+        rows.append(
+            [
+                plain(arm.name),
+                f"{spent.worker_s / 3600:.2f}",
+                f"{spent.gpu_s / 3600:.2f}" if spent.gpu_s else NOTHING,
+                f"{money:,.2f}" if money else NOTHING,
+                *(duration(parts[phase].worker_s) for phase in ("search", "finalise", "test")),
+                "; ".join(map(str, arm.limits)) or "no limit",
+            ]
+        )
+    return markdown_table(header, rows, texts=["of its share"])
 
 
 def trainable(arm: ArmResult) -> tuple[str, str]:

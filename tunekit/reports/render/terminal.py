@@ -176,6 +176,8 @@ def _one_sweep(name: str, record: SweepRecord, *, next_step: str) -> RenderableT
         best = arm.best_so_far if arm.leader is None else arm.leader.value
         table.add_row(Text(one_line(arm.name)), points, *counts, final, percent(best), spent)
     lines = [f"last event: {record.last_event_at or 'none'} ({_age(record)})"]
+    if result.stopped_by_budget is not None:
+        lines.append(f"state:      {result.stopped_by_budget}")
     lines.append(f"next:       {next_step}")
     return Group(Text(name, style="bold"), table, Text("\n".join(lines)))
 
