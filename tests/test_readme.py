@@ -125,14 +125,14 @@ def _fields(cls: type) -> set[str]:
 
 
 def test_every_key_of_a_sweep_file_is_documented_and_no_other() -> None:
-    from tunekit.sweep import reader, space
+    from tunekit.sweep import arms, reader, space
     from tunekit.sweep import types as model
 
     sections = {
         "At the top": set(reader.TOP_KEYS),
         "Arms": set(reader.ARM_KEYS),
         "Space": set(space._DIMENSION_KEYS),
-        "Task": _fields(trial.TaskConfig) | set(reader._PATH_KEYS),
+        "Task": _fields(trial.TaskConfig) | set(arms.PATH_KEYS),
         "Backbone": _fields(trial.BackboneConfig) | {"path"},
         "Search": _fields(model.SearchConfig),
         "Scheduler": _fields(model.SchedulerConfig),
