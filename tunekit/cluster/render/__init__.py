@@ -5,8 +5,9 @@ is said in comments of the text itself.
 """
 
 from tunekit.cluster.render.kuberay import render_kuberay
-from tunekit.cluster.render.pods import Pods
+from tunekit.cluster.render.pods import IMAGE, Pods
 from tunekit.cluster.render.sizing import Asked
 from tunekit.cluster.render.slurm import BatchJob, render_slurm
+from tunekit.cluster.render.words import pairs
 
-__all__ = ["Asked", "BatchJob", "Pods", "render_kuberay", "render_slurm"]
+__all__ = ["IMAGE", "Asked", "BatchJob", "Pods", "pairs", "render_kuberay", "render_slurm"]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import yaml
@@ -60,71 +61,139 @@ def render_kuberay(file: Path, sweep: Sweep, asked: Asked, pods: Pods, *, overri
     Raises:
         ConfigError: no trial fits on such a pod, or the sweep reads what no pod can have.
     """
-    machines = machines_for(sweep, asked)
     content = content_as_written(file, overrides=overrides)
     _require_variables(content, pods)
-    name = _kubernetes_name(sweep.name)
-    texts = _texts(file, sweep, content, is_changed=bool(overrides))
-    documents = [_config_map(name, pods, texts)]
-    if pods.claim_size:
-        documents.append(_claim(pods))
-    documents.append(_ray_job(name, sweep, machines, pods, texts))
-    head = [*_preface(name, sweep, machines, pods), *_needs(content, pods)]
-    return "\n".join([*head, "---", "---\n".join(map(_dump, documents))])
+    made = _Manifest(
+        name=_kubernetes_name(sweep.name),
+        sweep=sweep,
+        machines=machines_for(sweep, asked),
+        pods=pods,
+        content=content,
+        texts=_texts(file, sweep, content, is_changed=bool(overrides)),
+    )
+    documents = [made.config_map(), *([made.claim()] if pods.claim_size else []), made.ray_job()]
+    return "\n".join([*made.preface(), *made.needs(), "---", "---\n".join(map(_dump, documents))])
 
 
-# -- the documents -----------------------------------------------------------------------------------------------------
+@dataclass(frozen=True, kw_only=True)
+class _Manifest:
+    """One manifest: its documents, and what stands above them."""
 
+    name: str
+    """Of the RayJob and of the ConfigMap."""
+    sweep: Sweep
+    machines: Machines
+    pods: Pods
+    content: Values
+    """Of the sweep file, its paths as they are written."""
+    texts: Mapping[str, str]
+    """The files in the ConfigMap by their names, the sweep file first."""
 
-def _config_map(name: str, pods: Pods, texts: Mapping[str, str]) -> JsonObject:
-    metadata = {"name": name, "namespace": pods.namespace}
-    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": dict(texts)}
+    def config_map(self) -> JsonObject:
+        metadata = self._metadata(self.name)
+        return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": dict(self.texts)}
 
+    def claim(self) -> JsonObject:
+        size = {"requests": {"storage": self.pods.claim_size}}
+        spec: JsonObject = {"accessModes": ["ReadWriteMany"], "resources": size}
+        if self.pods.storage_class:
+            spec["storageClassName"] = self.pods.storage_class
+        metadata = self._metadata(self.pods.mounted_claim)
+        return {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata, "spec": spec}
 
-def _claim(pods: Pods) -> JsonObject:
-    spec: JsonObject = {"accessModes": ["ReadWriteMany"], "resources": {"requests": {"storage": pods.claim_size}}}
-    if pods.storage_class:
-        spec["storageClassName"] = pods.storage_class
-    metadata = {"name": pods.mounted_claim, "namespace": pods.namespace}
-    return {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata, "spec": spec}
+    def ray_job(self) -> JsonObject:
+        file = f"{SWEEP_FOLDER}/{next(iter(self.texts))}"
+        words = [*sweep_words(file, self.sweep, self.pods.root, self.machines.workers), "--address", "auto"]
+        start = ["env", "-C", SHARED] if self.pods.mounted_claim else []
+        spec: JsonObject = {
+            "entrypoint": shlex.join([*start, *words]),
+            "shutdownAfterJobFinishes": True,
+            "ttlSecondsAfterFinished": KEEP_S,
+            "backoffLimit": ATTEMPTS,
+            "rayClusterSpec": self._cluster(),
+        }
+        metadata = {**self._metadata(self.name), "labels": LABELS}
+        return {"apiVersion": "ray.io/v1", "kind": "RayJob", "metadata": metadata, "spec": spec}
 
-
-def _ray_job(name: str, sweep: Sweep, machines: Machines, pods: Pods, texts: Mapping[str, str]) -> JsonObject:
-    words = [*sweep_words(f"{SWEEP_FOLDER}/{next(iter(texts))}", sweep, pods.root, machines.workers)]
-    start = ["env", "-C", SHARED] if pods.mounted_claim else []
-    spec: JsonObject = {
-        "entrypoint": shlex.join([*start, *words, "--address", "auto"]),
-        "shutdownAfterJobFinishes": True,
-        "ttlSecondsAfterFinished": KEEP_S,
-        "backoffLimit": ATTEMPTS,
-        "rayClusterSpec": _cluster(name, machines, pods, texts),
-    }
-    metadata = {"name": name, "namespace": pods.namespace, "labels": LABELS}
-    return {"apiVersion": "ray.io/v1", "kind": "RayJob", "metadata": metadata, "spec": spec}
-
-
-def _cluster(name: str, machines: Machines, pods: Pods, texts: Mapping[str, str]) -> JsonObject:
-    return {
-        "rayVersion": RAY_VERSION,
-        "authOptions": {"mode": "token"},
-        "enableInTreeAutoscaling": True,
-        "autoscalerOptions": {"version": "v2", "idleTimeoutSeconds": IDLE_S, "upscalingMode": "Default"},
-        "headGroupSpec": {
+    def _cluster(self) -> JsonObject:
+        head = {
             "serviceType": "ClusterIP",
             "rayStartParams": start_params(**{"num-cpus": "0"}),
-            "template": head_pod(pods, name, {key: key for key in texts}),
-        },
-        "workerGroupSpecs": [
-            {
-                "groupName": "trials",
-                "replicas": 0,
-                "minReplicas": 0,
-                "maxReplicas": machines.count,
-                "rayStartParams": start_params(),
-                "template": worker_pod(pods, machines),
-            }
-        ],
-    }
+            "template": head_pod(self.pods, self.name, list(self.texts)),
+        }
+        workers = {
+            "groupName": "trials",
+            "replicas": 0,
+            "minReplicas": 0,
+            "maxReplicas": self.machines.count,
+            "rayStartParams": start_params(),
+            "template": worker_pod(self.pods, self.machines),
+        }
+        return {
+            "rayVersion": RAY_VERSION,
+            "authOptions": {"mode": "token"},
+            "enableInTreeAutoscaling": True,
+            "autoscalerOptions": {"version": "v2", "idleTimeoutSeconds": IDLE_S, "upscalingMode": "Default"},
+            "headGroupSpec": head,
+            "workerGroupSpecs": [workers],
+        }
+
+    def _metadata(self, name: str | None) -> JsonObject:
+        return {"name": name, "namespace": self.pods.namespace}
+
+    def preface(self) -> list[str]:
+        """Comments: what it is, how it is used, what was computed and what was guessed."""
+        machines = self.machines
+        size = f"{machines.cpus} CPU, {machines.gpus} GPU, {machines.memory_bytes // GIB} GiB"
+        workers, trials = plural(machines.count, "worker"), plural(machines.trials, "trial")
+        return [
+            comment(
+                f"The sweep {quoted(self.sweep.name)} as a RayJob, for KubeRay {MIN_KUBERAY} or newer. "
+                f"Its Ray {RAY_VERSION} cluster starts with it and goes after it."
+            ),
+            *(f"#   {command}   # {does}" for command, does in self._commands().items()),
+            comment("Every pod has the token that KubeRay makes, and no port is open outside the Kubernetes cluster."),
+            *listing("Guessed, because nobody said (give the option in brackets):", machines.guesses),
+            *listing("Computed:", [f"at most {workers} of {size}, with {trials} at once on each"]),
+        ]
+
+    def _commands(self) -> dict[str, str]:
+        """What to type, and what it does."""
+        pods = self.pods
+        kubectl = "kubectl" if pods.namespace == "default" else f"kubectl -n {pods.namespace}"
+        found = {
+            f"{kubectl} apply -f FILE": "start it, or go on after a stop",
+            f"{kubectl} get rayjob {self.name}": "how it is",
+            f"{kubectl} logs -f job/{self.name}": "what it says",
+            f"{kubectl} delete rayjob {self.name}": "stop it; nothing finished is lost",
+        }
+        if not is_object_store(pods.root):
+            label = "ray.io/node-type=head,app.kubernetes.io/part-of=tunekit"
+            head = f"$({kubectl} get pod -l {label} -o name | cut -d/ -f2)"
+            copy = f"{kubectl} cp {head}:{pods.root}/{self.sweep.name} runs/{self.sweep.name}"
+            found[copy] = f"fetch it, at most {KEEP_S // 60} minutes after its end"
+        return found
+
+    def needs(self) -> list[str]:
+        """Comments: what must be there before the manifest is applied."""
+        pods, claim = self.pods, self.pods.mounted_claim
+        found = [
+            f"the image {pods.image}, which every node can pull, with tunekit {__version__} and Ray {RAY_VERSION}; "
+            f"made by: docker build -f clusters/Dockerfile -t {pods.image} ."
+        ]
+        if claim and pods.claim_size:
+            found.append(f"a storage class that makes volumes which many nodes can write, for the claim {claim}")
+        elif claim:
+            found.append(
+                f"the claim {claim}, a volume that many nodes can write (ReadWriteMany); or give --storage-size"
+            )
+        if is_object_store(pods.root):
+            found.append(f"leave for the pods to write {pods.root}: --service-account, or --secret for the keys")
+        start = SHARED if claim else "the working folder of the image"
+        found += [f"in the pods: {path} (a relative path starts at {start})" for path in paths_in(self.content)]
+        keys = [place.partition("/") for place in pods.secrets.values()]
+        found += [f"the secret {secret} with the key {key}" for secret, _, key in keys]
+        return listing("It needs:", found)
 
 
 # -- the sweep file ----------------------------------------------------------------------------------------------------
@@ -173,62 +242,7 @@ def _require_variables(content: Values, pods: Pods) -> None:
             )
 
 
-# -- comments ----------------------------------------------------------------------------------------------------------
-
-
-def _preface(name: str, sweep: Sweep, machines: Machines, pods: Pods) -> list[str]:
-    kubectl = "kubectl" if pods.namespace == "default" else f"kubectl -n {pods.namespace}"
-    head = f"$({kubectl} get pod -l ray.io/node-type=head,app.kubernetes.io/part-of=tunekit -o name | cut -d/ -f2)"
-    commands = {
-        f"{kubectl} apply -f FILE": "start it, or go on after a stop",
-        f"{kubectl} get rayjob {name}": "how it is",
-        f"{kubectl} logs -f job/{name}": "what it says",
-        f"{kubectl} delete rayjob {name}": "stop it; nothing finished is lost",
-    }
-    if not is_object_store(pods.root):
-        results = f"{pods.root}/{sweep.name}"
-        commands[f"{kubectl} cp {head}:{results} runs/{sweep.name}"] = (
-            f"fetch, at most {KEEP_S // 60} minutes after its end"
-        )
-    return [
-        comment(
-            f"The sweep {quoted(sweep.name)} as a RayJob, for KubeRay {MIN_KUBERAY} or newer. "
-            f"Its Ray {RAY_VERSION} cluster starts with it and goes after it."
-        ),
-        *(f"#   {command}   # {does}" for command, does in commands.items()),
-        comment("Every pod has the token that KubeRay makes, and no port is open outside the Kubernetes cluster."),
-        *listing("Guessed, because nobody said (give the option in brackets):", machines.guesses),
-        *listing("Computed:", _computed(machines)),
-    ]
-
-
-def _computed(machines: Machines) -> list[str]:
-    size = f"{machines.cpus} CPU, {machines.gpus} GPU, {machines.memory_bytes // GIB} GiB"
-    return [
-        f"at most {plural(machines.count, 'worker')} of {size}, with {plural(machines.trials, 'trial')} at once on each"
-    ]
-
-
-def _needs(content: Values, pods: Pods) -> list[str]:
-    """What must be there before the manifest is applied."""
-    found = [
-        f"the image {pods.image}, which every node can pull, with tunekit {__version__} and Ray {RAY_VERSION}; "
-        f"made by: docker build -f clusters/Dockerfile -t {pods.image} ."
-    ]
-    claim = pods.mounted_claim
-    if claim and pods.claim_size:
-        found.append(f"a storage class that makes volumes which many nodes can write, for the claim {claim}")
-    elif claim:
-        found.append(f"the claim {claim}, a volume that many nodes can write (ReadWriteMany); --storage-size makes one")
-    if is_object_store(pods.root):
-        found.append(f"leave for the pods to write {pods.root}: --service-account, or --secret for the keys")
-    start = SHARED if claim else "the working folder of the image"
-    found += [f"in the pods: {path} (a relative path starts at {start})" for path in paths_in(content)]
-    found += [
-        f"the secret {place.partition('/')[0]} with the key {place.partition('/')[2]}"
-        for place in pods.secrets.values()
-    ]
-    return listing("It needs:", found)
+# -- text --------------------------------------------------------------------------------------------------------------
 
 
 class _Dumper(yaml.SafeDumper):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tunekit.cluster.render.sizing import GIB, OBJECT_STORE_BYTES, Machines
@@ -96,15 +96,15 @@ class Pods:
         return self.claim or (None if is_object_store(self.root) else "tunekit")
 
 
-def head_pod(pods: Pods, config_map: str, files: Mapping[str, str]) -> JsonObject:
+def head_pod(pods: Pods, config_map: str, files: Sequence[str]) -> JsonObject:
     """The template of the head's pod, with the sweep file in it.
 
     Args:
         pods: what the options say.
         config_map: the name of the ConfigMap with the sweep file.
-        files: its keys, and the path of each in the pod below `SWEEP_FOLDER`.
+        files: its keys, each the name of a file in `SWEEP_FOLDER`.
     """
-    items = [{"key": key, "path": path} for key, path in files.items()]
+    items = [{"key": name, "path": name} for name in files]
     volume = {"name": "sweep", "configMap": {"name": config_map, "items": items}}
     mount = {"name": "sweep", "mountPath": SWEEP_FOLDER, "readOnly": True}
     resources = {"cpu": str(HEAD_CPUS), "memory": f"{HEAD_GIB}Gi"}
