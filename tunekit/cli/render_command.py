@@ -38,7 +38,7 @@ def kuberay(
     KubeRay starts a cluster for it, adds and removes workers with the load, and takes it down at the end. What had to
     be guessed stands in comments. Nothing is asked of any cluster.
 
-      tunekit render kuberay my.yaml --image registry.example/tunekit:1 | kubectl apply -f -
+      tunekit render kuberay my.yaml --storage-size 200Gi | kubectl apply -f -
     """
     from tunekit.cluster.render import IMAGE, Asked, Pods, pairs, render_kuberay
     from tunekit.sweep import load_sweep

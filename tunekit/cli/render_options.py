@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -12,7 +12,7 @@ from tunekit.cli.arguments import WHERE
 HOW_MUCH = "How much of it"
 
 
-def _option(name: str, metavar: str, help: str, panel: str | None = WHERE) -> Any:
+def _option(name: str, metavar: str, help: str, panel: str | None = WHERE) -> object:
     return typer.Option(name, metavar=metavar, rich_help_panel=panel, help=help)
 
 
