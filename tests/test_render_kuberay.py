@@ -105,6 +105,7 @@ def test_the_command_in_the_pod_is_one_that_tunekit_knows(render: Any) -> None:
 
     command: Any = typer.main.get_command(app)
     words = documents(render())["RayJob"]["spec"]["entrypoint"].split()
+    assert words[3] == "tunekit"
     known = {option for parameter in command.commands[words[4]].params for option in parameter.opts}
     assert {word for word in words if word.startswith("--")} <= known
 
@@ -189,6 +190,7 @@ def test_a_comment_cannot_end_where_a_name_has_a_line_break(render: Any, tmp_pat
         (["--root=runs"], "--root is 'runs', must be a folder under /shared"),
         (["--root=/shared/../etc"], "must be a folder under /shared"),
         (["--storage=Mine!"], "--storage is 'Mine!'"),
+        (["--storage-size=plenty"], "--storage-size is 'plenty'"),
         (["--storage-class=nfs"], "--storage-class has no effect"),
         (["--root=s3://b/r", "--storage-size=1Gi"], "--storage-size has no effect"),
         (["--env=DATA"], "expected NAME=VALUE"),

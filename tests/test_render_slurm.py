@@ -13,11 +13,14 @@ from pathlib import Path
 from typing import IO, Any
 
 import pytest
+import typer
 from command_line import SWEEP, CommandLine, Result
 
+from tunekit.cli import app
 from tunekit.journal import replay
 
 HERE = Path(__file__).parent
+COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 
 SRUN = """\
 #!/bin/bash
@@ -186,6 +189,8 @@ def test_the_driver_gets_its_words_the_address_and_the_token(node: Node) -> None
     words = ["sweep", "words.yaml", "--name", "words", "--root", "runs", "--workers", "2"]
     words += ["--set", "fixed={epochs: 1, max_length: 16}", "--address", "10.0.0.7:20071"]
     assert node.said("words").splitlines() == words
+    known = {option for parameter in COMMANDS["sweep"].params for option in parameter.opts}
+    assert {word for word in words if word.startswith("--")} <= known
     assert "--address 10.0.0.7:20071 --min-nodes 1 --num-cpus=2 --num-gpus=0" in node.said("ray")
     assert mode == "token"
     assert len(Path(token).read_text()) == 64

@@ -26,6 +26,7 @@ LABELS = {"app.kubernetes.io/part-of": "tunekit"}
 """Of every pod, beside those that KubeRay gives."""
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_SIZE = re.compile(r"[1-9][0-9]*([KMGTPE]i?)?")
 _SECRET = re.compile(r"TOKEN|SECRET|PASSW|CREDENTIAL|(^|_)KEY($|_)|API_?KEY", re.IGNORECASE)
 """Names of variables whose values are nobody else's business."""
 _PINNED = re.compile(r"\S+(:(?!latest$)[\w.-]+|@sha256:[0-9a-f]{64})")
@@ -58,6 +59,8 @@ class Pods:
         for option, name in (("namespace", self.namespace), ("storage", self.claim)):
             fits = name is None or _NAME.fullmatch(name) is not None
             require(fits, f"--{option}", name, "a Kubernetes name: lower-case letters, digits, - and .")
+        fits = self.claim_size is None or _SIZE.fullmatch(self.claim_size) is not None
+        require(fits, "--storage-size", self.claim_size, "a size as Kubernetes writes it, such as 200Gi")
         self._check_root()
         self._check_variables()
 
