@@ -82,8 +82,10 @@ ROOMS = {
     "check": _room(f"{LEARNING} sweep training", heavy_inside="torch transformers"),
     "export": _room(f"{LEARNING} training", heavy="torch"),
     "reports": _room(f"{GROUND} sweep journal"),
+    "cluster": _room(f"{GROUND} sweep"),
     "cli": _room(
-        f"{GROUND} sweep journal training search execution check export reports", heavy_inside="optuna_dashboard"
+        f"{GROUND} sweep journal training search execution check export reports cluster",
+        heavy_inside="optuna_dashboard",
     ),
 }
 """From the ground up."""

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from tunekit.cli import look_commands, run_commands
+from tunekit.cli import look_commands, render_command, run_commands
 from tunekit.cli.console import flushed
 from tunekit.cli.exits import DONE, UNFINISHED, complain, explain
 from tunekit.cli.help_pages import CommandPage, FrontPage, flowing
@@ -99,13 +99,26 @@ RUNNING = ("check", "sweep", "resume", "trial")
 """Commands whose output is for people; what the others print may be read by programs."""
 
 
-def _add(panel: str, *commands: Callable[..., int]) -> None:
+def _add(panel: str | None, *commands: Callable[..., int], group: typer.Typer = app) -> None:
     for command in commands:
         page = flowing(inspect.getdoc(command) or "")
-        app.command(command.__name__.rstrip("_"), cls=CommandPage, help=page, rich_help_panel=panel)(command)
+        group.command(command.__name__.rstrip("_"), cls=CommandPage, help=page, rich_help_panel=panel)(command)
+
+
+render = typer.Typer(
+    cls=FrontPage,
+    rich_markup_mode="rich",
+    help=flowing(
+        """Write what a cluster's own scheduler takes: a manifest for Kubernetes, a batch script for Slurm.
+
+        Everything is computed from the sweep file and the options, and nothing is asked of any cluster."""
+    ),
+)
 
 
 _add("Run", run_commands.check, run_commands.sweep, run_commands.resume, run_commands.trial)
 _add("Look", look_commands.status, look_commands.report, look_commands.best, look_commands.export)
 _add("Look", look_commands.dashboard)
 _add("Choose", look_commands.list_)
+_add(None, render_command.kuberay, render_command.slurm, group=render)
+app.add_typer(render, name="render", rich_help_panel="Cluster", no_args_is_help=True)

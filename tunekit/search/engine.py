@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from tunekit.journal import Event, Journal, Point, SweepProgress, TrialRecord
 from tunekit.search.finalising import Finalising, Fits, LoadCost
 from tunekit.search.fingerprints import Fingerprints
+from tunekit.search.keeping import Keeping
 from tunekit.search.schedulers import Decision, Rungs, decide
 from tunekit.search.study import ArmStudy
 from tunekit.sweep import Arm, Sweep, trial_config
@@ -67,8 +68,7 @@ class Search:
         self._interrupted: deque[TrialRecord] = deque()
         self._finalising = Finalising(self.progress)
         self._fingerprints = Fingerprints()
-        self._kept: dict[str, dict[str, TrialRecord]] = {arm.name: {} for arm in sweep.arms}
-        self._disposable: list[TrialRecord] = []
+        self._keeping = Keeping(sweep, self.record)
         self._rebuild()
 
     # -- the journal first, then its effect ---------------------------------------------------------------------
@@ -101,7 +101,7 @@ class Search:
                 self._tell(arm.name, point)
             for trial in found.trials:
                 self._restore(trial)
-            self._dispose(arm)
+            self._keeping.review(arm)
         for trial in [trial for trial in self._interrupted if _is_stopped(trial)]:
             self.stop(trial, Decision(**trial.decisions[max(trial.decisions)]))  # decided, and then the driver died
         for trial in [trial for trial in self._interrupted if trial.trial_id in self.record.taken]:
@@ -118,9 +118,9 @@ class Search:
         if trial.state == "RUNNING":
             self._interrupted.append(trial)
         elif trial.phase == "search":
-            self._kept[trial.arm][trial.trial_id] = trial
+            self._keeping.add(trial)
         else:
-            self._dispose_final(trial)
+            self._keeping.review_final(trial)
 
     def _tell(self, arm: str, point: Point) -> None:
         """Tell the searcher how a point ended, if it has."""
@@ -327,11 +327,11 @@ class Search:
         self._write("finished", trial_id=trial.trial_id, outcome=outcome)
         if trial.phase == "search":
             self._tell(trial.arm, self.record.arm(trial.arm).points[trial.number])
-            self._kept[trial.arm][trial.trial_id] = trial
-            self._dispose(self.sweep.arm(trial.arm))
+            self._keeping.add(trial)
+            self._keeping.review(self.sweep.arm(trial.arm))
             self._finalising.forget()
         else:
-            self._dispose_final(trial)
+            self._keeping.review_final(trial)
 
     def stop(self, trial: TrialRecord, decision: Decision) -> None:
         """Finish a trial that :meth:`report` decided to stop, as PRUNED with what it had reached."""
@@ -361,7 +361,7 @@ class Search:
                 granularity=found.granularity,
                 duration_s=found.duration_s,
             )
-            self._dispose_final(trial)
+            self._keeping.review_final(trial)
 
     def interrupted(self, trial: TrialRecord, reason: str) -> None:
         """The trial's worker died. Once the trial is released, it is handed out again and goes on."""
@@ -383,27 +383,7 @@ class Search:
 
     def take_disposable(self) -> list[TrialRecord]:
         """Trials whose trained parameters ``storage.keep`` does not keep, each named once; they are over."""
-        found, self._disposable = self._disposable, []
-        return found
-
-    def _dispose(self, arm: Arm) -> None:
-        """Let go of trials of the search that finalising will not need, and of those that it has scored."""
-        kept, keep = self._kept[arm.name], self.sweep.storage.keep
-        if keep == "all":
-            return
-        top = self.record.arm(arm.name).top(self.sweep.finalise.top)
-        needed = {trial.trial_id for point in top for trial in point.trials}
-        for trial_id, trial in list(kept.items()):
-            is_scored = trial.test_scores is not None
-            if trial_id not in needed or (keep == "none" and is_scored):
-                self._disposable.append(kept.pop(trial_id))
-
-    def _dispose_final(self, trial: TrialRecord) -> None:
-        """Let go of a trial of finalising that failed, and with `storage.keep: none` of each that was scored."""
-        keep = self.sweep.storage.keep
-        if (keep != "all" and trial.state == "FAILED") or (keep == "none" and trial.test_scores is not None):
-            self._kept[trial.arm].pop(trial.trial_id, None)
-            self._disposable.append(trial)
+        return self._keeping.take()
 
 
 def _is_stopped(trial: TrialRecord) -> bool:

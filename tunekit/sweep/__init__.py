@@ -3,7 +3,8 @@
 from tunekit.sweep.budget import BudgetConfig, Limit, Rates, Spent
 from tunekit.sweep.dimensions import Dimension
 from tunekit.sweep.parameters import parameter_hints, resolve, trial_config
-from tunekit.sweep.reader import load_sweep, parse_sweep
+from tunekit.sweep.paths import paths_in, with_paths
+from tunekit.sweep.reader import content_as_written, load_sweep, parse_sweep
 from tunekit.sweep.resolved import from_resolved, resolved
 from tunekit.sweep.source import Source, located
 from tunekit.sweep.types import (
@@ -34,14 +35,17 @@ __all__ = [
     "Spent",
     "StorageConfig",
     "Sweep",
+    "content_as_written",
     "crossed",
     "from_resolved",
     "load_sweep",
     "located",
     "parameter_hints",
     "parse_sweep",
+    "paths_in",
     "read_yaml",
     "resolve",
     "resolved",
     "trial_config",
+    "with_paths",
 ]

@@ -12,11 +12,11 @@ from pathlib import Path
 from tunekit.errors import ConfigError, TunekitError, quoted
 from tunekit.registry import lookup
 from tunekit.schema import JsonObject, Values, coerce
-from tunekit.sweep.arms import ARM_KEYS, NAME_IN_WORDS, ArmReader, is_folder, is_name
-from tunekit.sweep.arms import PATH_KEYS as _PATH_KEYS
+from tunekit.sweep.arms import ARM_KEYS, NAME_IN_WORDS, ArmReader, is_name
 from tunekit.sweep.budget import BudgetConfig
 from tunekit.sweep.draws import check_final_draws, read_draws, with_draws
 from tunekit.sweep.parameters import resolve
+from tunekit.sweep.paths import with_paths
 from tunekit.sweep.places import require_distinct_names
 from tunekit.sweep.protocols import protocol_name, with_protocol
 from tunekit.sweep.references import absolute_places, read_references
@@ -35,7 +35,7 @@ from tunekit.sweep.types import (
 )
 from tunekit.sweep.yaml_text import read_override, read_yaml
 
-__all__ = ["ARM_KEYS", "TOP_KEYS", "load_sweep", "parse_sweep"]
+__all__ = ["ARM_KEYS", "TOP_KEYS", "content_as_written", "load_sweep", "parse_sweep"]
 
 TOP_KEYS = (
     "name", "task", "backbone", "arms", "fixed", "space", "search", "scheduler", "seeds", "finalise",
@@ -43,13 +43,16 @@ TOP_KEYS = (
 )  # fmt: skip
 
 
-def load_sweep(path: str | Path, *, overrides: Sequence[str] = (), name: str | None = None) -> Sweep:
+def load_sweep(
+    path: str | Path, *, overrides: Sequence[str] = (), name: str | None = None, folders_must_exist: bool = True
+) -> Sweep:
     """Read and check a sweep file.
 
     Args:
         path: the YAML file. Paths inside it are relative to the current folder; `references` to the file's own.
         overrides: ``KEY=VALUE`` with a dotted KEY and a YAML VALUE, applied to the file's content.
         name: the sweep's name; the file's own `name` or its stem if not given.
+        folders_must_exist: refuse a backbone's folder that is not there; it may be on the machine that will read it.
 
     Raises:
         ConfigError: anything is wrong with it; names file, line and key.
@@ -63,7 +66,19 @@ def load_sweep(path: str | Path, *, overrides: Sequence[str] = (), name: str | N
         content["name"] = "-".join(filter(None, (path.stem, _text(content.get("protocol")))))
     if name is not None:
         content["name"] = name
-    return parse_sweep(content, Source(str(path), lines, overridden))
+    return parse_sweep(content, Source(str(path), lines, overridden), folders_must_exist=folders_must_exist)
+
+
+def content_as_written(path: str | Path, *, overrides: Sequence[str] = ()) -> JsonObject:
+    """The content of a sweep file with `overrides` applied, its paths as they are written, for another machine to read.
+
+    Raises:
+        ConfigError: the file is no YAML, or an override is none.
+    """
+    content, _ = read_yaml(Path(path))
+    for override in overrides:
+        _override(content, override)
+    return content
 
 
 def _text(value: object) -> str | None:
@@ -193,20 +208,7 @@ def _absolute(content: Values) -> JsonObject:
 
     Variables and ``~`` stay as they are written: what they hold is known to each machine, and is nobody else's concern.
     """
-
-    def walk(value: object, key: str | None) -> object:
-        if isinstance(value, Mapping):
-            inner = {str(k): str(k) if key != "files" else "files" for k in value}
-            if key == "backbone" and "path" not in inner and "name" in inner:
-                inner["name"] = "backbone"
-            return {str(k): walk(v, inner[str(k)]) for k, v in value.items()}
-        if isinstance(value, (list, tuple)):
-            return [walk(item, key) for item in value]
-        if isinstance(value, str) and (key in _PATH_KEYS or key == "path" or (key == "backbone" and is_folder(value))):
-            return _absolute_path(value)
-        return value
-
-    return {str(key): walk(value, str(key)) for key, value in content.items()}
+    return with_paths(content, _absolute_path)
 
 
 def _absolute_path(path: str) -> str:
