@@ -44,6 +44,7 @@ SURFACE = {
     "best": "NAME --arm --root=runs",
     "export": "NAME --arm --out --root=runs",
     "dashboard": "NAME --root=runs --port=8080 --export",
+    "doctor": "--root=runs --address --json",
     "list": "WHAT --root=runs",
 }
 """Every command with its arguments, its options and their defaults. Scripts rely on it: extend it, change nothing."""

@@ -82,8 +82,10 @@ ROOMS = {
     "check": _room(f"{LEARNING} sweep training", heavy_inside="torch transformers"),
     "export": _room(f"{LEARNING} training", heavy="torch"),
     "reports": _room(f"{GROUND} sweep journal"),
+    "doctor": _room(f"{GROUND} execution", heavy_inside="torch"),
     "cli": _room(
-        f"{GROUND} sweep journal training search execution check export reports", heavy_inside="optuna_dashboard"
+        f"{GROUND} sweep journal training search execution check export reports doctor",
+        heavy_inside="optuna_dashboard",
     ),
 }
 """From the ground up."""
@@ -102,6 +104,7 @@ SECOND_MODULES = {
     "config": "trial",
     "languages": "wording",
     "points": "journal",
+    "redaction": "wording",
     "segmentation": "trial",
 }
 """Modules beside the package's rooms that share the room of another."""
@@ -119,6 +122,7 @@ LOADED_BY: dict[str, set[str]] = {
     "tasks": set(),
     "reports": set(),
     "check": set(),
+    "doctor": set(),
     "cli": set(),
     "search": {"optuna"},
 }

@@ -70,6 +70,15 @@ def duration(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h" if seconds < 48 * 3600 else f"{short(seconds / 86400)} days"
 
 
+def gibibytes(number: float) -> str:
+    """An amount of memory.
+
+    >>> gibibytes(3 * 2**29), gibibytes(300 * 2**20), gibibytes(20 * 2**30)
+    ('1.5 GiB', '300 MiB', '20 GiB')
+    """
+    return f"{number / 2**20:.0f} MiB" if number < 2**30 else f"{short(number / 2**30)} GiB"
+
+
 def clock(seconds: float) -> str:
     """Time as it passes: ``1:02:03``, or ``2:03`` below an hour.
 
