@@ -104,6 +104,7 @@ SECOND_MODULES = {
     "config": "trial",
     "languages": "wording",
     "points": "journal",
+    "markdown": "wording",
     "redaction": "wording",
     "segmentation": "trial",
 }

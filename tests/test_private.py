@@ -280,6 +280,8 @@ SECRETS += ("HUGGING_FACE_HUB_TOKEN", "WANDB_API_KEY", "GOOGLE_APPLICATION_CREDE
 def test_a_ray_of_our_own_tells_nobody_its_secrets_listens_to_this_machine_alone_and_ends_in_words(
     backbone: Path, tmp_path: Path
 ) -> None:
+    from tunekit.execution.ray_look import lets_strangers_in
+
     (tmp_path / "tiny").symlink_to(backbone)
     (tmp_path / "words.yaml").write_text(SWEEP)
     folder = Path(tempfile.mkdtemp(prefix="tk-"))  # short: Ray puts sockets in there
@@ -297,8 +299,10 @@ def test_a_ray_of_our_own_tells_nobody_its_secrets_listens_to_this_machine_alone
             journal = tmp_path / "runs/words" / FILE_NAME
             _wait_for(lambda: journal.exists() and b'"reported"' in journal.read_bytes(), driver)
             places = _listening(driver.pid)
+            let_in = lets_strangers_in((folder / "ray" / "ray_current_cluster").read_text().strip())
             driver.send_signal(signal.SIGTERM)
             out, err = driver.communicate(timeout=120)
+        assert not let_in, "it asks for its token"
         assert len(places) >= 6 and all(place.is_loopback for place in places), places
         assert driver.returncode == 1, (out, err)
         assert err == "error: interrupted\nNothing finished is lost. Go on with: tunekit resume words\n"

@@ -12,15 +12,13 @@ import os
 import re
 from collections.abc import Mapping
 
-SHORTEST = 8
+SHORTEST = 6
 """Characters. The value of a variable that is shorter, such as ``1`` or ``none``, is a word rather than a secret."""
 
-SPEAKS_OF_ONE = re.compile(
-    r"TOKEN|SECRET|PASSW|CREDENTIAL|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY|STORAGE_KEY|(^|_)AUTH(_|$)"
-)
+SPEAKS_OF_ONE = re.compile(r"TOKEN|SECRET|PASSW|PASSPHRASE|CREDENTIAL|APIKEY|ACCESS_?KEY|(^|_)KEY$|(^|_)AUTH$")
 """In the name of an environment variable."""
 
-SPEAKS_OF_NONE = re.compile(r"PATH$|FILE$|DIR$|MODE$|PARALLELISM$|URL$|_URI$|TIMEOUT|METHOD$|SOCK$|CREDENTIALS$|EXPIR")
+SPEAKS_OF_NONE = re.compile(r"PATH$|FILE$|DIR$|MODE$|PARALLELISM$|URL$|_URI$|TIMEOUT|METHOD$|SOCK$|EXPIR|TOKENIZERS")
 """In the name of a variable that holds a place or a switch, whatever else the name says."""
 
 _ALWAYS = (
@@ -30,7 +28,7 @@ _ALWAYS = (
 """A key whose value is a secret."""
 _SOMETIMES = r"(?:[\w.-]*[_-])?token"
 """A key whose value is a secret, or a piece of a text."""
-_QUOTE = r"(?:b(?=['\"]))?['\"]?"
+_QUOTE = r"(?:b(?=['\"]))?+['\"]?+"
 _VALUE = r"[^\s'\",;&)}\]#]"
 _SCHEME = r"\b[a-z][a-z0-9+.-]{0,20}://"
 
