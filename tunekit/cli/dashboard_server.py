@@ -30,8 +30,8 @@ class _Handler(WSGIRequestHandler):
 def for_this_machine(application: WSGIApplication, port: int) -> WSGIApplication:
     """`application` for the browser of this machine alone.
 
-    Any page in that browser can send requests to this machine. Those that come from another page (``Origin``), or that
-    reach us by a name that somebody else gave this machine (``Host``), are refused.
+    Every page in that browser can send requests to this machine. Those that come from another page (``Origin``), or
+    that reach us by a name that somebody else gave this machine (``Host``), are refused.
 
     Args:
         application: what answers.
