@@ -44,6 +44,7 @@ SURFACE = {
     "best": "NAME --arm --root=runs",
     "export": "NAME --arm --out --root=runs",
     "dashboard": "NAME --root=runs --port=8080 --export",
+    "doctor": "--root=runs --address --json",
     "list": "WHAT --root=runs",
     "render kuberay": "FILE --out --name --set --dry-run --workers --gpus --cpus --image --namespace=default "
     "--root=/shared/runs --storage --storage-size --storage-class --env --secret --node-selector --service-account",

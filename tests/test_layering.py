@@ -83,8 +83,9 @@ ROOMS = {
     "export": _room(f"{LEARNING} training", heavy="torch"),
     "reports": _room(f"{GROUND} sweep journal"),
     "cluster": _room(f"{GROUND} sweep"),
+    "doctor": _room(f"{GROUND} execution", heavy_inside="torch"),
     "cli": _room(
-        f"{GROUND} sweep journal training search execution check export reports cluster",
+        f"{GROUND} sweep journal training search execution check export reports cluster doctor",
         heavy_inside="optuna_dashboard",
     ),
 }
@@ -104,6 +105,8 @@ SECOND_MODULES = {
     "config": "trial",
     "languages": "wording",
     "points": "journal",
+    "markdown": "wording",
+    "redaction": "wording",
     "segmentation": "trial",
 }
 """Modules beside the package's rooms that share the room of another."""
@@ -121,6 +124,7 @@ LOADED_BY: dict[str, set[str]] = {
     "tasks": set(),
     "reports": set(),
     "check": set(),
+    "doctor": set(),
     "cli": set(),
     "search": {"optuna"},
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -280,6 +281,8 @@ SECRETS += ("HUGGING_FACE_HUB_TOKEN", "WANDB_API_KEY", "GOOGLE_APPLICATION_CREDE
 def test_a_ray_of_our_own_tells_nobody_its_secrets_listens_to_this_machine_alone_and_ends_in_words(
     backbone: Path, tmp_path: Path
 ) -> None:
+    from tunekit.execution.ray_look import lets_strangers_in
+
     (tmp_path / "tiny").symlink_to(backbone)
     (tmp_path / "words.yaml").write_text(SWEEP)
     folder = Path(tempfile.mkdtemp(prefix="tk-"))  # short: Ray puts sockets in there
@@ -289,7 +292,7 @@ def test_a_ray_of_our_own_tells_nobody_its_secrets_listens_to_this_machine_alone
     own = {k: v for k, v in os.environ.items() if not k.startswith("RAY_AUTH_")}
     environment = {**own, "PYTHONPATH": path, "HOME": str(home), "RAY_TMPDIR": str(folder)}
     environment |= dict.fromkeys(SECRETS, "canary")
-    words = ["sweep", "words.yaml", "--workers", "1", "--set", "fixed.epochs=60"]
+    words = ["sweep", "words.yaml", "--workers", "1", "--set", "fixed.epochs=3000"]
     command = [sys.executable, "-c", "from tunekit.cli import main; main()", *words]
     pipe = subprocess.PIPE
     try:
@@ -297,8 +300,10 @@ def test_a_ray_of_our_own_tells_nobody_its_secrets_listens_to_this_machine_alone
             journal = tmp_path / "runs/words" / FILE_NAME
             _wait_for(lambda: journal.exists() and b'"reported"' in journal.read_bytes(), driver)
             places = _listening(driver.pid)
+            let_in = lets_strangers_in(_head(driver.pid))
             driver.send_signal(signal.SIGTERM)
             out, err = driver.communicate(timeout=120)
+        assert not let_in, "it asks for its token"
         assert len(places) >= 6 and all(place.is_loopback for place in places), places
         assert driver.returncode == 1, (out, err)
         assert err == "error: interrupted\nNothing finished is lost. Go on with: tunekit resume words\n"
@@ -316,6 +321,18 @@ def _wait_for(condition: Any, process: subprocess.Popen[str]) -> None:
     while not condition():
         assert process.poll() is None and time.monotonic() < end, process.communicate()
         time.sleep(0.05)
+
+
+def _head(ancestor: int) -> str:
+    """The address of the Ray that a process has started, as one of its own processes was told it."""
+    from local_cluster import family
+
+    for pid in family(ancestor):
+        with contextlib.suppress(OSError):
+            told = re.search(rb"--gcs-address=([\d.:]+)", Path(f"/proc/{pid}/cmdline").read_bytes())
+            if told:
+                return told[1].decode()
+    raise AssertionError("no Ray is running")
 
 
 def _listening(ancestor: int) -> list[Any]:

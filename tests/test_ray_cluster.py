@@ -6,6 +6,7 @@ Both nodes are on this machine, each a ``ray start`` of its own with a raylet an
 from __future__ import annotations
 
 import contextlib
+import json
 import math
 import secrets
 import shutil
@@ -345,3 +346,18 @@ def test_a_cluster_that_starts_with_its_head_alone_grows_to_what_the_sweep_can_u
     assert len(set(started)) >= 3, "new nodes are used"
     assert {trial.state for trial in record.trials.values()} <= {"COMPLETE", "PRUNED"}
     assert not any(trial.num_interruptions for trial in record.trials.values())
+
+
+@pytest.mark.ray
+@pytest.mark.timeout(400)
+def test_the_doctor_joins_a_cluster_and_says_who_is_let_in_and_what_each_node_sees(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-m", "tunekit", "doctor", "--json", "--address", cluster.address, "--root", "runs"]
+    Path(cluster.environment["RAY_AUTH_TOKEN_PATH"]).chmod(0o600)
+    done = subprocess.run(command, cwd=tmp_path, env=cluster.environment, capture_output=True, text=True, timeout=300)
+    rows = {row["name"]: row for row in json.loads(done.stdout) if row["part"] == "Ray"}
+    assert [row["level"] for row in rows.values()] == ["ok"] * 4, (rows, done.stderr)
+    assert {"token", "cluster", "authentication", f"node {socket.gethostname()}"} == rows.keys()
+    assert "who has none is refused" in rows["authentication"]["found"]
+    assert not list(tmp_path.iterdir())

@@ -24,6 +24,7 @@ DOCUMENTS = [
     "search_spaces/README.md",
     "docs/methods.md",
     "docs/architecture.md",
+    "docs/security.md",
 ]
 DESCRIBES_THE_ROOMS = ["README.md", "docs/architecture.md"]
 COMMENTED = ["cluster.yaml", "clusters/gcp.yaml", "clusters/onprem.yaml", "clusters/Dockerfile", "Makefile"]
@@ -208,7 +209,9 @@ def test_the_walk_passes_through_each_room_once() -> None:
         assert set(rooms) <= set(doors), f"the door of {rooms} belongs to {doors}"
 
 
-@pytest.mark.parametrize("document", [*DESCRIBES_THE_ROOMS, "CONTRIBUTING.md", "search_spaces/README.md"])
+@pytest.mark.parametrize(
+    "document", [*DESCRIBES_THE_ROOMS, "CONTRIBUTING.md", "search_spaces/README.md", "docs/security.md"]
+)
 def test_everything_of_the_package_that_a_document_names_exists(document: str) -> None:
     for name in re.findall(r"`(tunekit(?:\.\w+)+)`", _text(document)):
         assert _exists(name), f"{document} names {name}"

@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
+from tunekit.redaction import without_secrets
+
 NOTHING = "–"
 """Stands where a table has no value."""
 
@@ -70,6 +72,15 @@ def duration(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h" if seconds < 48 * 3600 else f"{short(seconds / 86400)} days"
 
 
+def gibibytes(number: float) -> str:
+    """An amount of memory.
+
+    >>> gibibytes(3 * 2**29), gibibytes(300 * 2**20), gibibytes(20 * 2**30)
+    ('1.5 GiB', '300 MiB', '20 GiB')
+    """
+    return f"{number / 2**20:.0f} MiB" if number < 2**30 else f"{short(number / 2**30)} GiB"
+
+
 def clock(seconds: float) -> str:
     """Time as it passes: ``1:02:03``, or ``2:03`` below an hour.
 
@@ -123,14 +134,20 @@ def parameters(values: Mapping[str, object], *, join: str = " ", between: str = 
     return between.join(f"{name}{join}{parameter(value)}" for name, value in values.items())
 
 
+MOST_IN_A_MESSAGE = 4
+"""So many times its limit of a message is looked at; a library can quote a whole file."""
+
+
 def printable(text: str, *, limit: int = 4000) -> str:
-    """A message from outside as text that any file and terminal takes, and no longer than a page or two.
+    """A message from outside as text that any file and terminal takes, without secrets, a page or two at most.
 
     >>> printable("caf\\udce9 is gone"), printable("abcdef", limit=3)
     ('caf\\\\udce9 is gone', 'abc ... and 3 more characters')
     """
-    found = text.encode("utf-8", "backslashreplace").decode()
-    left = len(found) - limit
+    most = limit * MOST_IN_A_MESSAGE
+    kept = without_secrets(text[:most])  # before it is cut to its limit: half a secret is not known for one
+    found = kept.encode("utf-8", "backslashreplace").decode()
+    left = len(found) + len(text[most:]) - limit
     return f"{found[:limit]} ... and {count(left)} more characters" if left > 0 else found
 
 

@@ -13,6 +13,7 @@ import typer
 
 from tunekit.cli import look_commands, render_command, run_commands
 from tunekit.cli.console import flushed
+from tunekit.cli.doctor_command import doctor
 from tunekit.cli.exits import DONE, UNFINISHED, complain, explain
 from tunekit.cli.help_pages import CommandPage, FrontPage, flowing
 from tunekit.cli.interruption import interruptible, leave_quietly
@@ -118,7 +119,7 @@ render = typer.Typer(
 
 _add("Run", run_commands.check, run_commands.sweep, run_commands.resume, run_commands.trial)
 _add("Look", look_commands.status, look_commands.report, look_commands.best, look_commands.export)
-_add("Look", look_commands.dashboard)
+_add("Look", look_commands.dashboard, doctor)
 _add("Choose", look_commands.list_)
 _add(None, render_command.kuberay, render_command.slurm, group=render)
 app.add_typer(render, name="render", rich_help_panel="Cluster", no_args_is_help=True)

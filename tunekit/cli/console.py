@@ -9,12 +9,13 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, TextIO, cast
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.text import Text
 
+from tunekit.redaction import without_secrets
 from tunekit.storage import open_log, storage_errors
 from tunekit.wording import visible
 
@@ -37,6 +38,37 @@ class PlainConsole(Console):
         """Print no more."""
         self.quiet = True
         _send_nowhere(self.file.fileno())
+
+
+class _WithoutSecrets:
+    """A stream that keeps secrets out of what Python code writes to it, tracebacks and logging included."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write `text`; secrets in it are replaced."""
+        self._stream.write(without_secrets(text))
+        return len(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        """Write each of `lines`."""
+        for line in lines:
+            self.write(line)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._stream, name)
+
+
+@contextmanager
+def _without_secrets() -> Iterator[None]:
+    """What is printed inside, by us or by libraries, goes through `_WithoutSecrets`."""
+    before = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = (cast(TextIO, _WithoutSecrets(stream)) for stream in before)
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = before
 
 
 def _send_nowhere(number: int) -> None:
@@ -68,6 +100,8 @@ def console(file: IO[str] | None = None, *, is_terminal: bool | None = None) -> 
 def quiet(log: Path) -> Iterator[Console]:
     """Send whatever this process and its libraries print to `log`; the yielded console still reaches the user.
 
+    Secrets in what Python code prints do not reach the log (`tunekit.redaction`).
+
     Raises:
         StorageError: `log` cannot be written.
     """
@@ -81,7 +115,8 @@ def quiet(log: Path) -> Iterator[Console]:
         os.dup2(stream.fileno(), 1)
         os.dup2(stream.fileno(), 2)
         try:
-            yield console(user, is_terminal=is_terminal)
+            with _without_secrets():
+                yield console(user, is_terminal=is_terminal)
         finally:
             sys.stdout.flush()
             sys.stderr.flush()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from tunekit.errors import ConfigError, TunekitError
+from tunekit.redaction import without_secrets
 from tunekit.wording import visible
 
 DONE, UNFINISHED, BAD_INPUT = 0, 1, 2
@@ -14,7 +15,7 @@ DONE, UNFINISHED, BAD_INPUT = 0, 1, 2
 def complain(message: str) -> None:
     """Tell the user what went wrong, on standard error."""
     typer.secho("error: ", fg="red", bold=True, nl=False, err=True)
-    typer.echo(visible(message), err=True)
+    typer.echo(visible(without_secrets(message)), err=True)
 
 
 def explain(error: Exception) -> int:

@@ -8,12 +8,12 @@ import math
 import socket
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TypedDict
+from typing import TypedDict, TypeVar
 
 import ray
 from ray.exceptions import RayError
@@ -24,6 +24,8 @@ from tunekit.errors import ConfigError, StorageError
 from tunekit.execution.ray_start import keep_token_private, on_loopback, signals_kept
 from tunekit.sweep import ResourcesConfig
 from tunekit.version import __version__
+
+T = TypeVar("T")
 
 OBJECT_STORE_BYTES = 256 * 1024**2
 """For a local Ray: tunekit passes small messages only, weights go through files."""
@@ -126,7 +128,7 @@ def room(resources: ResourcesConfig) -> int:
     """How many trials fit at once on the nodes alive now; a trial cannot be spread over nodes."""
     wanted = {"CPU": resources.cpu, "GPU": resources.gpu, "memory": resources.memory or 0}
     fits = 0
-    for node in _nodes():
+    for node in alive():
         offer = node["Resources"]
         fits += min((int(offer.get(key, 0) / need + 1e-9) for key, need in wanted.items() if need), default=1)
     return fits
@@ -170,7 +172,8 @@ def _node_types() -> Mapping[str, str]:
     return found
 
 
-def _nodes() -> list[Node]:
+def alive() -> list[Node]:
+    """The nodes of the cluster that we have joined."""
     nodes: list[Node] = ray.nodes()  # type: ignore[no-untyped-call]
     return [node for node in nodes if node["Alive"]]
 
@@ -183,7 +186,7 @@ def wanted(resources: ResourcesConfig) -> str:
 
 def offered() -> str:
     """What the nodes alive now have, in words."""
-    offers = ((node["NodeManagerHostname"], node["Resources"]) for node in _nodes())
+    offers = ((node["NodeManagerHostname"], node["Resources"]) for node in alive())
     return "; ".join(f"{host}: {offer.get('CPU', 0):g} CPU, {offer.get('GPU', 0):g} GPU" for host, offer in offers)
 
 
@@ -217,7 +220,7 @@ def require_same_world(token: Path) -> None:
     Raises:
         ConfigError: a node does not.
     """
-    asked = [(node["NodeManagerHostname"], _ask(node["NodeID"], token)) for node in _nodes()]
+    asked = [(node["NodeManagerHostname"], ask(node["NodeID"], look, token)) for node in alive()]
     for host, answer in asked:
         try:
             view = ray.get(answer, timeout=SERVE_S)
@@ -238,10 +241,11 @@ def require_fit(host: str, view: View, folder: Path) -> None:
         raise ConfigError(f"node {host} does not see {folder}; put --root on storage that all nodes share")
 
 
-def _ask(node_id: str, token: Path) -> ray.ObjectRef[View]:
+def ask(node_id: str, work: Callable[[Path], T], path: Path) -> ray.ObjectRef[T]:
+    """The answer to come of a function of ours that a process on a node calls with `path`; no resources are needed."""
     strategy = NodeAffinitySchedulingStrategy(node_id=node_id, soft=False)
-    answer: ray.ObjectRef[View] = (
-        ray.remote(look).options(num_cpus=0, scheduling_strategy=strategy, max_retries=0).remote(token)
+    answer: ray.ObjectRef[T] = (
+        ray.remote(work).options(num_cpus=0, scheduling_strategy=strategy, max_retries=0).remote(path)
     )
     return answer
 

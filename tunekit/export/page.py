@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tunekit.markdown import code, plain
 from tunekit.methods.parts.head import STATE_STD, HeadMethod
 from tunekit.methods.parts.text_tokenizer import TextTokenizer
 from tunekit.trial import TrialConfig
@@ -88,14 +89,14 @@ def page(config: TrialConfig, method: HeadMethod, *, base: str, epoch: int) -> s
         epoch: whose parameters these are.
     """
     task, training = config.task, config.training
-    options = ", ".join(f"{key}: {value}" for key, value in sorted(config.options.items()))
+    options = ", ".join(f"{plain(key)}: {plain(value)}" for key, value in sorted(config.options.items()))
     limit = "longer sentences are cut into windows" if method.kind == "token" else "longer pairs are cut"
-    return f"""# {config.method} on {task.name}
+    return f"""# {plain(config.method)} on {plain(task.name)}
 
-Trained by tunekit on `{base}`, {config.backbone.dtype}, for the task {task.name} in {task.source_language!r}: trial \
-{config.trial_id},
+Trained by tunekit on {code(base)}, {config.backbone.dtype}, for the task {plain(task.name)} in \
+{plain(repr(task.source_language))}: trial {config.trial_id},
 seed {config.seed}, epoch {epoch}, the best on dev. Options: {options}.
-Labels: {", ".join(method.labels)}.
+Labels: {", ".join(map(plain, method.labels))}.
 
 `adapter_config.json` and `adapter_model.safetensors` are an adapter of plain [peft](https://github.com/huggingface/peft);
 `head.safetensors` is the linear head that reads the last hidden states. To use both, in this folder:

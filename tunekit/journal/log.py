@@ -17,6 +17,7 @@ from tunekit.errors import ConfigError, TunekitError
 from tunekit.journal import events, schema_1
 from tunekit.journal.events import Event, JournalError
 from tunekit.journal.record import SweepRecord
+from tunekit.redaction import without_secrets
 from tunekit.storage import AppendFile, Lock, SweepFolder, holder_of, make_folder, whole_lines
 
 
@@ -129,7 +130,7 @@ class Journal:
         if "trial_id" in content and is_known == (kind == "created"):
             happened = "created before" if is_known else "never created"
             raise ValueError(f"event {kind!r} is of trial {content['trial_id']}, which was {happened}")
-        event = events.made(kind, content)
+        event = _with_public_reasons(events.made(kind, content))
         line = events.encoded(event, self.num_events + 1)
         self.record.apply(event)
         self._waiting.append(line)
@@ -161,6 +162,14 @@ class Journal:
                 self.flush()
         finally:
             self.close()
+
+
+def _with_public_reasons(event: Event) -> Event:
+    """`event` whose reasons hold no secrets: they may quote a library, and that an address with its token."""
+    for part in (event, event.get("outcome")):
+        if isinstance(part, dict) and isinstance(part.get("reason"), str):
+            part["reason"] = without_secrets(part["reason"])
+    return event
 
 
 def _take_lock(folder: SweepFolder) -> Lock:

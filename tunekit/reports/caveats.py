@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
+from tunekit.markdown import code, plain
 from tunekit.reports.differences import different_data, different_drivers, different_machines
-from tunekit.reports.render.formats import code, plain
 from tunekit.reports.results import ArmResult, Comparison, SweepResult
 from tunekit.wording import count, duration, names, one_line, percent, plural
 

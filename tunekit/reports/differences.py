@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 
-from tunekit.reports.render.formats import code, plain
+from tunekit.markdown import code, plain
 from tunekit.reports.results import ArmResult, Comparison, SweepResult
 from tunekit.trial import TrialFacts
 from tunekit.wording import listed, names, plural

@@ -4,7 +4,7 @@ The only room that opens, locks, renames or deletes the files of a sweep or of a
 """
 
 from tunekit.storage.digests import cache_folder, file_digest
-from tunekit.storage.layout import SweepFolder, TrialFolder, sweep_folder, sweep_folders
+from tunekit.storage.layout import SweepFolder, TrialFolder, part_of_a_path, sweep_folder, sweep_folders
 from tunekit.storage.local import (
     copy_or_link,
     free_bytes,
@@ -39,6 +39,7 @@ __all__ = [
     "holder_of",
     "make_folder",
     "open_log",
+    "part_of_a_path",
     "partial_files",
     "read_json",
     "read_sealed",

@@ -15,7 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from tunekit.errors import ConfigError, nearest
+from tunekit.errors import ConfigError, nearest, quoted
 
 JOURNAL = "journal.jsonl"
 
@@ -120,16 +120,29 @@ class SweepFolder:
 
     def export(self, arm: str | None) -> Path:
         """The folder of an exported adapter."""
-        return self.path / "export" / (arm or "")
+        return self.path / "export" / (part_of_a_path(arm) if arm else "")
 
     def trial(self, trial_id: str) -> TrialFolder:
         """The folder of a trial."""
-        return TrialFolder(self.path / "trials" / trial_id)
+        return TrialFolder(self.path / "trials" / part_of_a_path(trial_id))
 
     @property
     def exists(self) -> bool:
         """Whether a sweep was launched here; not yet if its journal is still empty."""
         return self.journal.is_file() and self.journal.stat().st_size > 0
+
+
+def part_of_a_path(name: str) -> str:
+    """`name`, which becomes one part of a path and so must not lead out of its folder.
+
+    Names in a sweep file are checked when it is read; a journal may come from elsewhere.
+
+    Raises:
+        ConfigError: it is no name for a file.
+    """
+    if name in ("", ".", "..") or any(sign in "/\\" or not sign.isprintable() for sign in name):
+        raise ConfigError(f"{quoted(name)} cannot name a file or a folder; was the journal written by tunekit?")
+    return name
 
 
 def sweep_folders(root: Path) -> list[SweepFolder]:

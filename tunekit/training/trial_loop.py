@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tunekit.errors import TrialFailed, TunekitError
+from tunekit.redaction import without_secrets
 from tunekit.training.caches import WorkerCache
 from tunekit.training.checkpoints import CheckpointMissing
 from tunekit.training.joint import Work, answered, carry_out
@@ -155,7 +156,7 @@ def _reason(error: Exception, what: str) -> str:
     """What a failure says; one that nobody expected is logged with its traceback."""
     if isinstance(error, TunekitError):
         return printable(str(error))
-    logger.error("%s\n%s", what, "".join(traceback.format_exception(error)))
+    logger.error("%s\n%s", what, without_secrets("".join(traceback.format_exception(error))))
     return in_words(error)
 
 

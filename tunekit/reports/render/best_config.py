@@ -13,6 +13,7 @@ from tunekit.reports.render.formats import metric_name, spread
 from tunekit.reports.results import ArmResult, SweepResult, read
 from tunekit.reports.scores import FinalPoint, Spread
 from tunekit.schema import JsonObject, to_json
+from tunekit.storage import part_of_a_path
 from tunekit.wording import names, percent, plural
 
 KEYS = ("task", "backbone", "method", "options", "training", "seed", "selection")
@@ -20,7 +21,7 @@ KEYS = ("task", "backbone", "method", "options", "training", "seed", "selection"
 
 def file_name(arm: str) -> str:
     """The file of an arm; an arm's name is fit for a folder."""
-    return f"best_config.{arm}.yaml"
+    return f"best_config.{part_of_a_path(arm)}.yaml"
 
 
 def write(record: SweepRecord, out: Path) -> list[Path]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping, Sequence
 
 from tunekit.reports.scores import Spread
@@ -29,28 +28,9 @@ def spread(value: Spread | None) -> str:
     return percent(value.mean) if value.std is None else f"{percent(value.mean)} ± {percent(value.std)}"
 
 
-def plain(text: object) -> str:
-    """A name or a value from outside as Markdown that shows it as it is, in one line: no markup, no HTML, no link."""
-    flat = one_line(str(text))
-    flat = re.sub("&(?=#?[0-9A-Za-z]+;)", "&amp;", flat).replace("<", "&lt;")
-    return re.sub(r"([*`]|\\(?=[!-/:-@\[-`{-~])|\](?=\())", r"\\\1", flat)
-
-
-def unmarked(markdown: str) -> str:
-    """What `plain` made, as it was."""
-    return re.sub(r"\\([*`\\\]])", r"\1", markdown).replace("&lt;", "<").replace("&amp;", "&")
-
-
 def searched(params: Mapping[str, object]) -> str:
     """What the search chose, in one line."""
     return parameters(params) or "nothing was searched"
-
-
-def code(text: object) -> str:
-    """`text` as Markdown code, whatever backticks it holds."""
-    plain = one_line(str(text))
-    fence = "`" * (1 + max((len(run) for run in re.findall("`+", plain)), default=0))
-    return f"{fence} {plain} {fence}" if len(fence) > 1 else f"`{plain}`"
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, texts: Collection[str] = ()) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tunekit.languages import SCRIPTS, resource_class, script, separates_words
-from tunekit.reports.render.formats import markdown_table, plain, spread
+from tunekit.markdown import plain
+from tunekit.reports.render.formats import markdown_table, spread
 from tunekit.reports.results import ArmResult, Comparison
 from tunekit.segmentation import Granularity
 from tunekit.wording import NOTHING, count, names

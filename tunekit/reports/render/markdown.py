@@ -10,11 +10,12 @@ import yaml
 
 from tunekit import languages
 from tunekit.journal import SweepRecord
+from tunekit.markdown import plain
 from tunekit.reports.caveats import caveats
 from tunekit.reports.files import save
 from tunekit.reports.published import ScoreTable, score_tables
 from tunekit.reports.render import groups, sections
-from tunekit.reports.render.formats import metric_name, plain
+from tunekit.reports.render.formats import metric_name
 from tunekit.reports.render.published_rows import footnotes
 from tunekit.reports.results import Comparison, SweepResult, read
 from tunekit.sweep.types import Sweep

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from tunekit.markdown import plain
 from tunekit.reports.published import ScoreTable, languages_left_out
-from tunekit.reports.render.formats import plain, spread
+from tunekit.reports.render.formats import spread
 from tunekit.reports.results import Comparison
 from tunekit.wording import NOTHING, percent
 

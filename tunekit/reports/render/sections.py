@@ -7,9 +7,10 @@ from collections import Counter
 from collections.abc import Iterator
 
 from tunekit.journal import TrialRecord
+from tunekit.markdown import code, plain
 from tunekit.reports.published import ScoreTable
 from tunekit.reports.render.best_config import file_name
-from tunekit.reports.render.formats import code, markdown_table, plain, searched, spread
+from tunekit.reports.render.formats import markdown_table, searched, spread
 from tunekit.reports.render.published_rows import published_rows
 from tunekit.reports.results import ArmResult, Comparison, SweepResult
 from tunekit.reports.scores import Spread, mean_score

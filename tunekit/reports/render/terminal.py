@@ -12,9 +12,10 @@ from rich.table import Table
 from rich.text import Text
 
 from tunekit.journal import SweepRecord
+from tunekit.markdown import unmarked
 from tunekit.reports.caveats import caveats
 from tunekit.reports.published import score_tables
-from tunekit.reports.render.formats import metric_name, searched, spread, unmarked
+from tunekit.reports.render.formats import metric_name, searched, spread
 from tunekit.reports.render.sections import majority_rows, trainable
 from tunekit.reports.render.terminal_published import plain_table, published_below
 from tunekit.reports.results import ArmResult, Comparison, SweepResult, read

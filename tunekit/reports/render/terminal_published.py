@@ -7,8 +7,9 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from tunekit.markdown import unmarked
 from tunekit.reports.published import ScoreTable
-from tunekit.reports.render.formats import spread, unmarked
+from tunekit.reports.render.formats import spread
 from tunekit.reports.render.published_rows import footnotes
 from tunekit.reports.results import Comparison
 from tunekit.wording import NOTHING, one_line, percent
