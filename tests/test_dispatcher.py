@@ -16,7 +16,7 @@ from work import SCORES, Work
 from tunekit.errors import ConfigError, DataChanged
 from tunekit.execution import driver as driver_module
 from tunekit.execution.driver import Driver, Messages
-from tunekit.execution.protocol import Ask, Fatal, Job, Reply, SlotMessage, SweepInterrupted
+from tunekit.execution.protocol import Ask, Fatal, Job, Notice, Reply, SlotContent, SlotMessage, SweepInterrupted
 from tunekit.storage import SweepFolder
 from tunekit.sweep import Sweep
 from tunekit.training.messages import Finished, Started, TrialMessage, Untested
@@ -48,15 +48,15 @@ def test_every_message_and_reply_is_the_same_after_a_journey_as_text(short: Swee
     work = Work(short, tmp_path)
     job = work.job("a")
     outcome = Outcome(state="FAILED", value=None, reason="no\x80\udce9 such file")
-    contents: list[Ask | Fatal | TrialMessage] = [Ask(), Ask(warm=("task:1", "backbone:2")), Fatal(reason="disk full")]
+    contents: list[SlotContent] = [Ask(), Ask(warm=("task:1", "backbone:2")), Fatal(reason="disk full")]
     contents += [*work.messages(job), Finished(trial_id="x", outcome=outcome), Scored(trial_id="x", scores=SCORES)]
-    contents += [Untested(trial_id="x", reason="gone", is_last=True)]
+    contents += [Untested(trial_id="x", reason="gone", is_last=True), Notice(text="cannot write x", topic="disk full")]
     for content in contents:
         message = SlotMessage(slot="a", worker="host:1", content=content)
         assert SlotMessage.from_text(message.to_text()) == message
     for reply in (Reply(kind="job", job=job), Reply(kind="leave")):
         assert Reply.from_text(reply.to_text()) == reply
-    with pytest.raises(ConfigError, match="expected one of ask, fatal and trial"):
+    with pytest.raises(ConfigError, match="expected one of ask, fatal, notice and trial"):
         SlotMessage.from_text('{"slot": "a", "worker": "b", "letter": {}}')
 
 
@@ -67,6 +67,15 @@ def test_the_dispatcher_and_the_driver_need_neither_torch_nor_ray() -> None:
         "import tunekit.execution.driver, tunekit.execution.mailbox\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_what_slots_that_wait_say_is_shown_once_and_needs_no_reply(
+    short: Sweep, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    work = Work(short, tmp_path)
+    for slot in "abc":
+        assert work.tell(slot, Notice(text=f"cannot write {slot}", topic="disk full")) is None
+    assert caplog.messages == ["cannot write a"]
 
 
 # -- one slot and several ----------------------------------------------------------------------------------------------

@@ -60,7 +60,7 @@ def _room(ours: str = "", heavy: str = "", heavy_inside: str = "", looks_up: tup
     return Room(frozenset(ours.split()), frozenset(heavy.split()), frozenset(heavy_inside.split()), frozenset(looks_up))
 
 
-GROUND = "version errors schema registry wording trial storage"
+GROUND = "version errors schema registry wording patience trial storage"
 LEARNING = f"{GROUND} tasks backbone methods"
 ROOMS = {
     "version": _room(),
@@ -68,8 +68,9 @@ ROOMS = {
     "schema": _room("errors"),
     "registry": _room("errors"),
     "wording": _room(),
+    "patience": _room(),
     "trial": _room("errors schema"),
-    "storage": _room("errors schema"),
+    "storage": _room("errors schema patience"),
     "sweep": _room(GROUND, looks_up=("method",)),
     "journal": _room(f"{GROUND} sweep"),
     "tasks": _room(GROUND, heavy_inside="datasets", looks_up=("task", "parallel corpus")),

@@ -8,7 +8,7 @@ from pathlib import Path
 from simulation import curve_value, launch
 
 from tunekit.execution.dispatcher import Dispatcher
-from tunekit.execution.protocol import Ask, Fatal, Job, Reply, SlotMessage
+from tunekit.execution.protocol import Ask, Job, Reply, SlotContent, SlotMessage
 from tunekit.journal import Journal, read_events
 from tunekit.search import Search
 from tunekit.storage import SweepFolder
@@ -30,7 +30,7 @@ class Work:
         self.search = Search(sweep, self.journal)
         self.dispatcher = Dispatcher(self.search, folder, idle_s=idle_s, clock=lambda: self.now)
 
-    def tell(self, slot: str, content: Ask | Fatal | TrialMessage) -> Reply | None:
+    def tell(self, slot: str, content: SlotContent) -> Reply | None:
         """What `slot` is answered at once, if anything."""
         message = SlotMessage(slot=slot, worker=f"host:{slot}", content=content)
         return dict(self.dispatcher.exchange([message])).get(slot)

@@ -13,8 +13,9 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from tunekit import storage
+from tunekit.execution.notices import Notices
 from tunekit.execution.packing import Crew, Deaths, Packing
-from tunekit.execution.protocol import Ask, Fatal, Job, Reply, SlotMessage, SweepInterrupted
+from tunekit.execution.protocol import Ask, Fatal, Job, Notice, Reply, SlotMessage, SweepInterrupted
 from tunekit.journal import TrialRecord
 from tunekit.schema import build
 from tunekit.search import Assignment, Search
@@ -58,6 +59,7 @@ class Dispatcher:
         self.num_slots = 1
         self._search, self._folder = search, SweepFolder(folder)
         self._idle_s, self._clock, self._notify = idle_s, clock, notify
+        self._notices = Notices(notify, clock=clock)
         self._running: dict[str, dict[str, Assignment]] = {}
         self._waiting: dict[str, SlotMessage] = {}
         self._idle_since: dict[str, float] = {}
@@ -129,6 +131,9 @@ class Dispatcher:
             return self._hand_out(message.slot, content)
         if isinstance(content, Fatal):
             raise SweepInterrupted(content.reason)
+        if isinstance(content, Notice):
+            self._notices.take(content.text, content.topic)
+            return None
         assignment = self._running.get(message.slot, {}).get(content.trial_id)
         goes_on = False  # the trial was given to another slot, because this one was thought dead
         if assignment is not None:

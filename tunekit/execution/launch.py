@@ -17,7 +17,9 @@ import yaml
 
 from tunekit import tasks
 from tunekit.errors import ConfigError, TunekitError
+from tunekit.execution.notices import Notices
 from tunekit.journal import SCHEMA, Event, Journal, replay
+from tunekit.patience import listening
 from tunekit.schema import canonical_json, to_json
 from tunekit.search import Search
 from tunekit.storage import SweepFolder, remove, write_text
@@ -112,7 +114,7 @@ def run_sweep(
         require_reachable(execution.address)
     has_begun = False
     try:
-        with Journal(folder) as journal:
+        with listening(Notices(notify).take), Journal(folder) as journal:
             sweep = with_metrics(sweep)
             _announce(sweep, journal, execution)
             if retry_failed:

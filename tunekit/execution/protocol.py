@@ -61,17 +61,30 @@ class Fatal:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Notice:
+    """The slot has something for the user. One that waits (for room on the disk, for the hub) says so with each try."""
+
+    text: str
+    topic: str
+    """Sentences of one topic say the same of different files."""
+
+
+SlotContent = Ask | Fatal | Notice | TrialMessage
+_FORMS: Mapping[str, type[Ask | Fatal | Notice]] = {"ask": Ask, "fatal": Fatal, "notice": Notice}
+
+
+@dataclass(frozen=True, kw_only=True)
 class SlotMessage:
     """What a slot tells the driver."""
 
     slot: str
     worker: str
     """The slot's process, for the journal."""
-    content: Ask | Fatal | TrialMessage
+    content: SlotContent
 
     def to_text(self) -> str:
         """The message as JSON."""
-        kind = "ask" if isinstance(self.content, Ask) else "fatal" if isinstance(self.content, Fatal) else "trial"
+        kind = next((name for name, form in _FORMS.items() if isinstance(self.content, form)), "trial")
         return canonical_json({"slot": self.slot, "worker": self.worker, kind: self.content})
 
     @classmethod
@@ -85,14 +98,13 @@ class SlotMessage:
         return cls(slot=str(values["slot"]), worker=str(values["worker"]), content=_content(values))
 
 
-def _content(values: Mapping[str, Mapping[str, object]]) -> Ask | Fatal | TrialMessage:
-    if "ask" in values:
-        return build(Ask, values["ask"], "message ask")
-    if "fatal" in values:
-        return build(Fatal, values["fatal"], "message fatal")
+def _content(values: Mapping[str, Mapping[str, object]]) -> SlotContent:
+    for name, form in _FORMS.items():
+        if name in values:
+            return build(form, values[name], f"message {name}")
     if "trial" in values:
         return message_from_json(values["trial"])
-    raise ConfigError(f"message: expected one of ask, fatal and trial, got {sorted(values)}")
+    raise ConfigError(f"message: expected one of {', '.join(_FORMS)} and trial, got {sorted(values)}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -29,11 +29,12 @@ from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from tunekit import patience
 from tunekit.execution import ray_nodes as nodes
 from tunekit.execution.dispatcher import Dispatcher
 from tunekit.execution.driver import Driver, Messages
 from tunekit.execution.mailbox import Mailbox
-from tunekit.execution.protocol import Reply, SlotMessage, SweepInterrupted, worker_name
+from tunekit.execution.protocol import Notice, Reply, SlotMessage, SweepInterrupted, worker_name
 from tunekit.execution.ray_start import nothing_copied
 from tunekit.schema import build, canonical_json
 from tunekit.search import Search
@@ -68,6 +69,11 @@ class Slot(tune.Trainable):
         self._is_known = False
         worker = worker_name(ray.get_runtime_context().get_node_id())
         self._replies = serve(self._name, WorkerCache(), self, worker=worker)
+
+        def tell(text: str, topic: str) -> None:
+            self.post(SlotMessage(slot=self._name, worker=worker, content=Notice(text=text, topic=topic)))
+
+        patience.listen(tell)
 
     def step(self) -> dict[str, bool]:
         """Serve for a while."""

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Protocol
 
 from tunekit.errors import TunekitError
-from tunekit.execution.protocol import Ask, Fatal, Job, Reply, SlotMessage
+from tunekit.execution.protocol import Ask, Fatal, Job, Reply, SlotContent, SlotMessage
 from tunekit.training import Pack, WorkerCache
-from tunekit.training.messages import Reported, TrialMessage
+from tunekit.training.messages import Reported
 from tunekit.wording import printable
 
 WAIT_S = 0.1
@@ -51,7 +51,7 @@ def serve(slot: str, cache: WorkerCache, line: Line, *, worker: str) -> Iterator
 
 
 class _MakeMessage(Protocol):
-    def __call__(self, *, content: Ask | Fatal | TrialMessage) -> SlotMessage: ...
+    def __call__(self, *, content: SlotContent) -> SlotMessage: ...
 
 
 class _Serving:

@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 from tunekit.errors import StorageError
+from tunekit.patience import hurrying
 from tunekit.storage.sealed import read_sealed_json, write_sealed_json
 
 KEPT_BYTES = 1_000_000
@@ -72,5 +73,5 @@ def _kept(path: Path, stamp: list[int]) -> tuple[list[int], str] | None:
 
 def _keep(path: Path, stamp: list[int], digest: str) -> None:
     if stamp[0] >= KEPT_BYTES:
-        with contextlib.suppress(StorageError):  # a cache that cannot be written costs time and nothing else
+        with contextlib.suppress(StorageError), hurrying():  # a cache that cannot be written costs time and no more
             write_sealed_json(_entry(path), {"path": str(path), "stamp": stamp, "sha256": digest})

@@ -12,10 +12,12 @@ import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import IO, TypeVar
 
 from tunekit.errors import StorageError
+from tunekit.patience import passing, persist
 from tunekit.schema import to_json
 
 T = TypeVar("T")
@@ -38,6 +40,22 @@ def storage_errors(action: str, cure: str = CURE) -> Iterator[None]:
         yield
     except OSError as error:
         raise StorageError(f"cannot {action}: {error.strerror or error}; {cure}") from error
+
+
+def patiently(action: Callable[[], T], doing: str, *, cure: str = CURE) -> T:
+    """What `action` gives; where the disk is full or fails for a while, it is tried again.
+
+    Args:
+        action: leaves nothing behind when it fails.
+        doing: what it does, after "cannot", such as ``write runs/a/sweep.yaml``.
+        cure: what helps if waiting does not.
+
+    Raises:
+        StorageError: the operating system refuses, and waiting does not help, or nobody listens
+            (:mod:`tunekit.patience`).
+    """
+    with storage_errors(doing, cure):
+        return persist(action, partial(passing, doing=doing))
 
 
 def write_with(path: Path, write: Callable[[IO[bytes]], None], *, cure: str = CURE) -> Path:
@@ -124,8 +142,12 @@ def read_with(path: Path, read: Callable[[IO[bytes]], T]) -> T | None:
     """
     if not path.exists():
         return None
-    with storage_errors(f"read {path}"), path.open("rb") as file:
-        return read(file)
+
+    def attempt() -> T:
+        with path.open("rb") as file:
+            return read(file)
+
+    return patiently(attempt, f"read {path}")
 
 
 def read_text(path: Path) -> str:
@@ -134,8 +156,7 @@ def read_text(path: Path) -> str:
     Raises:
         StorageError: it cannot be read.
     """
-    with storage_errors(f"read {path}"):
-        return path.read_text(encoding="utf-8")
+    return patiently(partial(path.read_text, encoding="utf-8"), f"read {path}")
 
 
 def read_json(path: Path) -> dict[str, object] | None:
@@ -147,8 +168,7 @@ def read_json(path: Path) -> dict[str, object] | None:
     if not path.exists():
         return None
     try:
-        with storage_errors(f"read {path}"):
-            content = json.loads(path.read_bytes())
+        content = json.loads(patiently(path.read_bytes, f"read {path}"))
     except (ValueError, RecursionError) as error:
         logger.warning("%s is torn and is ignored (%s)", path, error)
         return None
@@ -175,8 +195,7 @@ def rename(source: Path, target: Path) -> None:
     Raises:
         StorageError: that cannot be done.
     """
-    with storage_errors(f"rename {source} to {target.name}"):
-        os.replace(source, target)
+    patiently(partial(os.replace, source, target), f"rename {source} to {target.name}")
 
 
 def remove_folder(folder: Path) -> None:
@@ -190,8 +209,7 @@ def make_folder(folder: Path) -> Path:
     Raises:
         StorageError: it cannot be made.
     """
-    with storage_errors(f"make the folder {folder}"):
-        folder.mkdir(parents=True, exist_ok=True)
+    patiently(partial(folder.mkdir, parents=True, exist_ok=True), f"make the folder {folder}")
     return folder
 
 
@@ -213,7 +231,8 @@ def free_bytes(folder: Path) -> int:
 
 def _replace(path: Path, fill: Callable[[Path], None], *, cure: str = CURE) -> Path:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with storage_errors(f"write {path}", cure):
+
+    def attempt() -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             fill(temporary)
@@ -221,4 +240,6 @@ def _replace(path: Path, fill: Callable[[Path], None], *, cure: str = CURE) -> P
         finally:
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
+
+    patiently(attempt, f"write {path}", cure=cure)
     return path

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import fcntl
 import os
@@ -11,10 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tunekit.errors import StorageError
-from tunekit.storage.local import storage_errors
+from tunekit.storage.local import patiently, storage_errors
 
 _WHOLE_FILE = struct.pack("hhqqi", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
 """The operating system's ``struct flock`` for an exclusive lock on all of a file."""
+CURE_OF_APPENDING = "free some space and run the same command again"
 
 
 class Lock:
@@ -32,8 +32,7 @@ class Lock:
             StorageError: the file cannot be made.
         """
         self.path = path
-        with storage_errors(f"write {path}"):
-            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        self._descriptor = patiently(lambda: os.open(path, os.O_RDWR | os.O_CREAT, 0o644), f"write {path}")
         try:
             fcntl.fcntl(self._descriptor, fcntl.F_OFD_SETLK, _WHOLE_FILE)
         except OSError as error:
@@ -48,9 +47,12 @@ class Lock:
         Raises:
             StorageError: the disk is full.
         """
-        with storage_errors(f"write {self.path}"):
+
+        def attempt() -> None:
             os.ftruncate(self._descriptor, 0)
             os.pwrite(self._descriptor, text.encode(), 0)
+
+        patiently(attempt, f"write {self.path}")
 
     def close(self) -> None:
         """Release the lock; a second time has no effect."""
@@ -109,8 +111,7 @@ class AppendFile:
     def __init__(self, path: Path, *, durable: bool = True) -> None:
         self.path = path
         self._durable = durable
-        with storage_errors(f"write {path}"):
-            self._stream = path.open("ab", buffering=0)
+        self._stream = patiently(lambda: path.open("ab", buffering=0), f"write {path}")
 
     def append(self, content: bytes) -> None:
         """Add `content` at the end.
@@ -121,18 +122,38 @@ class AppendFile:
         if self._stream.closed:
             raise StorageError(f"cannot write {self.path}: it is closed, after an earlier failure or at the end")
         end = os.fstat(self._stream.fileno()).st_size
-        with storage_errors(f"write {self.path}", "free some space and run the same command again"):
+
+        def attempt() -> None:
             try:
                 written = self._stream.write(content)
                 if written != len(content):
                     raise OSError(errno.ENOSPC, f"only {written} of {len(content)} bytes were written")
                 if self._durable:
                     os.fsync(self._stream.fileno())
-            except OSError:
-                with contextlib.suppress(OSError):  # else the next process drops what is torn
-                    os.truncate(self.path, end)
-                self._stream.close()  # a second piece after a torn one would make the file unreadable
+            except OSError as error:
+                self._take_back(end, error)
                 raise
+
+        is_written = False
+        try:
+            patiently(attempt, f"write {self.path}", cure=CURE_OF_APPENDING)
+            is_written = True
+        finally:
+            if not is_written:  # what was to be written is lost: nothing may stand in its place
+                self._stream.close()
+
+    def _take_back(self, end: int, error: OSError) -> None:
+        """Cut what is torn, so that the piece can be tried again.
+
+        Raises:
+            StorageError: that cannot be done, and a second piece after a torn one would make the file unreadable. The
+                next process drops what is torn.
+        """
+        try:
+            os.truncate(self.path, end)
+        except OSError:
+            reason = error.strerror or error
+            raise StorageError(f"cannot write {self.path}: {reason}; {CURE_OF_APPENDING}") from error
 
     def truncate(self, size: int) -> None:
         """Keep the first `size` bytes.

@@ -40,11 +40,17 @@ class _Summed:
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
         self.sum = hashlib.sha256()
+        self.failure: OSError | None = None
+        """Why something could not be written: torch says that it could not, and not why."""
 
     def write(self, content: Any) -> int:
         """Write bytes, or what lies in memory as bytes."""
         self.sum.update(content)
-        return self._file.write(content)
+        try:
+            return self._file.write(content)
+        except OSError as error:
+            self.failure = error
+            raise
 
     def flush(self) -> None:
         self._file.flush()
@@ -63,7 +69,12 @@ def write_sealed(path: Path, write: Callable[[IO[bytes]], None]) -> Path:
 
     def fill(file: IO[bytes]) -> None:
         summed = _Summed(file)
-        write(cast(IO[bytes], summed))
+        try:
+            write(cast(IO[bytes], summed))
+        except (OSError, RuntimeError):
+            if summed.failure is None:
+                raise
+            raise summed.failure from None
         file.write(MARK + summed.sum.hexdigest().encode() + b"\n")
 
     return write_with(path, fill)
