@@ -6,7 +6,7 @@ import hashlib
 from itertools import chain
 from pathlib import Path
 
-from tunekit.backbone.sources import commit_of, loading_errors, source_of
+from tunekit.backbone.sources import commit_of, loading_errors, source_of, until_read
 from tunekit.storage import file_digest
 from tunekit.trial import BackboneConfig, Locations
 
@@ -40,7 +40,9 @@ def fingerprint(config: BackboneConfig, locations: Locations) -> str:
     """
     source = source_of(config, locations)
     with loading_errors(config, source):
-        return _digest(source) if isinstance(source, Path) else f"commit:{commit_of(source, config.revision)}"
+        if isinstance(source, Path):
+            return _digest(source)
+        return until_read(lambda: f"commit:{commit_of(source, config.revision)}", config, source)
 
 
 def weight_files(folder: Path) -> list[Path]:

@@ -19,7 +19,7 @@ from transformers import (
 from tunekit.backbone.architectures import Family, architecture_of
 from tunekit.backbone.encoder import Backbone
 from tunekit.backbone.shapes import shape_of
-from tunekit.backbone.sources import arguments_for, loading_errors, source_of
+from tunekit.backbone.sources import arguments_for, loading_errors, source_of, until_read
 from tunekit.backbone.tokenizers import load_tokenizer
 from tunekit.backbone.vocabulary import taken_apart
 from tunekit.errors import ConfigError
@@ -62,9 +62,13 @@ def load(config: BackboneConfig, locations: Locations) -> Backbone:
         shape = _shape(config, source)
         family = architecture_of(shape, config.name).family
         tokenizer = load_tokenizer(config, source)
-        model, facts = language_models[family].from_pretrained(
-            source, config=shape, dtype=torch.float32, output_loading_info=True, **arguments_for(config, source)
-        )
+
+        def read() -> tuple[PreTrainedModel, dict[str, set[str]]]:
+            return language_models[family].from_pretrained(
+                source, config=shape, dtype=torch.float32, output_loading_info=True, **arguments_for(config, source)
+            )
+
+        model, facts = until_read(read, config, source)
     body, head = taken_apart(model)
     in_head = {name for name in facts["missing_keys"] if _is_of_head(name)}
     if missing := sorted(facts["missing_keys"] - in_head):
@@ -102,7 +106,12 @@ def describe(config: BackboneConfig, locations: Locations) -> Backbone:
 
 def _shape(config: BackboneConfig, source: Path | str) -> PreTrainedConfig:
     """What a config.json says of a model, as far as it may say it."""
-    shape: PreTrainedConfig = AutoConfig.from_pretrained(source, **arguments_for(config, source))
+
+    def read() -> PreTrainedConfig:
+        found: PreTrainedConfig = AutoConfig.from_pretrained(source, **arguments_for(config, source))
+        return found
+
+    shape = until_read(read, config, source)
     attention = str(shape._attn_implementation)
     if "/" in attention:
         raise ConfigError(

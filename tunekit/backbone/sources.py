@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import errno
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
-from typing import Protocol, TypedDict, cast
+from typing import Protocol, TypedDict, TypeVar, cast
 
 from safetensors import SafetensorError
 from transformers import logging as transformers_logging
 from transformers.utils.hub import cached_file
 
 from tunekit.errors import ConfigError
+from tunekit.patience import closed_door, passing, persist
 from tunekit.registry import BACKBONES, lookup
 from tunekit.trial import BackboneConfig, Locations
+
+T = TypeVar("T")
 
 
 class ReadingArguments(TypedDict, total=False):
@@ -105,6 +109,16 @@ def _commit_in_path(path: str | None, hub_id: str) -> str:
     return Path(path).parent.name
 
 
+def until_read(read: Callable[[], T], config: BackboneConfig, source: Path | str) -> T:
+    """What `read` gives; tried again where the hub, or the share that a folder lies on, fails for a while.
+
+    Raises:
+        OSError: it did not pass.
+    """
+    doing = f"read backbone {config.name!r} from {source}"
+    return persist(read, partial(passing, doing=doing), errors=Exception)
+
+
 @contextmanager
 def loading_errors(config: BackboneConfig, source: Path | str, *, what: str = "it") -> Iterator[None]:
     """Turn what goes wrong inside transformers into one clear message, and keep its reports off the screen.
@@ -116,6 +130,7 @@ def loading_errors(config: BackboneConfig, source: Path | str, *, what: str = "i
 
     Raises:
         ConfigError: the block raised an error of a file, of the hub or of what a file holds.
+        MemoryError: memory does not suffice.
     """
     verbosity = _logging.get_verbosity()
     shows_progress = _logging.is_progress_bar_enabled()
@@ -133,10 +148,17 @@ def loading_errors(config: BackboneConfig, source: Path | str, *, what: str = "i
                 f"backbone {config.name!r}: {str(source)!r} brings code of its own, which tunekit never runs; "
                 "a backbone of an architecture that transformers itself has is needed"
             ) from None
+        if "can't allocate memory" in reason or getattr(error, "errno", None) == errno.ENOMEM:
+            raise MemoryError(
+                f"backbone {config.name!r} does not fit into what is free of the memory: {reason}"
+            ) from None
         if isinstance(source, Path):
             right = "a folder in the hub's format holds config.json, model.safetensors and tokenizer.json"
         else:
-            right = "is it a Hugging Face hub id, and can the hub be reached? A local folder also works"
+            right = (
+                closed_door(error)
+                or "is it a Hugging Face hub id, and can the hub be reached? A local folder also works"
+            )
         message = f"backbone {config.name!r}: cannot load {what} from {str(source)!r}: {reason}; {right}"
         raise ConfigError(message) from error
     finally:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from tunekit.backbone.sources import arguments_for, loading_errors, source_of
+from tunekit.backbone.sources import arguments_for, loading_errors, source_of, until_read
 from tunekit.errors import ConfigError
 from tunekit.trial import BackboneConfig, Locations
 
@@ -43,7 +43,14 @@ def local_tokenizer(config: BackboneConfig, locations: Locations) -> PreTrainedT
 
 def _read(config: BackboneConfig, source: Path | str, *, local_only: bool) -> PreTrainedTokenizerBase:
     with loading_errors(config, source, what="its tokenizer"):
-        return AutoTokenizer.from_pretrained(source, **arguments_for(config, source, local_only=local_only))
+
+        def read() -> PreTrainedTokenizerBase:
+            found: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+                source, **arguments_for(config, source, local_only=local_only)
+            )
+            return found
+
+        return until_read(read, config, source)
 
 
 def _checked(tokenizer: PreTrainedTokenizerBase, config: BackboneConfig, source: Path | str) -> PreTrainedTokenizerBase:

@@ -120,6 +120,10 @@ def persist(
         action: what is tried; it leaves nothing behind when it fails.
         why: the reason to wait after an error; None raises the error.
         errors: those that `why` is asked about.
+
+    Raises:
+        OSError: it did not pass, or nobody listens. What was raised if that is one, and else a ConnectionError: HTTP
+            libraries have errors of their own.
     """
     waited_s, pause_s, reason = 0.0, FIRST_S, None
     while True:
@@ -127,8 +131,12 @@ def persist(
             done = action()
         except errors as error:
             reason = why(error)
-            if reason is None or not _listening or _listening[-1].to is None or waited_s >= reason.limit_s:
+            if reason is None:
                 raise
+            if not _listening or _listening[-1].to is None or waited_s >= reason.limit_s:
+                if isinstance(error, OSError):
+                    raise
+                raise ConnectionError(f"{type(error).__name__}: {error}") from error
         else:
             if waited_s and reason is not None:
                 say(f"it works again, and goes on ({reason.topic})", f"{reason.topic} is over")

@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+from functools import partial
 from pathlib import Path
 
 from tunekit.errors import StorageError
-from tunekit.patience import hurrying
+from tunekit.patience import hurrying, passing, persist
 from tunekit.storage.sealed import read_sealed_json, write_sealed_json
 
 KEPT_BYTES = 1_000_000
@@ -32,6 +33,10 @@ def file_digest(path: Path) -> str:
     Raises:
         OSError: there is no such file, or it cannot be read.
     """
+    return persist(partial(_digest, path), partial(passing, doing=f"read {path}"))
+
+
+def _digest(path: Path) -> str:
     path = path.resolve()
     key, stamp = str(path), _stamp(path)
     for _ in range(10):  # a file that changes while it is read is read again

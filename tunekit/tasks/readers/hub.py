@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol, cast
 
 from tunekit.errors import DataError, nearest
+from tunekit.patience import closed_door, passing, persist
 from tunekit.tasks.examples import Example, PairExample, Split, TokenExample
 from tunekit.tasks.readers.parsed import Parsed, ReadingNotes
 from tunekit.tasks.readers.sources import DataAbsent
@@ -67,19 +69,18 @@ class Hub:
         """A split as `datasets` gives it.
 
         Raises:
-            DataAbsent: the hub cannot be reached.
+            DataAbsent: the hub cannot be reached, and waiting did not help; or it has no such data set for us.
         """
         import datasets
 
         place = self.place(split, language)
         try:
-            rows = datasets.load_dataset(self.repository, **self._which(language), split=HUB_SPLITS[split])
+            load = partial(datasets.load_dataset, self.repository, split=HUB_SPLITS[split], **self._which(language))
+            rows = persist(load, partial(passing, doing=f"load {place} from the hub"), errors=Exception)
         except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
             reason = " ".join(str(error).split())[:200]
-            raise DataAbsent(
-                f"{place}: cannot be loaded from the Hugging Face hub: {reason}; "
-                "data_dir reads a local folder in XTREME's layout instead"
-            ) from error
+            cure = closed_door(error) or "data_dir reads a local folder in XTREME's layout instead"
+            raise DataAbsent(f"{place}: cannot be loaded from the Hugging Face hub: {reason}; {cure}") from error
         return cast(Rows, rows)
 
     def languages(self, split: Split) -> Sequence[str]:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from tunekit.errors import DataError
+from tunekit.patience import passing, persist
 
 Separator = Literal["tab", "space", "comma"]
 NAMES: dict[Separator, str] = {"tab": "tabs", "space": "blanks", "comma": "commas"}
@@ -68,7 +69,7 @@ def text_of(path: Path) -> str:
         DataError: it cannot be opened, or a byte is not UTF-8.
     """
     with readable(path):
-        data = path.read_bytes()
+        data = persist(path.read_bytes, partial(passing, doing=f"read {path}"))
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
