@@ -18,11 +18,13 @@ from tunekit import tasks
 from tunekit.backbone import Backbone, keep_few_kernels
 from tunekit.errors import ConfigError
 from tunekit.methods import Method
+from tunekit.schema import canonical_json
 from tunekit.tasks import Split, Task
 from tunekit.training.loaded import BackboneHandle, LoadedBackbone, LoadedTask, TokenizedSplit
+from tunekit.training.memory import StepLimits
 from tunekit.training.random_state import RandomStream
 from tunekit.training.warm_keys import backbone_key, task_key
-from tunekit.trial import BackboneConfig, Locations, TaskConfig
+from tunekit.trial import BackboneConfig, Locations, TaskConfig, TrialConfig
 
 MAX_TOKENS = 20_000_000
 """Tokens kept in tokenized rows, over all tasks: about 1 GB (full XNLI has 18 million). Beyond, the task that has not
@@ -54,6 +56,7 @@ class WorkerCache:
         self._fingerprint_backbone = fingerprint_backbone
         self._tasks: OrderedDict[str, LoadedTask] = OrderedDict()
         self._backbones: OrderedDict[str, LoadedBackbone] = OrderedDict()
+        self._limits: dict[str, StepLimits] = {}
         self.num_task_loads = 0
         """Tasks made so far; one that was dropped and made again counts twice."""
         self.num_backbone_loads = 0
@@ -104,6 +107,12 @@ class WorkerCache:
                 del self._tasks[oldest]
             elif not used.drop_oldest_split():
                 return
+
+    def limits(self, device: torch.device, config: TrialConfig) -> StepLimits:
+        """How much of a trial of this shape is computed at once on `device`, as far as memory has shown."""
+        shape = canonical_json([str(device), config.method, config.backbone, config.training.max_length])
+        name = f"{config.method} on {config.backbone.name}"
+        return self._limits.setdefault(shape, StepLimits(name, str(device)))
 
     def backbone(self, config: BackboneConfig, locations: Locations, *, trained: bool) -> BackboneHandle:
         """The backbone that `config` names, on the device of `locations`, with its weights as they were loaded.

@@ -34,7 +34,7 @@ from tunekit.training.loaded import TokenizedSplit
 from tunekit.training.memory import failing_without_memory
 from tunekit.training.optimizer import Optimizer
 from tunekit.training.predictions import Prediction
-from tunekit.training.random_state import Draws, RandomStream
+from tunekit.training.random_state import Draws, RandomState, RandomStream
 from tunekit.training.versions import versions
 from tunekit.trial import Locations, TrialConfig, TrialFacts
 
@@ -109,8 +109,7 @@ class Learner:
             torch.cuda.reset_peak_memory_stats(self.device)
         rates = self.method.learning_rates
         self._optimizer = Optimizer(self.trained, config.training, rates, self.device) if self.trained else None
-        self.max_step_tokens: int | None = None
-        """Padded tokens of a step of an update at most, once memory did not suffice for more."""
+        self._limits = cache.limits(self.device, config)
         self.spent_s = 0.0
         """Seconds of updates, predictions and diagnostics; of what was computed together with others, its share."""
 
@@ -195,6 +194,34 @@ class Learner:
             found = {f"dev/{key}": value for key, value in self.method.diagnostics().items()}
         self.spent_s += time.perf_counter() - started
         return found
+
+    @property
+    def max_step_tokens(self) -> int | None:
+        """Padded tokens of a step of an update at most, once memory did not suffice for more."""
+        return self._limits.step
+
+    @property
+    def max_evaluation_tokens(self) -> int | None:
+        """The same of a step in prediction."""
+        return self._limits.evaluation
+
+    def lower_step(self, max_tokens: int) -> None:
+        """Memory suffices for so many tokens at once in training and for no more, for this trial and others like it."""
+        self._limits.lower_step(max_tokens)
+
+    def lower_evaluation(self, max_tokens: int) -> None:
+        """The same in prediction."""
+        self._limits.lower_evaluation(max_tokens)
+
+    @property
+    def random_state(self) -> RandomState:
+        """Where the trial's random stream has come to."""
+        return self._random.state()
+
+    def begin_again(self, max_tokens: int, state: RandomState) -> None:
+        """An update is made once more in smaller steps: as if nothing had been drawn for it."""
+        self.method.tokens_per_step = min(self.method.tokens_per_step, max_tokens)
+        self._random.load_state(state)
 
     def parameters(self) -> dict[str, Tensor]:
         """The trained parameters as they are now, on the CPU."""

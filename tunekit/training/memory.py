@@ -5,11 +5,21 @@ from __future__ import annotations
 import contextlib
 import ctypes
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import cache
 
 import torch
 
 from tunekit.errors import TrialFailed
+from tunekit.patience import say
+
+WORDS = (
+    "can't allocate memory",  # torch's allocator on a CPU
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+)
+"""How RuntimeErrors say it."""
 
 
 @contextlib.contextmanager
@@ -21,22 +31,24 @@ def failing_without_memory(device: torch.device, tokens_per_step: int) -> Iterat
     """
     try:
         yield
-    except RuntimeError as error:
+    except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
         raise without_memory(device, tokens_per_step, error) from error
 
 
-def without_memory(device: torch.device, tokens_per_step: int, error: RuntimeError) -> TrialFailed:
+def without_memory(device: torch.device, tokens_per_step: int, error: Exception) -> TrialFailed:
     """The failure of a trial whose memory did not suffice. It keeps no frames of the pass, which hold that memory."""
-    reason = str(error).partition("\n")[0]
+    reason = str(error).partition("\n")[0] or type(error).__name__
     advice = f"lower tokens_per_step (now {tokens_per_step}): the result stays the same but for rounding"
     return TrialFailed(f"out of memory on {device}; {advice}. {reason}")
 
 
-def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether torch says that memory does not suffice; its allocator on the CPU has no exception of its own."""
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether memory did not suffice; only torch's allocator on a GPU has an exception of its own for that."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in WORDS)
 
 
 def give_back() -> None:
@@ -55,3 +67,36 @@ def _trim() -> Callable[[int], int] | None:
         found: Callable[[int], int] = ctypes.CDLL(None).malloc_trim
         return found
     return None
+
+
+@dataclass
+class StepLimits:
+    """How many padded tokens are computed at once for trials of one shape; None until memory did not suffice.
+
+    Smaller steps give the same gradients but for rounding, since they are added up before the optimiser moves.
+    """
+
+    name: str
+    """Method and backbone, for messages."""
+    device: str
+    step: int | None = None
+    """Of an update."""
+    evaluation: int | None = None
+    """Of predictions."""
+
+    def lower_step(self, max_tokens: int) -> None:
+        """Memory did not suffice for more than so many."""
+        self.step = min(self.step or max_tokens, max_tokens)
+        self._say("trained", max_tokens)
+
+    def lower_evaluation(self, max_tokens: int) -> None:
+        """Memory did not suffice for more than so many."""
+        self.evaluation = min(self.evaluation or max_tokens, max_tokens)
+        self._say("predicted", max_tokens)
+
+    def _say(self, what: str, max_tokens: int) -> None:
+        say(
+            f"out of memory on {self.device}: of {self.name}, at most {max_tokens} tokens are {what} at once from now "
+            "on, and added up; results stay the same but for rounding",
+            f"memory of {self.name} on {self.device}, {what}",
+        )

@@ -69,17 +69,29 @@ def _first_rows(rows: Sequence[Feature]) -> list[int]:
 def predicted_all(questions: Sequence[Questions]) -> list[Predicted | TrialFailed]:
     """Predict all splits of all learners."""
     learner = questions[0].learner
-    is_cpu = learner.device.type == "cpu"
-    max_tokens = CPU_EVALUATION_TOKENS if is_cpu else EVALUATION_FACTOR * learner.tokens_per_step
+    first = max_tokens = min(map(_evaluation_tokens, (each.learner for each in questions)))
     while True:
         try:
-            return list(_attempt(questions, max_tokens))
-        except RuntimeError as error:
+            found = _attempt(questions, max_tokens)
+            break
+        except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
             if max_tokens <= learner.config.training.max_length:
                 return [without_memory(each.learner.device, each.learner.tokens_per_step, error) for each in questions]
         max_tokens //= 2
+    if max_tokens < first:
+        for each in questions:
+            each.learner.lower_evaluation(max_tokens)
+    return list(found)
+
+
+def _evaluation_tokens(learner: Learner) -> int:
+    """Padded tokens computed at once in prediction, as far as memory is known to suffice."""
+    if learner.max_evaluation_tokens is not None:
+        return learner.max_evaluation_tokens
+    most = EVALUATION_FACTOR * learner.tokens_per_step
+    return min(most, CPU_EVALUATION_TOKENS) if learner.device.type == "cpu" else most
 
 
 def _attempt(questions: Sequence[Questions], max_tokens: int) -> list[Predicted]:

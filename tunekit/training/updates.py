@@ -93,21 +93,27 @@ def _gradients(updates: Sequence[Update], cost: Cost) -> _Gradients | TrialFaile
     Raises:
         RuntimeError: memory does not suffice for several.
     """
-    max_tokens = min(update.learner.max_step_tokens or _step_tokens(update.learner) for update in updates)
+    first = max_tokens = min(update.learner.max_step_tokens or _step_tokens(update.learner) for update in updates)
+    drawn = [update.learner.random_state for update in updates]
     while True:
         try:
-            return _passes(updates, max_tokens)
-        except RuntimeError as error:
+            found = _passes(updates, max_tokens)
+            break
+        except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
-            if updates[0].learner.company is None or max_tokens <= _longest_unit(updates):
+            if max_tokens <= _longest_unit(updates):
                 if len(updates) > 1:
                     raise
                 return without_memory(updates[0].learner.device, updates[0].learner.tokens_per_step, error)
         max_tokens //= 2
         cost.ran_out_of_memory = True
+        for update, state in zip(updates, drawn, strict=True):
+            update.learner.begin_again(max_tokens, state)
+    if max_tokens < first:
         for update in updates:
-            update.learner.max_step_tokens = max_tokens
+            update.learner.lower_step(max_tokens)
+    return found
 
 
 def _passes(updates: Sequence[Update], max_tokens: int) -> _Gradients:

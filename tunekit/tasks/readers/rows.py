@@ -69,7 +69,7 @@ def text_of(path: Path) -> str:
         DataError: it cannot be opened, or a byte is not UTF-8.
     """
     with readable(path):
-        data = persist(path.read_bytes, partial(passing, doing=f"read {path}"))
+        data = persist(lambda: path.read_bytes(), partial(passing, doing=f"read {path}"))
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
