@@ -16,6 +16,7 @@ from tunekit import storage
 from tunekit.execution.notices import Notices
 from tunekit.execution.packing import Crew, Deaths, Packing
 from tunekit.execution.protocol import Ask, Fatal, Job, Notice, Reply, SlotMessage, SweepInterrupted
+from tunekit.execution.step_sizes import StepSizes
 from tunekit.journal import TrialRecord
 from tunekit.schema import build
 from tunekit.search import Assignment, Search
@@ -60,6 +61,7 @@ class Dispatcher:
         self._search, self._folder = search, SweepFolder(folder)
         self._idle_s, self._clock, self._notify = idle_s, clock, notify
         self._notices = Notices(notify, clock=clock)
+        self._step_sizes = StepSizes(search.sweep.resources.tokens_per_step, notify=notify)
         self._running: dict[str, dict[str, Assignment]] = {}
         self._waiting: dict[str, SlotMessage] = {}
         self._idle_since: dict[str, float] = {}
@@ -207,7 +209,7 @@ class Dispatcher:
             locations=assignment.arm.locations,
             folder=str(self._folder.trial(assignment.trial.trial_id).path),
             test=assignment.test,
-            tokens_per_step=self._search.sweep.resources.tokens_per_step,
+            tokens_per_step=self._step_sizes.of(assignment.trial),
             pack=self._search.sweep.resources.pack if self._packing.key(assignment.trial) is not None else "off",
         )
 
@@ -250,6 +252,7 @@ class Dispatcher:
         self._warm.pop(slot, None)
         assignments = list(self._running.get(slot, {}).values())
         for assignment in assignments:
+            self._step_sizes.lost(assignment.trial, reason)
             if len(assignments) > 1:
                 self._died_with_others(assignment.trial, reason)
             else:

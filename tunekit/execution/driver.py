@@ -13,6 +13,7 @@ from typing import Protocol
 
 from tunekit.execution.dispatcher import Dispatcher
 from tunekit.execution.protocol import SlotMessage, SweepInterrupted
+from tunekit.execution.step_sizes import why_lost
 
 POLL_S = 0.5
 """How often the driver looks around while no message comes."""
@@ -120,7 +121,7 @@ class Driver:
     def _slot_died(self, slot: str, reason: str) -> None:
         if slot in self._slots:
             self._slots.discard(slot)
-            self._dispatcher.lost(slot, "its worker died")
+            self._dispatcher.lost(slot, why_lost(reason))
             return
         self._num_false_starts += 1
         if self._num_false_starts >= MAX_FALSE_STARTS:

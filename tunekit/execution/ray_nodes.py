@@ -22,6 +22,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from tunekit import storage
 from tunekit.errors import ConfigError, StorageError
 from tunekit.execution.ray_start import keep_token_private, on_loopback, signals_kept
+from tunekit.execution.step_sizes import LOST, why_lost
 from tunekit.sweep import ResourcesConfig
 from tunekit.version import __version__
 
@@ -248,6 +249,12 @@ def ask(node_id: str, work: Callable[[Path], T], path: Path) -> ray.ObjectRef[T]
         ray.remote(work).options(num_cpus=0, scheduling_strategy=strategy, max_retries=0).remote(path)
     )
     return answer
+
+
+def reason_of_death(text: str) -> str:
+    """Of the traceback of a slot that died, the line that says it; that memory ran out stands in the middle."""
+    of_memory = next((line.strip() for line in text.splitlines() if why_lost(line) != LOST), None)
+    return of_memory or last_line(text)
 
 
 def last_line(text: str) -> str:

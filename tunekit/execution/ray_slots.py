@@ -203,7 +203,7 @@ class _Watcher(tune.Callback):
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: object) -> None:
         """A slot died."""
         text = Path(trial.error_file).read_text(encoding="utf-8", errors="replace") if trial.error_file else ""
-        self._shared.lost.put((trial.trial_id, nodes.last_line(text)))
+        self._shared.lost.put((trial.trial_id, nodes.reason_of_death(text)))
 
 
 class SlotPool:
