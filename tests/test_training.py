@@ -264,6 +264,7 @@ def test_where_the_last_checkpoint_is_torn_the_one_before_is_used(
     last.write_bytes(contents.get(damage, b"PK\x03\x04 no checkpoint" * 1000))
     run = TrialRun(trial(), folder=tmp_path, locations=locations, cache=shared_cache, tokens_per_step=TOKENS)
     assert len(run.history) == 1 and f"{last} is torn" in caplog.text
+    assert "goes on from the checkpoint before, of epoch 1" in caplog.text
     train(run)
     assert curve(run.history) == undisturbed["ptuning_v2"][1]
     assert_same_files(undisturbed["ptuning_v2"][0], tmp_path)

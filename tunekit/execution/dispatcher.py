@@ -222,7 +222,7 @@ class Dispatcher:
             case Started():
                 search.started(trial, worker, message.facts)
             case Reported():
-                _compare(trial, message.report)
+                self._compare(trial, message)
                 if message.report.epoch not in trial.reports:
                     self._deaths.forget(trial)
                 decision = search.report(trial, message.report)
@@ -236,6 +236,16 @@ class Dispatcher:
             case Untested():
                 self._give_up(trial, message.reason)
         return True
+
+    def _compare(self, trial: TrialRecord, message: Reported) -> None:
+        """Say so if an epoch is trained again that was reported before: its checkpoint was lost."""
+        epoch = message.report.epoch
+        if epoch not in trial.reports:
+            return
+        _differs(trial, message.report)
+        if message.is_new:
+            text = f"trial {trial.trial_id} of {trial.arm}: a checkpoint was lost, and epoch {epoch} was trained again"
+            self._notices.take(text, trial.trial_id)
 
     def lost(self, slot: str, reason: str) -> None:
         """A slot's process died: its trials are handed out again, or given up after ``resources.retries`` times.
@@ -318,10 +328,10 @@ def _can_wait(message: SlotMessage) -> bool:
     return isinstance(message.content, Ask) and not message.content.num_running
 
 
-def _compare(trial: TrialRecord, report: EpochReport) -> None:
-    """Say so if an epoch that was trained again came out otherwise; the journal keeps what it has."""
-    known = trial.reports.get(report.epoch)
-    if known is not None and known.value != report.value:
+def _differs(trial: TrialRecord, report: EpochReport) -> None:
+    """Log that an epoch that was trained again came out otherwise; the journal keeps what it has."""
+    known = trial.reports[report.epoch]
+    if known.value != report.value:
         logger.warning(
             "trial %s of %s: epoch %d was trained again and gave %r, not %r; a GPU may add in another order",
             trial.trial_id,

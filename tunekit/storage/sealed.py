@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any, TypeVar, cast
 
 from tunekit.errors import TunekitError
+from tunekit.patience import say
 from tunekit.schema import JsonObject, canonical_json, to_json
 from tunekit.storage.local import json_bytes, read_with, write_json, write_with
 
@@ -26,8 +26,6 @@ SEAL_BYTES = len(MARK) + 64 + 1
 BLOCK_BYTES = 1 << 20
 KEY = "checksum"
 """The checksum's key in a JSON file."""
-
-logger = logging.getLogger(__name__)
 
 
 class TornFile(TunekitError):
@@ -128,7 +126,7 @@ def write_sealed_json(path: Path, value: object) -> Path:
 
 
 def read_sealed_json(path: Path) -> JsonObject | None:
-    """What `write_sealed_json` wrote; None if there is no such file or it is torn (with a warning).
+    """What `write_sealed_json` wrote; None if there is no such file or it is torn, which the user is told.
 
     Raises:
         StorageError: the file is there and cannot be read.
@@ -144,7 +142,7 @@ def read_sealed_json(path: Path) -> JsonObject | None:
         problem = "its content is not that of its checksum"
     except (ValueError, RecursionError) as error:
         problem = str(error)
-    logger.warning("%s is torn and is ignored (%s)", path, problem)
+    say(f"{path} is torn and is ignored ({problem}); what it held is made again", str(path))
     return None
 
 

@@ -8,7 +8,6 @@ checksum, since torch looks at none when it reads.
 from __future__ import annotations
 
 import dataclasses
-import logging
 import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,12 +19,11 @@ import torch
 from torch import Tensor
 
 from tunekit.errors import ConfigError, TunekitError
+from tunekit.patience import say
 from tunekit.schema import build, to_json
 from tunekit.storage import TornFile, TrialFolder, read_sealed, remove, rename, write_sealed
 from tunekit.training.random_state import RandomState
 from tunekit.trial import EpochReport
-
-logger = logging.getLogger(__name__)
 
 
 class CheckpointMissing(TunekitError):
@@ -94,19 +92,25 @@ def load_last(files: TrialFolder) -> Checkpoint | None:
     Raises:
         StorageError: a file is there and cannot be read, renamed or deleted.
     """
+    is_torn = False
     for path in (files.last, files.previous):
         stored = load(path)
         if stored is None:
+            is_torn = is_torn or path.exists()
             remove(path)
             continue
         if path == files.previous:
             rename(path, files.last)
+        if is_torn:
+            say(f"trial {stored.trial_id} goes on from the checkpoint before, of epoch {stored.epoch}", str(path))
         return stored
+    if is_torn:
+        say(f"no checkpoint in {files.path} is whole: the trial begins again", str(files.path))
     return None
 
 
 def load(path: Path) -> Checkpoint | None:
-    """What `save` wrote, on the CPU; None if there is no such file or it is torn (with a warning).
+    """What `save` wrote, on the CPU; None if there is no such file or it is torn, which the user is told.
 
     Raises:
         StorageError: the file is there and cannot be read.
@@ -118,8 +122,8 @@ def load(path: Path) -> Checkpoint | None:
         history = tuple(build(EpochReport, report, str(path)) for report in content["history"])
         return Checkpoint(**{**content, "history": history})
     except TornFile as torn:
-        logger.warning("%s; it is ignored", torn)
+        say(f"{torn}; it is ignored", str(path))
     except (RuntimeError, EOFError, ValueError, KeyError, TypeError, pickle.UnpicklingError, ConfigError) as error:
         # Its bytes are those that were written, but by a tunekit that keeps other things in it.
-        logger.warning("%s cannot be used and is ignored (%s)", path, str(error).partition("\n")[0])
+        say(f"{path} cannot be used and is ignored ({str(error).partition(chr(10))[0]})", str(path))
     return None

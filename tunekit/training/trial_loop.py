@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tunekit.errors import TrialFailed, TunekitError
+from tunekit.patience import say
 from tunekit.redaction import without_secrets
 from tunekit.training.caches import WorkerCache
 from tunekit.training.checkpoints import CheckpointMissing
@@ -176,7 +177,7 @@ def _test(run: TrialRun, place: Place) -> Generator[TrialMessage | Work, Any, Tr
         try:
             scores = yield from run.testing()
         except CheckpointMissing as missing:
-            logger.warning("%s; training it again", missing)
+            say(f"{missing}; it is trained again now", str(place.folder))
             forget(place.folder)
             run = place.open(run.config)
             while not run.is_done:
