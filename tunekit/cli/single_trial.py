@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from tunekit.cli.exits import DONE, UNFINISHED, complain
 from tunekit.cli.interruption import advise
 from tunekit.errors import ConfigError, nearest, quoted
+from tunekit.patience import listening
 from tunekit.schema import JsonObject, build, to_json
 from tunekit.storage import TrialFolder, write_json
 from tunekit.trial import FIGURES, EpochReport, Locations, TrialConfig
@@ -73,6 +74,7 @@ def run_alone(config: TrialConfig, locations: Locations, folder: TrialFolder, *,
 
 
 def _run(config: TrialConfig, locations: Locations, folder: TrialFolder, *, test: bool, console: Console) -> int:
+    from tunekit.execution.notices import Notices
     from tunekit.training import run_trial
 
     def tell(report: EpochReport) -> None:
@@ -82,7 +84,8 @@ def _run(config: TrialConfig, locations: Locations, folder: TrialFolder, *, test
 
     say = partial(console.print, markup=False, soft_wrap=True)
     say(f"trial {config.trial_id}: {config.method} on {config.task.name}, seed {config.seed}, in {folder.path}")
-    outcome = run_trial(config, folder=folder.path, locations=locations, test=test, on_epoch=tell)
+    with listening(Notices(say).take):
+        outcome = run_trial(config, folder=folder.path, locations=locations, test=test, on_epoch=tell)
     _note_locations(folder, locations)
     if outcome.state == "FAILED":
         say(f"FAILED: {outcome.reason}")

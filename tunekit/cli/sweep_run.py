@@ -126,9 +126,18 @@ def banner(checked: SweepCheck, folder: SweepFolder, execution: Execution) -> st
     sweep = checked.sweep
     where = "in this process" if execution.in_process else f"on Ray at {execution.address or 'this machine'}"
     arms = ", ".join(arm.name for arm in sweep.arms)
-    notes = "".join(f"\nworth knowing: {note}" for note in checked.notes)
+    notes = "".join(f"\nworth knowing: {note}" for note in (*checked.notes, *_room(checked, folder, execution)))
     plan = f"{sweep.name}: {arms}; {sweep.points_in_words()}, {where}"
     return f"{plan}\nwhat libraries print is in {folder.driver_log}{notes}"
+
+
+def _room(checked: SweepCheck, folder: SweepFolder, execution: Execution) -> tuple[str, ...]:
+    """A sentence if the disk has no room for the trials that are about to run at once."""
+    from tunekit.execution.room_on_disk import bytes_of_trial, too_little
+
+    largest = max((arm.num_trainable.high for arm in checked.arms), default=0.0)
+    found = too_little(folder.path, bytes_of_trial(largest) * (execution.workers or 1))
+    return () if found is None else (found,)
 
 
 def conclude(console: Console, folder: SweepFolder) -> None:

@@ -16,6 +16,7 @@ from tunekit import storage
 from tunekit.execution.notices import Notices
 from tunekit.execution.packing import Crew, Deaths, Packing
 from tunekit.execution.protocol import Ask, Fatal, Job, Notice, Reply, SlotMessage, SweepInterrupted
+from tunekit.execution.room_on_disk import RoomOnDisk
 from tunekit.execution.step_sizes import StepSizes
 from tunekit.journal import TrialRecord
 from tunekit.schema import build
@@ -61,6 +62,7 @@ class Dispatcher:
         self._search, self._folder = search, SweepFolder(folder)
         self._idle_s, self._clock, self._notify = idle_s, clock, notify
         self._notices = Notices(notify, clock=clock)
+        self._disk = RoomOnDisk(folder, self._notices.take, clock=clock)
         self._step_sizes = StepSizes(search.sweep.resources.tokens_per_step, notify=notify)
         self._running: dict[str, dict[str, Assignment]] = {}
         self._waiting: dict[str, SlotMessage] = {}
@@ -107,6 +109,7 @@ class Dispatcher:
             replies += self._answer_waiting()
         finally:
             self.flush()
+        self._disk.look(each.trial for members in self._running.values() for each in members.values())
         return replies
 
     def _answer_waiting(self) -> list[tuple[str, Reply]]:

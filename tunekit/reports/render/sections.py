@@ -274,22 +274,28 @@ def stopped(result: SweepResult) -> Iterator[str]:
 
 
 def failures(result: SweepResult) -> str | None:
-    """Failed trials grouped by reason; None if there are none. Reasons that differ only in numbers are one."""
-    groups: dict[tuple[str, str], list[TrialRecord]] = {}
-    for arm in result.arms:
-        for trial in arm.trials:
-            if trial.state == "FAILED":
-                groups.setdefault((arm.name, re.sub(r"\d[\d.e+-]*", "#", _reason(trial))), []).append(trial)
+    """Failed trials grouped by reason; None if there are none."""
     rows = []
-    for (arm_name, _), trials in sorted(groups.items(), key=lambda item: -len(item[1])):
+    for trials in failed_alike(result):
         first = trials[0]
-        shown = [plain(_reason(first)), _phases(trials), code(first.trial_id), plain(searched(first.params))]
-        rows.append([plain(arm_name), str(len(trials)), *shown])
+        shown = [plain(reason_of(first)), _phases(trials), code(first.trial_id), plain(searched(first.params))]
+        rows.append([plain(first.arm), str(len(trials)), *shown])
     header = ["arm", "trials", "reason (of the first)", "phase", "first", "its params"]
     return markdown_table(header, rows, texts=header[2:]) if rows else None
 
 
-def _reason(trial: TrialRecord) -> str:
+def failed_alike(result: SweepResult) -> list[list[TrialRecord]]:
+    """Failed trials by arm and reason, the most frequent first. Reasons that differ only in numbers are one."""
+    groups: dict[tuple[str, str], list[TrialRecord]] = {}
+    for arm in result.arms:
+        for trial in arm.trials:
+            if trial.state == "FAILED":
+                groups.setdefault((arm.name, re.sub(r"\d[\d.e+-]*", "#", reason_of(trial))), []).append(trial)
+    return sorted(groups.values(), key=len, reverse=True)
+
+
+def reason_of(trial: TrialRecord) -> str:
+    """Why it failed."""
     return (trial.outcome.reason if trial.outcome else None) or "no reason given"
 
 

@@ -15,8 +15,8 @@ from tunekit.journal import SweepRecord
 from tunekit.markdown import unmarked
 from tunekit.reports.caveats import caveats
 from tunekit.reports.published import score_tables
-from tunekit.reports.render.formats import metric_name, searched, spread
-from tunekit.reports.render.sections import majority_rows, trainable
+from tunekit.reports.render.formats import metric_name, searched, spread, unmarked
+from tunekit.reports.render.sections import failed_alike, majority_rows, reason_of, trainable
 from tunekit.reports.render.terminal_published import plain_table, published_below
 from tunekit.reports.results import ArmResult, Comparison, SweepResult, read
 from tunekit.reports.scores import Spread
@@ -24,6 +24,8 @@ from tunekit.wording import NOTHING, duration, one_line, percent, plural
 
 MAX_COLUMNS = 4
 """More arms than these would not fit beside each other."""
+MAX_REASONS = 3
+"""Why trials failed: so many reasons are shown by status, the most frequent first."""
 
 
 def summary(record: SweepRecord) -> RenderableType:
@@ -179,6 +181,14 @@ def _one_sweep(name: str, record: SweepRecord, *, next_step: str) -> RenderableT
     lines = [f"last event: {record.last_event_at or 'none'} ({_age(record)})"]
     if result.stopped_by_budget is not None:
         lines.append(f"state:      {result.stopped_by_budget}")
+    failed = failed_alike(result)
+    for trials in failed[:MAX_REASONS]:
+        arm_name, reason = one_line(trials[0].arm), one_line(reason_of(trials[0]), limit=300)
+        lines.append(
+            f"failed:     {plural(len(trials), 'trial')} of {arm_name}, such as {trials[0].trial_id}: {reason}"
+        )
+    if len(failed) > MAX_REASONS:
+        lines.append(f"            {plural(len(failed) - MAX_REASONS, 'more reason')}: see the report")
     lines.append(f"next:       {next_step}")
     return Group(Text(name, style="bold"), table, Text("\n".join(lines)))
 
