@@ -6,6 +6,7 @@ import errno
 import logging
 import os
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from sweep_driver import tiny_sweep
 from tiny_trials import TOKENS, trial
 
 from tunekit import patience, storage
+from tunekit.cli.console import quiet
 from tunekit.errors import StorageError
 from tunekit.execution import Execution, run_sweep
 from tunekit.execution.notices import AGAIN_S, Notices
@@ -284,3 +286,14 @@ def test_a_sweep_on_a_full_disk_waits_says_so_once_and_ends_as_on_an_empty_one(
     assert {n: t.test_scores for n, t in with_room.trials.items()} == {
         n: t.test_scores for n, t in without.trials.items()
     }
+
+
+def test_a_trial_that_prints_does_not_fail_where_its_log_has_no_room(small_disk: Path) -> None:
+    log = small_disk / "driver.log"
+    log.touch()
+    fill(small_disk)
+    with quiet(log):
+        for _ in range(100):
+            print("loss " * 4000)
+            print("warning " * 4000, file=sys.stderr)
+    assert log.stat().st_size == 0

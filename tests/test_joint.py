@@ -332,6 +332,21 @@ def test_a_single_row_that_memory_does_not_suffice_for_fails_its_trial(
     assert all(isinstance(run.failure, TrialFailed) and "out of memory on cpu" in str(run.failure) for run in together)
 
 
+def test_a_step_of_the_optimiser_that_has_no_memory_is_not_made_twice(
+    cache: WorkerCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs, steps = [running(deep(0), cache), running(deep(1), cache)], []
+
+    def full(terms: Any) -> None:
+        steps.append(len(terms))
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr("tunekit.training.optimizer._adamw", full)
+    done = carry_out([run.update for run in runs if run.update])
+    assert len(steps) == 1, "moments and counts have changed: a second step would start from others"
+    assert all(isinstance(each, TrialFailed) for each in done)
+
+
 def test_time_is_shared_by_the_rows_that_each_asked_for(cache: WorkerCache, monkeypatch: pytest.MonkeyPatch) -> None:
     ticks = iter(range(1000))
     monkeypatch.setattr("tunekit.training.joint.time.perf_counter", lambda: float(next(ticks)))

@@ -559,6 +559,18 @@ def test_a_search_is_over_with_its_points_its_budget_and_its_seeds(
     assert read(sweep.record).is_finished is is_done
 
 
+def test_status_says_why_trials_failed_those_alike_once(tmp_path: Path) -> None:
+    sweep = JournalBuilder(tmp_path, definition(search={"num_trials": 3}))
+    for index in range(3):
+        trial = sweep.create("finetune", {"learning_rate": 1e-3 * (index + 1)})
+        reason = f"loss became nan at update {index} of epoch 2 (learning rate 0.0056); a lower rate may help"
+        sweep.finish(trial, "FAILED", reason=reason)
+    status = " ".join(_shown(reports.status_table([("small", sweep.record)])).split())
+    assert "failed: 3 trials of finetune, such as" in status
+    assert "loss became nan at update 0 of epoch 2 (learning rate 0.0056)" in status
+    assert status.count("became nan") == 1
+
+
 def test_a_sweep_is_unfinished_until_every_final_trial_is_scored_or_has_failed(tmp_path: Path) -> None:
     sweep = JournalBuilder(tmp_path, definition(search={"num_trials": 1}))
     sweep.test(sweep.complete("finetune", A, 0.9), _scores(0.9, 0.6, 0.5))

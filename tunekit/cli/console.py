@@ -7,13 +7,14 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import IO, TextIO, cast
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.text import Text
+from typing_extensions import Buffer
 
 from tunekit.redaction import without_secrets
 from tunekit.storage import open_log, storage_errors
@@ -96,6 +97,23 @@ def console(file: IO[str] | None = None, *, is_terminal: bool | None = None) -> 
     return PlainConsole(file=file, force_terminal=at_terminal or None, width=width, highlight=False)
 
 
+class _CarelessFile(io.FileIO):
+    """A file whose writes are lost where the disk has no room: a line of a log must not fail what prints it."""
+
+    def write(self, content: Buffer, /) -> int:
+        """Write what fits; gives the number of all bytes."""
+        try:
+            return super().write(content) or 0
+        except OSError:
+            return memoryview(content).nbytes
+
+
+def _careless(number: int) -> IO[str]:
+    """A stream for what Python code prints to a descriptor."""
+    file = io.BufferedWriter(_CarelessFile(number, "wb", closefd=False))
+    return io.TextIOWrapper(file, encoding="utf-8", errors="backslashreplace", line_buffering=True)
+
+
 @contextmanager
 def quiet(log: Path) -> Iterator[Console]:
     """Send whatever this process and its libraries print to `log`; the yielded console still reaches the user.
@@ -115,11 +133,11 @@ def quiet(log: Path) -> Iterator[Console]:
         os.dup2(stream.fileno(), 1)
         os.dup2(stream.fileno(), 2)
         try:
-            with _without_secrets():
+            with redirect_stdout(_careless(1)) as out, redirect_stderr(_careless(2)) as err, _without_secrets():
                 yield console(user, is_terminal=is_terminal)
         finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
+            out.flush()
+            err.flush()
             for original, number in zip(saved, (1, 2), strict=True):
                 os.dup2(original, number)
                 os.close(original)

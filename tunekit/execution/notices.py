@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from tunekit.redaction import without_secrets
+
 AGAIN_S = 600.0
 """Of one topic, a sentence is shown at most every so many seconds."""
 
@@ -28,4 +30,4 @@ class Notices:
         now = self._clock()
         if topic not in self._shown_at or now - self._shown_at[topic] >= AGAIN_S:
             self._shown_at[topic] = now
-            self._show(text)
+            self._show(without_secrets(text))

@@ -68,8 +68,8 @@ def updated(updates: Sequence[Update], cost: Cost) -> list[float | TrialFailed]:
         results |= failed
         if not failed or len(going) == len(failed):
             # Numbers that are not finite may have reached the others: without them once more.
-            _descend([updates[number] for number in going if number not in failed], found)
-            results |= {n: loss for n, loss in zip(going, found.losses, strict=True) if n not in failed}
+            failure = _descend([updates[number] for number in going if number not in failed], found)
+            results |= {n: failure or loss for n, loss in zip(going, found.losses, strict=True) if n not in failed}
             break
         going = [number for number in going if number not in failed]
     for update in updates:
@@ -145,13 +145,20 @@ def _reason(update: Update, loss: float, norm: float) -> TrialFailed | None:
     return None
 
 
-def _descend(updates: Sequence[Update], found: _Gradients) -> None:
+def _descend(updates: Sequence[Update], found: _Gradients) -> TrialFailed | None:
+    """Move the parameters; why not, if memory did not suffice: some may have moved, so it is not tried again."""
     norms = [norm for norm, reason in zip(found.norms, found.reasons, strict=True) if reason is None]
     steps = [(update.learner.optimizer, update.place) for update in updates]
-    if len(updates) == 1 and updates[0].learner.company is None:
-        optimizer.step_alone(*steps[0], norms[0])
-    else:
-        optimizer.step_together(steps, norms)
+    try:
+        if len(updates) == 1 and updates[0].learner.company is None:
+            optimizer.step_alone(*steps[0], norms[0])
+        else:
+            optimizer.step_together(steps, norms)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        return without_memory(updates[0].learner.device, updates[0].learner.tokens_per_step, error)
+    return None
 
 
 def _step_tokens(learner: Learner) -> int:

@@ -15,7 +15,7 @@ from tunekit.journal import SweepRecord
 from tunekit.markdown import unmarked
 from tunekit.reports.caveats import caveats
 from tunekit.reports.published import score_tables
-from tunekit.reports.render.formats import metric_name, searched, spread, unmarked
+from tunekit.reports.render.formats import metric_name, searched, spread
 from tunekit.reports.render.sections import failed_alike, majority_rows, reason_of, trainable
 from tunekit.reports.render.terminal_published import plain_table, published_below
 from tunekit.reports.results import ArmResult, Comparison, SweepResult, read
