@@ -12,7 +12,7 @@ from pathlib import Path
 from tunekit.execution.dispatcher import Dispatcher
 from tunekit.execution.protocol import Reply, SlotMessage, worker_name
 from tunekit.search import Search
-from tunekit.training import WorkerCache
+from tunekit.training import Pack, WorkerCache
 
 SLOT = "here"
 """The only one."""
@@ -70,7 +70,7 @@ def run_in_process(
         dispatcher.set_aside()
     while True:
         try:
-            for _ in serve(SLOT, cache, _Here(dispatcher), worker=worker_name()):
+            for _ in serve(SLOT, Pack(cache), _Here(dispatcher), worker=worker_name()):
                 pass
             return dispatcher.problems
         except ENDS as error:  # where a trial has a process of its own, this ends it, and the driver goes on

@@ -36,12 +36,14 @@ from tunekit.execution.driver import Driver, Messages
 from tunekit.execution.mailbox import Mailbox
 from tunekit.execution.protocol import Notice, Reply, SlotMessage, SweepInterrupted, worker_name
 from tunekit.execution.ray_start import nothing_copied
+from tunekit.execution.slot import Trials, serve
 from tunekit.schema import build, canonical_json
 from tunekit.search import Search
 from tunekit.sweep import ResourcesConfig
 
-STEP_S = 2.0
-"""How long a slot serves before it tells Tune that it is alive."""
+STEP_S = 30.0
+"""How long a slot serves before it tells Tune that it is alive. Tune takes milliseconds to answer, and longer the more
+slots there are: with 1,000 slots it would do nothing else if each came every two seconds."""
 IDLE_S = 10.0
 """A slot of a cluster that has had nothing to do for so long gives its resources back."""
 MAX_SLOTS = 10_000
@@ -56,24 +58,27 @@ class Slot(tune.Trainable):
 
     def setup(self, config: Mapping[str, object]) -> None:
         """Get ready to serve."""
-        import torch
-
-        from tunekit.execution.slot import serve
-        from tunekit.training import WorkerCache
-
         with suppress(OSError):  # Tune moves into a folder of its own, where no relative $VARIABLE of a path would lead
             os.chdir(str(config["working_folder"]))
-        torch.set_num_threads(int(str(config["num_threads"])))
         self._name, self._token = str(self.trial_id), Path(str(config["token"]))
         self._mailbox = ray.get_actor(str(config["mailbox"]))
         self._is_known = False
         worker = worker_name(ray.get_runtime_context().get_node_id())
-        self._replies = serve(self._name, WorkerCache(), self, worker=worker)
+        self._replies = serve(self._name, self.make_trials(int(str(config["num_threads"]))), self, worker=worker)
 
         def tell(text: str, topic: str) -> None:
             self.post(SlotMessage(slot=self._name, worker=worker, content=Notice(text=text, topic=topic)))
 
         patience.listen(tell)
+
+    def make_trials(self, num_threads: int) -> Trials:
+        """What runs this slot's trials; a subclass that simulates them may do without torch."""
+        import torch
+
+        from tunekit.training import Pack, WorkerCache
+
+        torch.set_num_threads(num_threads)
+        return Pack(WorkerCache())
 
     def step(self) -> dict[str, bool]:
         """Serve for a while."""
@@ -213,10 +218,13 @@ class SlotPool:
         resources: what each slot takes.
         config: what each slot is told when it starts.
         max_slots: at most so many.
+        slot: what each is.
     """
 
-    def __init__(self, resources: ResourcesConfig, config: Mapping[str, object], *, max_slots: int) -> None:
-        self._shared = _Shared(config)
+    def __init__(
+        self, resources: ResourcesConfig, config: Mapping[str, object], *, max_slots: int, slot: type[Slot] = Slot
+    ) -> None:
+        self._shared, self._slot = _Shared(config), slot
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._run, args=(resources, max_slots), name="ray-tune", daemon=True)
 
@@ -260,7 +268,7 @@ class SlotPool:
         request = {"CPU": resources.cpu, "GPU": resources.gpu, "memory": resources.memory or 0}
         asker = _Asker(self._shared)
         return tune.Tuner(
-            tune.with_resources(Slot, {key: need for key, need in request.items() if need}),
+            tune.with_resources(self._slot, {key: need for key, need in request.items() if need}),
             tune_config=tune.TuneConfig(
                 search_alg=asker,
                 scheduler=_Withdrawer(asker),
@@ -301,7 +309,13 @@ class _Nodes:
 
 
 def run_on_ray(
-    search: Search, folder: Path, *, address: str | None, num_workers: int | None, notify: Callable[[str], None]
+    search: Search,
+    folder: Path,
+    *,
+    address: str | None,
+    num_workers: int | None,
+    notify: Callable[[str], None],
+    slot: type[Slot] = Slot,
 ) -> list[str]:
     """Run the sweep to its end on Ray.
 
@@ -311,6 +325,7 @@ def run_on_ray(
         address: of a running cluster (``auto``, ``host:port``); None starts a Ray on this machine for this run alone.
         num_workers: slots at once; as many as the cluster has room for, and a few more if it can grow, if not given.
         notify: called with a sentence that the user should read now.
+        slot: what runs trials; a benchmark may simulate them.
 
     Returns:
         Problems that are not trials' failures, for the user.
@@ -330,7 +345,7 @@ def run_on_ray(
                 nodes.require_same_world(token)
             cluster = _Nodes(resources=resources, token=token, is_fixed=address is None)
             dispatcher = Dispatcher(search, folder, idle_s=None if address is None else IDLE_S, notify=notify)
-            _drive(dispatcher, cluster, num_workers=num_workers, notify=notify)
+            _drive(dispatcher, cluster, num_workers=num_workers, notify=notify, slot=slot)
             return dispatcher.problems
     except RayError as error:
         raise SweepInterrupted(f"Ray ended before the sweep was done: {nodes.last_line(str(error))}") from error
@@ -338,7 +353,14 @@ def run_on_ray(
         ray.shutdown()
 
 
-def _drive(dispatcher: Dispatcher, cluster: _Nodes, *, num_workers: int | None, notify: Callable[[str], None]) -> None:
+def _drive(
+    dispatcher: Dispatcher,
+    cluster: _Nodes,
+    *,
+    num_workers: int | None,
+    notify: Callable[[str], None],
+    slot: type[Slot],
+) -> None:
     name = f"tunekit-mailbox-{uuid.uuid4().hex}"
     beside_us = NodeAffinitySchedulingStrategy(node_id=ray.get_runtime_context().get_node_id(), soft=False)
     options = {"name": name, "num_cpus": 0, "max_concurrency": MAX_SLOTS + 2, "scheduling_strategy": beside_us}
@@ -350,5 +372,5 @@ def _drive(dispatcher: Dispatcher, cluster: _Nodes, *, num_workers: int | None, 
         messages: Messages = ray.get(mailbox.exchange.remote(replies, timeout_s))  # type: ignore[attr-defined]
         return messages
 
-    with SlotPool(cluster.resources, config, max_slots=num_workers or MAX_SLOTS) as pool:
+    with SlotPool(cluster.resources, config, max_slots=num_workers or MAX_SLOTS, slot=slot) as pool:
         Driver(dispatcher, pool=pool, cluster=cluster, num_workers=num_workers, notify=notify).run(exchange)

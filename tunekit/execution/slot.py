@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 from tunekit.errors import TunekitError
 from tunekit.execution.protocol import Ask, Fatal, Job, Reply, SlotContent, SlotMessage
-from tunekit.training import Pack, WorkerCache
-from tunekit.training.messages import Reported
+from tunekit.training.messages import Reported, TrialMessage
+from tunekit.training.pack_size import PackSetting
+from tunekit.trial import Locations, TrialConfig
 from tunekit.wording import printable
 
 WAIT_S = 0.1
@@ -28,7 +29,42 @@ class Line(Protocol):
         """Send a message, and wait for the reply."""
 
 
-def serve(slot: str, cache: WorkerCache, line: Line, *, worker: str) -> Iterator[None]:
+class Trials(Protocol):
+    """Runs a slot's trials: a :class:`tunekit.training.Pack`, whose words on each method hold here too."""
+
+    def __len__(self) -> int: ...
+
+    @property
+    def room(self) -> int:
+        """How many more it could take now."""
+
+    @property
+    def warm(self) -> Sequence[str]:
+        """Keys of the tasks and backbones that are loaded."""
+
+    def add(
+        self,
+        config: TrialConfig,
+        *,
+        folder: Path,
+        locations: Locations,
+        tokens_per_step: int,
+        test: bool,
+        pack: PackSetting,
+    ) -> None:
+        """Take another trial."""
+
+    def advance(self) -> Sequence[TrialMessage]:
+        """Run until a trial has something to say."""
+
+    def answer(self, trial_id: str, goes_on: bool) -> None:
+        """Take the driver's answer to a `Reported`."""
+
+    def close(self) -> None:
+        """Let all trials go."""
+
+
+def serve(slot: str, trials: Trials, line: Line, *, worker: str) -> Iterator[None]:
     """Run trials for a driver until it says ``leave``; yields after each reply.
 
     Trials that may be packed run together. Whenever one of them has said something, the slot asks for others as long as
@@ -36,11 +72,11 @@ def serve(slot: str, cache: WorkerCache, line: Line, *, worker: str) -> Iterator
 
     Args:
         slot: this slot's name, unlike any other's.
-        cache: what this process keeps from one trial to the next.
+        trials: runs them.
         line: to the driver.
         worker: this process, for the journal.
     """
-    serving = _Serving(Pack(cache), cache, line, partial(SlotMessage, slot=slot, worker=worker))
+    serving = _Serving(trials, line, partial(SlotMessage, slot=slot, worker=worker))
     try:
         while serving.is_wanted or serving.is_busy:
             yield from serving.fill()
@@ -57,20 +93,20 @@ class _MakeMessage(Protocol):
 class _Serving:
     """A slot at work."""
 
-    def __init__(self, pack: Pack, cache: WorkerCache, line: Line, message: _MakeMessage) -> None:
-        self._pack, self._cache, self._line, self._message = pack, cache, line, message
+    def __init__(self, trials: Trials, line: Line, message: _MakeMessage) -> None:
+        self._trials, self._line, self._message = trials, line, message
         self.is_wanted = True
         """The driver has not said ``leave``."""
 
     @property
     def is_busy(self) -> bool:
         """Whether a trial runs."""
-        return len(self._pack) > 0
+        return len(self._trials) > 0
 
     def fill(self) -> Iterator[None]:
         """Ask for trials until there is no room, or no trial for this slot now."""
-        while self.is_wanted and self._pack.room:
-            content = Ask(warm=tuple(self._cache.warm), num_running=len(self._pack), room=self._pack.room)
+        while self.is_wanted and self._trials.room:
+            content = Ask(warm=tuple(self._trials.warm), num_running=len(self._trials), room=self._trials.room)
             reply = self._line.ask(self._message(content=content))
             yield
             if reply.job is not None:
@@ -84,7 +120,7 @@ class _Serving:
 
     def _add(self, job: Job) -> None:
         try:
-            self._pack.add(
+            self._trials.add(
                 job.config,
                 folder=Path(job.folder),
                 locations=job.locations,
@@ -98,7 +134,7 @@ class _Serving:
     def advance(self) -> Iterator[None]:
         """Compute until a trial has something to say, and send it."""
         try:
-            contents = self._pack.advance()
+            contents = self._trials.advance()
         except TunekitError as error:
             self._give_up(error)
             return
@@ -108,7 +144,7 @@ class _Serving:
                 continue
             reply = self._line.ask(self._message(content=content))
             yield
-            self._pack.answer(content.trial_id, reply.kind != "stop")
+            self._trials.answer(content.trial_id, reply.kind != "stop")
 
     def _give_up(self, error: TunekitError) -> None:
         """Every other trial would meet the same: bad input or storage."""
@@ -116,4 +152,4 @@ class _Serving:
 
     def close(self) -> None:
         """Let go of the trials that still run."""
-        self._pack.close()
+        self._trials.close()

@@ -71,6 +71,11 @@ class Pack:
         return len(self._members)
 
     @property
+    def warm(self) -> tuple[str, ...]:
+        """Keys of the tasks and backbones that the worker has loaded (:mod:`tunekit.training.warm_keys`)."""
+        return tuple(self._cache.warm)
+
+    @property
     def room(self) -> int:
         """How many more members it could take now; none while one has yet to say how large its updates are."""
         if not self._members or self._size is None:
