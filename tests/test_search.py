@@ -332,20 +332,30 @@ def test_finalising_many_points_costs_as_much_work_late_as_early(tmp_path: Path)
 # -- a bounded history -----------------------------------------------------------------------------------------------
 
 
-def test_a_sampler_sees_the_best_and_the_latest_trials_and_all_that_run() -> None:
+@pytest.mark.parametrize("num_running", [3, 10])
+def test_a_sampler_sees_the_best_and_the_latest_trials_and_the_latest_of_those_that_run(num_running: int) -> None:
     storage = BoundedStorage(num_best=5, num_latest=7)
     study = optuna.create_study(storage=storage, direction="maximize")
     generator = random.Random(1)
     values = [generator.random() for _ in range(200)]
     trials = [study.ask() for _ in values]
-    order = list(range(190))
+    order = list(range(200 - num_running))
     generator.shuffle(order)  # they finish in any order
     for number in order:
         study.tell(trials[number], values[number])
     seen = {trial.number for trial in study.get_trials(deepcopy=False)}
-    best = sorted(range(190), key=lambda number: -values[number])[:5]
-    assert seen == {*range(10), *best, *range(183, 190), *range(190, 200)}
-    assert [t.number for t in study.get_trials(states=[TrialState.RUNNING])] == list(range(190, 200))
+    best = sorted(order, key=lambda number: -values[number])[:5]
+    running = list(range(200 - min(num_running, 7), 200))
+    assert seen == {*range(10), *best, *sorted(order)[-7:], *running}
+    assert [t.number for t in study.get_trials(states=[TrialState.RUNNING])] == running
+
+
+def test_of_many_trials_that_run_a_sampler_sees_the_latest_although_few_have_finished() -> None:
+    study = optuna.create_study(storage=BoundedStorage(num_best=5, num_latest=7))
+    trials = [study.ask() for _ in range(20)]
+    for trial in trials[:3]:
+        study.tell(trial, 0.0)
+    assert [trial.number for trial in study.get_trials(deepcopy=False)] == [0, 1, 2, *range(13, 20)]
 
 
 @pytest.mark.parametrize("searcher", ["tpe", "cmaes", "nsga2", "qmc"])
