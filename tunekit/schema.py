@@ -53,13 +53,24 @@ class FrozenMapping(Mapping[str, V]):
 
 def to_json(value: object) -> Any:
     """Dataclasses, mappings and tuples as plain JSON values."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: to_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    kind = type(value)
+    if kind in _PLAIN:  # most values are; a driver asks thousands of times for each trial
+        return value
+    if dataclasses.is_dataclass(kind):
+        return {name: to_json(getattr(value, name)) for name in _field_names(kind)}
     if isinstance(value, Mapping):
         return {str(key): to_json(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [to_json(item) for item in value]
     return value
+
+
+_PLAIN = frozenset((str, int, float, bool, type(None)))
+
+
+@functools.cache
+def _field_names(cls: type) -> tuple[str, ...]:
+    return tuple(f.name for f in dataclasses.fields(cls))
 
 
 def canonical_json(value: object) -> str:
@@ -79,14 +90,14 @@ def build(cls: type[T], values: object, where: str) -> T:
         ConfigError: an unknown or missing key, a value of the wrong type, or a range that the class refuses.
     """
     hints = type_hints(cls)  # type: ignore[arg-type]
-    fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    fields = _required(cls)  # type: ignore[arg-type]
     if not isinstance(values, Mapping):
         raise ConfigError(f"{where}: expected keys and values, got {quoted(values)}")
     for key in values:
         if key not in fields:
             raise ConfigError(f"{where}: unknown key {quoted(key)}; {nearest(str(key), fields)}")
-    for name, f in fields.items():
-        if name not in values and f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING:
+    for name, is_required in fields.items():
+        if is_required and name not in values:
             raise ConfigError(f"{where}: missing key {name!r}")
     try:
         return cls(**{key: coerce(hints[key], value, f"{where}: {key}") for key, value in values.items()})
@@ -101,9 +112,19 @@ def type_hints(cls: type) -> Mapping[str, object]:
     return typing.get_type_hints(cls)
 
 
+@functools.cache
+def _required(cls: type) -> Mapping[str, bool]:
+    """The fields of a dataclass by name: whether each must be given."""
+    missing = dataclasses.MISSING
+    return {f.name: f.default is missing and f.default_factory is missing for f in dataclasses.fields(cls)}
+
+
 def coerce(hint: object, value: object, where: str) -> Any:
     """`value` as the type `hint`, or a ConfigError that explains YAML's traps (``1e-4`` is text, ``no`` is False)."""
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if type(value) is hint and hint in _SCALARS and hint is not float:
+        return value
+    origin = typing.get_origin(hint)
+    arguments = typing.get_args(hint) if origin is not None else ()
     if origin in (typing.Union, types.UnionType):
         if value is None and type(None) in arguments:
             return None
