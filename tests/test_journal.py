@@ -129,6 +129,22 @@ def test_a_record_adds_its_events_up(folder: Path) -> None:
     assert record.arm("other").trials == []
 
 
+def test_what_trials_of_an_arm_have_in_common_is_kept_once(tmp_path: Path) -> None:
+    with Journal(tmp_path) as journal:
+        journal.append("launched", **launched())
+        for number, task in enumerate(({"sample_seed": 1}, {"sample_seed": 1}, {"sample_seed": 2})):
+            config = {"seed": number, "task": dict(task)}
+            journal.append("created", **created(f"t{number}", number=number, point_id=f"p{number}", config=config))
+            journal.append("started", trial_id=f"t{number}", attempt=1, worker="w1", facts=FACTS)
+    first, second, third = replay(tmp_path).trials.values()
+    assert [trial.config for trial in (first, second, third)] == [
+        {"seed": 0, "task": {"sample_seed": 1}},
+        {"seed": 1, "task": {"sample_seed": 1}},
+        {"seed": 2, "task": {"sample_seed": 2}},
+    ]
+    assert first.config["task"] is second.config["task"] and first.facts is third.facts == FACTS
+
+
 def test_the_events_in_memory_are_those_on_the_disk(tmp_path: Path) -> None:
     with Journal(tmp_path) as journal:
         made = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TypeVar, cast
 
 from tunekit.journal import schema_1
 from tunekit.journal.events import Event
@@ -14,6 +15,8 @@ from tunekit.schema import JsonObject, build
 from tunekit.segmentation import Granularity
 from tunekit.sweep import Sweep, crossed, from_resolved
 from tunekit.trial import EpochReport, Outcome, Replicate, TrialFacts
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -40,6 +43,8 @@ class SweepRecord:
     """By trial_id: those that a worker took up, and how that ended is not known yet."""
     replicates: dict[str, dict[Replicate, TrialRecord]] = field(default_factory=dict)
     """Trials by point_id, then by seed and draw, those of other arms with the same configuration included."""
+    _last: dict[tuple[str, str], object] = field(default_factory=dict, repr=False, compare=False)
+    """By arm and place: the part of a trial that was last seen there."""
 
     @cached_property
     def sweep(self) -> Sweep:
@@ -121,6 +126,8 @@ class SweepRecord:
 
     def _create(self, event: Event) -> None:
         trial = TrialRecord(**{key: event[key] for key in _CREATED}, created_at=event["time"])
+        alike = {key: self._shared((trial.arm, key), trial.config[key]) for key in _ALIKE if key in trial.config}
+        trial.config = {**trial.config, **alike}
         if trial.trial_id in self.trials:
             raise ValueError(f"trial {trial.trial_id} was created before")
         arm = self.arm(trial.arm)
@@ -130,12 +137,23 @@ class SweepRecord:
         self.replicates.setdefault(trial.point_id, {})[trial.replicate] = trial
         arm.add(trial, event["sampler"], self._asked(trial))
 
+    def _shared(self, place: tuple[str, str], value: T) -> T:
+        """`value`, as the same object that the trial before had in its place if that was equal.
+
+        Trials of an arm have most of what they hold in common; 100,000 copies of it would fill the driver's memory.
+        """
+        last = self._last.get(place)
+        if type(last) is type(value) and last == value:
+            return cast(T, last)
+        self._last[place] = value
+        return value
+
     def _start(self, trial: TrialRecord, event: Event) -> None:
         self._require_order(trial.test_scores is None and trial.state in ("RUNNING", "COMPLETE"), trial)
         trial.num_attempts += trial.state == "RUNNING"
         self.taken[trial.trial_id] = trial
         if event["facts"] is not None:
-            found = build(TrialFacts, event["facts"], "journal")
+            found = self._shared((trial.arm, "facts"), build(TrialFacts, event["facts"], "journal"))
             before = trial.facts
             if before is not None and trial.reports and _where(before) != _where(found):
                 trial.earlier_facts.append(before)
@@ -202,6 +220,8 @@ def _where(facts: TrialFacts) -> object:
 
 _OF_SWEEPS = ("launched", "amended", "resumed")
 _CREATED = ("trial_id", "arm", "number", "point_id", "seed", "params", "config", "phase")
+_ALIKE = ("task", "backbone")
+"""Parts of a configuration that the trials of an arm have in common, but for the draw of the data."""
 _OF_TRIALS: Mapping[str, Callable[[SweepRecord, TrialRecord, Event], None]] = {
     "started": SweepRecord._start,
     "reported": SweepRecord._report,
