@@ -125,6 +125,24 @@ def _command(process: int) -> str:
         return ""
 
 
+def processor_seconds(root: int) -> list[tuple[str, float]]:
+    """The command of each process below `root`, and the processor seconds that it has taken."""
+    found = []
+    for process in descendants(root, _parents()) - {root}:
+        try:
+            fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+        except OSError:  # it has ended meanwhile
+            continue
+        found.append((_command(process), (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")))
+    return found
+
+
+def peak_bytes() -> int:
+    """The highest resident memory of this process until now."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
+
+
 @dataclass(frozen=True)
 class Ended:
     """How a process of a measurement ended."""

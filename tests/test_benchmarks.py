@@ -1,4 +1,4 @@
-"""`benchmarks/sweep.py` and `benchmarks/packing.py`: they run at a tiny size, and their figures are what they say."""
+"""Benchmarks of training and of scale: they run at a tiny size, and their figures are what they say."""
 
 from __future__ import annotations
 
@@ -17,13 +17,20 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from tunekit.execution.dispatcher import Dispatcher
+from tunekit.execution.protocol import Reply, SlotMessage
+from tunekit.execution.slot import serve
+from tunekit.journal import SCHEMA, replay
+from tunekit.journal.events import KEYS, encoded
+from tunekit.search import Search
+
 FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
-NAMES = ("measuring", "peers", "packing", "sweep")
+NAMES = ("measuring", "peers", "packing", "sweep", "driver", "simulated", "scale")
 
 
 @pytest.fixture(scope="module")
 def scripts() -> Any:
-    """The modules of the two benchmarks, imported as the scripts import each other."""
+    """The modules of the benchmarks, imported as the scripts import each other."""
     sys.path.insert(0, str(FOLDER))
     try:
         yield types.SimpleNamespace(**{name: importlib.import_module(name) for name in NAMES})
@@ -292,6 +299,65 @@ def test_the_help_page_of_a_script_is_its_docstring(scripts: Any, script: str) -
     command = [sys.executable, str(FOLDER / f"{script}.py"), "--help"]
     shown = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
     assert getattr(scripts, script).__doc__.strip() in shown
+
+
+# -- scale -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_tiny_sweep_in_virtual_time_runs_every_trial_and_never_beats_the_ideal(
+    scripts: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--trials", "12", "--slots", "3", "--epochs", "4", "--seconds", "40", "--searcher", "random", "--json"]
+    scripts.scale.main(["virtual", *words])
+    row = json.loads(capsys.readouterr().out)
+    assert row["trials"] == 12 and row["messages"] > 4 * 12
+    assert 10 <= row["trial s"] < 40, "early stopping ends some after the first of four epochs"
+    assert 0 < row["ideal s"] <= row["makespan s"] and row["resume s"] > 0
+    assert row["journal bytes/trial"] == pytest.approx(1e6 * row["journal MB"] / 12)
+
+
+def test_a_slot_whose_trials_sleep_serves_until_it_is_told_to_leave(scripts: Any, tmp_path: Path) -> None:
+    sweep = scripts.simulated.sweep_of(4, searcher="random", scheduler="none", epochs=2)
+    with scripts.simulated.open_journal(tmp_path, sweep) as journal:
+        dispatcher = Dispatcher(Search(sweep, journal), tmp_path)
+
+        def ask(message: SlotMessage) -> Reply:
+            return dict(dispatcher.exchange([message]))[message.slot]
+
+        line = types.SimpleNamespace(ask=ask, post=lambda message: dispatcher.exchange([message]))
+        assert len(list(serve("a", scripts.simulated.SleepingTrials(0.0), line, worker="w"))) > 4 * 2
+        trials = journal.record.trials.values()
+    assert [trial.state for trial in trials] == ["COMPLETE"] * 4
+    assert sum(trial.test_scores is not None for trial in trials) == 2, "the best of each arm"
+    assert journal.record.trials.keys() == replay(tmp_path).trials.keys()
+
+
+def test_what_slots_lost_is_read_off_the_times_in_the_journal(scripts: Any, tmp_path: Path) -> None:
+    report = {"duration_s": 1.0}
+    told = [(0, "launched", {"schema": SCHEMA}), (0, "created", {"trial_id": "x"}), (2, "started", {"trial_id": "x"})]
+    told += [(4, "reported", {"trial_id": "x", "report": report}), (5, "finished", {"trial_id": "x"})]
+    told += [(8, "started", {"trial_id": "y"}), (9, "reported", {"trial_id": "y", "report": report})]
+    told += [(9, "finished", {"trial_id": "y"})]
+    lines = []
+    for number, (second, kind, content) in enumerate(told, start=1):
+        event = {"event": kind, "time": f"2026-01-01T00:00:0{second}.000Z", "worker": "w"}
+        lines.append(encoded({**event, **dict.fromkeys(KEYS[kind]), "worker": "w", **content}, number))
+    journal = tmp_path / "journal.jsonl"
+    journal.write_bytes(b"".join(lines))
+    lost = scripts.scale.waits(journal)
+    assert (lost.starts, lost.gaps, lost.excess) == ([2.0], [3.0], [2.0, 0.0])
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+@pytest.mark.parametrize("way", ["ray", "tune"])
+def test_a_tiny_sweep_of_sleeping_trials_runs_on_ray(scripts: Any, way: str, tmp_path: Path) -> None:
+    command = [sys.executable, str(FOLDER / "scale.py"), way, "--trials", "6", "--slots", "2", "--seconds", "0.05"]
+    environment = {**os.environ, "PYTHONPATH": str(FOLDER.parent)}
+    ended = subprocess.run([*command, "--json"], env=environment, capture_output=True, text=True, check=True)
+    row = json.loads(ended.stdout.splitlines()[-1])
+    assert row["trials"] == 6 and row["makespan s"] > row["ideal s"] == pytest.approx(0.15)
+    assert way == "tune" or (row["driver ms"] > 0 and row["mailbox ms"] >= 0)
 
 
 @pytest.mark.gpu
