@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TypeVar, cast
+from typing import TypeVar
 
 from tunekit.journal import schema_1
 from tunekit.journal.events import Event
@@ -144,7 +144,7 @@ class SweepRecord:
         """
         last = self._last.get(place)
         if type(last) is type(value) and last == value:
-            return cast(T, last)
+            return last
         self._last[place] = value
         return value
 
