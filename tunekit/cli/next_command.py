@@ -9,6 +9,8 @@ from tunekit.storage import SweepFolder
 
 USUAL_ROOT = Path("runs")
 """Where sweeps are unless ``--root`` says otherwise."""
+SHARED_ROOT = "/shared/runs"
+"""The same on a cluster: the folder that cluster.yaml mounts on every node."""
 
 
 def resume_command(folder: SweepFolder, *options: str) -> str:
