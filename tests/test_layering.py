@@ -320,6 +320,7 @@ FILES_OUTSIDE_STORAGE: Mapping[str, tuple[set[str], str]] = {
     "tunekit.backbone.linear": ({"read_text"}, "/proc/cpuinfo"),
     "tunekit.cli.console": ({"read_bytes"}, "a temporary file that catches what libraries print"),
     "tunekit.cli.listing": ({"read_text"}, "the source of our own modules, whose first line is shown"),
+    "tunekit.cluster.sending": ({"os.ftruncate"}, "its own log, a copy of what has been fetched"),
     "tunekit.execution.ray_slots": ({"read_text"}, "the file in which Ray says why a worker died"),
     "tunekit.execution.ray_start": ({"mkdir", "open", "os.open", "chmod"}, "Ray's token, which it would show to all"),
     "tunekit.export": ({"save_file", "save_pretrained"}, "libraries that write a folder in peft's format themselves"),

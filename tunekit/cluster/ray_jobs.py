@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import TypeVar, cast
 from unittest import mock
 
 from ray.exceptions import AuthenticationError
@@ -16,6 +16,8 @@ from ray.job_submission import JobDetails, JobSubmissionClient
 from tunekit.cluster.jobs import Job
 from tunekit.cluster.remembered import ADDRESS_VARIABLES
 from tunekit.errors import ClusterError, ConfigError
+
+T = TypeVar("T")
 
 TOKEN_CURE = (
     "Set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH to a file with the token that the cluster was started with "
@@ -91,7 +93,7 @@ class RayJobs:
     def follow(self, job_id: str) -> Iterator[str]:
         """What a job prints, in pieces, until it ends."""
         loop = asyncio.new_event_loop()
-        stream: Any = self._client.tail_job_logs(job_id)
+        stream = cast(AsyncGenerator[str, None], self._client.tail_job_logs(job_id))
         try:
             while True:
                 with self._errors():
@@ -124,12 +126,12 @@ class RayJobs:
             raise ClusterError(f"{self.address}: {_short(error)}") from error
 
 
-async def _next(stream: AsyncIterator[str]) -> str | None:
+async def _next(stream: AsyncGenerator[str, None]) -> str | None:
     """The next piece; None at the end."""
     return await anext(stream, None)
 
 
-def _run(loop: asyncio.AbstractEventLoop, step: Coroutine[object, object, Any]) -> Any:
+def _run(loop: asyncio.AbstractEventLoop, step: Coroutine[object, object, T]) -> T:
     """What a step gives; one that Ctrl-C cuts short is ended first, so that the stream behind it can be closed."""
     task = loop.create_task(step)
     try:

@@ -13,6 +13,7 @@ from tunekit.cluster.places import Item, definition_text, place
 from tunekit.errors import ConfigError
 from tunekit.storage.packages import PackageTooLarge, write_package
 from tunekit.sweep import Sweep
+from tunekit.wording import plural
 
 SWEEP_FILE = "sweep.yaml"
 MOST_BYTES = 100 * 1024**2 - 4096
@@ -92,8 +93,7 @@ def _too_large(shipment: Shipment) -> str:
 
 def row(item: Item) -> str:
     """One line that says what is shipped and how large it is."""
-    number = len(item.files)
-    return f"{item.what:17} {size(item.num_bytes):>10}  {number:,} file{'' if number == 1 else 's'}  {item.source}"
+    return f"{item.what:17} {size(item.num_bytes):>10}  {plural(len(item.files), 'file')}  {item.source}"
 
 
 def size(num_bytes: float) -> str:
