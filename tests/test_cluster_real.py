@@ -6,6 +6,8 @@ The nodes know nothing of this repository but what is shipped to them, and ask f
 from __future__ import annotations
 
 import contextlib
+import http.server
+import json
 import os
 import secrets
 import shutil
@@ -14,14 +16,17 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
+import ray
 from command_line import SWEEP
 from local_cluster import HERE, Cluster, family, free_port, processes, signal_all, wait_for, without_token
 
+from tunekit.cluster import launching
 from tunekit.journal import SweepRecord, read_events, replay
 
 CLI = [sys.executable, "-m", "tunekit"]
@@ -188,6 +193,54 @@ class Launched:
         everyone = [pid for head in self.heads for pid in family(head)]
         signal_all(everyone, signal.SIGKILL)
         wait_for(lambda: not {row[0] for row in processes()} & set(everyone), what="the end of the cluster")
+
+
+class Answer(http.server.BaseHTTPRequestHandler):
+    """What a dashboard says of a cluster without jobs, once ``ray up`` has run its commands."""
+
+    started: Path
+
+    def do_GET(self) -> None:
+        """Answer, or hang up as ssh does where nobody listens."""
+        if not self.started.exists():
+            self.connection.close()
+            return
+        said = {"version": "4", "ray_version": ray.__version__, "ray_commit": "", "session_name": ""}
+        body = json.dumps(said if self.path == "/api/version" else []).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing."""
+
+
+@pytest.mark.slow
+def test_rays_launcher_runs_once_and_its_tunnel_leads_to_the_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray's launcher and tunnel as they are; a stand-in for the Ray that they start."""
+    folder, said = _short_folder(), list[str]()
+    try:
+        launched = Launched(folder)
+        head = launched.file.read_text().partition("head_start_ray_commands:")[0]
+        launched.file.write_text(f"{head}head_start_ray_commands: [echo started >> {folder}/started]\n")
+        for name, value in launched.environment.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setenv("PYTHONPATH", str(HERE.parent))
+        handler = type("Here", (Answer,), {"started": folder / "started"})
+        port = int(launched.environment["FAKE_SSH_DASHBOARD"])
+        with http.server.ThreadingHTTPServer(("127.0.0.1", port), handler) as server:
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            for expected in ("bringing it up: ray up", "stays as it is"):
+                with launching.brought_up(launching.Commands(file=launched.file), said.append) as jobs:
+                    assert jobs.all() == []
+                assert expected in said[-1]
+            server.shutdown()
+        assert (folder / "started").read_text().split() == ["started"]
+        copied = launched.home / ".ray" / "auth_token"
+        assert copied.read_text() == (folder / "token").read_text(), "the launcher takes the token along"
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.mark.slow

@@ -125,7 +125,10 @@ def runtime_env(package: Path) -> dict[str, object]:
 
     No variable of this machine is among them, and so no secret.
     """
-    return {"working_dir": str(package), "env_vars": {"RAY_JOB_STOP_WAIT_TIME_S": str(GRACE_S)}}
+    return {
+        "working_dir": str(package),
+        "env_vars": {"RAY_JOB_STOP_WAIT_TIME_S": str(GRACE_S), "TUNEKIT_SUBMITTED": "1"},
+    }
 
 
 # -- which job a sweep is ----------------------------------------------------------------------------------------------
