@@ -10,6 +10,8 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,10 +22,16 @@ HERE = Path(__file__).parent
 
 
 class Cluster:
-    """Nodes of one CPU each, started as an administrator would; ends every process it started."""
+    """Nodes of one CPU each, started as an administrator would; ends every process it started.
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder  # short: Ray puts sockets in there, whose paths the system limits to 107 bytes
+    Args:
+        folder: short: Ray puts sockets in there, whose paths the system limits to 107 bytes.
+        dashboard: with the dashboard, and so with Ray's jobs, whose nodes have nothing of this repository.
+    """
+
+    def __init__(self, folder: Path, *, dashboard: bool = False) -> None:
+        self.folder = folder
+        self.url = f"http://127.0.0.1:{free_port()}" if dashboard else ""
         self.address = f"127.0.0.1:{free_port()}"
         self.updates = folder / "updates"
         token = folder / "token"
@@ -36,15 +44,33 @@ class Cluster:
             "RAY_AUTH_TOKEN_PATH": str(token),
             fakes.UPDATES: str(self.updates),
         }
+        if dashboard:
+            self.environment["PYTHONPATH"] = ""
+            self.environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
         self._nodes: list[subprocess.Popen[bytes]] = []
 
     def start_head(self) -> None:
         port = self.address.rpartition(":")[2]
-        ports = [f"--{name}={free_port()}" for name in ("ray-client-server-port", "dashboard-port")]
-        self._start("--head", f"--port={port}", f"--temp-dir={self.folder}/ray", "--include-dashboard=false", *ports)
+        ports = [f"--ray-client-server-port={free_port()}"]
+        ports += [f"--dashboard-port={self.url.rpartition(':')[2] or free_port()}"]
+        ports += [f"--include-dashboard={'true' if self.url else 'false'}"]
+        self._start("--head", f"--port={port}", f"--temp-dir={self.folder}/ray", *ports)
+        if self.url:
+            wait_for(self._dashboard_answers, what="a dashboard")
 
     def start_second(self) -> subprocess.Popen[bytes]:
-        return self._start(f"--address={self.address}")
+        # Ray unpacks what a job ships on each node anew; two nodes in one folder would do so to each other.
+        own = [f"--temp-dir={self.folder}/ray-{len(self._nodes)}"] if self.url else []
+        return self._start(f"--address={self.address}", *own)
+
+    def _dashboard_answers(self) -> bool:
+        try:
+            urllib.request.urlopen(f"{self.url}/api/version", timeout=5).close()
+        except urllib.error.HTTPError:  # it asks for the token
+            return True
+        except OSError:
+            return False
+        return True
 
     def _start(self, *options: str) -> subprocess.Popen[bytes]:
         same = ["--block", "--num-cpus=1", "--object-store-memory=80000000", "--include-log-monitor=false"]

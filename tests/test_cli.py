@@ -45,6 +45,11 @@ SURFACE = {
     "export": "NAME --arm --out --root=runs",
     "dashboard": "NAME --root=runs --port=8080 --export",
     "doctor": "--root=runs --address --json",
+    "launch": "FILE --cluster=cluster.yaml --name --set --trials --root=/shared/runs --workers --no-data --dry-run",
+    "submit": "FILE --address --cluster --name --set --trials --root=/shared/runs --workers --no-data --dry-run",
+    "logs": "NAME --follow --address --cluster",
+    "stop": "NAME --address --cluster --dry-run",
+    "fetch": "NAME --to --checkpoints --address --cluster --root --dry-run",
     "list": "WHAT --root=runs",
     "render kuberay": "FILE --out --name --set --dry-run --workers --gpus --cpus --image --namespace=default "
     "--root=/shared/runs --storage --storage-size --storage-class --env --secret --node-selector --service-account",

@@ -83,7 +83,7 @@ ROOMS = {
     "check": _room(f"{LEARNING} sweep training", heavy_inside="torch transformers"),
     "export": _room(f"{LEARNING} training", heavy="torch"),
     "reports": _room(f"{GROUND} sweep journal"),
-    "cluster": _room(f"{GROUND} sweep"),
+    "cluster": _room(f"{GROUND} sweep", heavy="ray"),
     "doctor": _room(f"{GROUND} execution", heavy_inside="torch"),
     "cli": _room(
         f"{GROUND} sweep journal training search execution check export reports cluster doctor",
@@ -240,7 +240,8 @@ def test_heavy_libraries_are_imported_only_where_the_table_allows(path: Path) ->
             f"{where}: import {library} inside the function that needs it"
         )
         if library == "ray":
-            assert here.startswith("tunekit.execution.ray_"), f"{where}: only execution's ray_* modules import ray"
+            is_rays = here.startswith(("tunekit.execution.ray_", "tunekit.cluster.ray_"))
+            assert is_rays, f"{where}: only the ray_* modules of execution and cluster import ray"
 
 
 def test_reports_take_from_a_sweep_its_types_and_nothing_else() -> None:
@@ -319,6 +320,7 @@ FILES_OUTSIDE_STORAGE: Mapping[str, tuple[set[str], str]] = {
     "tunekit.backbone.linear": ({"read_text"}, "/proc/cpuinfo"),
     "tunekit.cli.console": ({"read_bytes"}, "a temporary file that catches what libraries print"),
     "tunekit.cli.listing": ({"read_text"}, "the source of our own modules, whose first line is shown"),
+    "tunekit.cluster.sending": ({"os.ftruncate"}, "its own log, a copy of what has been fetched"),
     "tunekit.execution.ray_slots": ({"read_text"}, "the file in which Ray says why a worker died"),
     "tunekit.execution.ray_start": ({"mkdir", "open", "os.open", "chmod"}, "Ray's token, which it would show to all"),
     "tunekit.export": ({"save_file", "save_pretrained"}, "libraries that write a folder in peft's format themselves"),

@@ -35,6 +35,10 @@ class StorageError(TunekitError):
     """The run folder cannot be written (disk full, read-only). The sweep stops and can be resumed."""
 
 
+class ClusterError(TunekitError):
+    """A cluster, or the way to it, failed half-way; what runs there goes on. The same command can be tried again."""
+
+
 def quoted(value: object, limit: int = MOST) -> str:
     """``repr(value)``, cut at `limit` characters; as cheap for a list of a million elements as for a short one.
 

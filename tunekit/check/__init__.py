@@ -6,7 +6,8 @@ method at the extreme corners of its space; whatever is wrong surfaces as one Co
 """
 
 from tunekit.check.arms import check
+from tunekit.check.elsewhere import checkable
 from tunekit.check.findings import ArmCheck, Rate, Span, SweepCheck
 from tunekit.check.page import render
 
-__all__ = ["ArmCheck", "Rate", "Span", "SweepCheck", "check", "render"]
+__all__ = ["ArmCheck", "Rate", "Span", "SweepCheck", "check", "checkable", "render"]

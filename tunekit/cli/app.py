@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from tunekit.cli import look_commands, render_command, run_commands
+from tunekit.cli import cluster_commands, look_commands, render_command, run_commands
 from tunekit.cli.console import flushed
 from tunekit.cli.doctor_command import doctor
 from tunekit.cli.exits import DONE, UNFINISHED, complain, explain
@@ -96,7 +96,7 @@ def _options(
         context.obj.is_error = context.invoked_subcommand not in RUNNING
 
 
-RUNNING = ("check", "sweep", "resume", "trial")
+RUNNING = ("check", "sweep", "resume", "trial", "launch", "submit")
 """Commands whose output is for people; what the others print may be read by programs."""
 
 
@@ -120,6 +120,8 @@ render = typer.Typer(
 _add("Run", run_commands.check, run_commands.sweep, run_commands.resume, run_commands.trial)
 _add("Look", look_commands.status, look_commands.report, look_commands.best, look_commands.export)
 _add("Look", look_commands.dashboard, doctor)
+_add("Cluster", cluster_commands.launch, cluster_commands.submit, cluster_commands.logs)
+_add("Cluster", cluster_commands.stop, cluster_commands.fetch)
 _add("Choose", look_commands.list_)
 _add(None, render_command.kuberay, render_command.slurm, group=render)
 app.add_typer(render, name="render", rich_help_panel="Cluster", no_args_is_help=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from pathlib import Path
 
@@ -9,6 +10,10 @@ from tunekit.storage import SweepFolder
 
 USUAL_ROOT = Path("runs")
 """Where sweeps are unless ``--root`` says otherwise."""
+SHARED_ROOT = "/shared/runs"
+"""The same on a cluster: the folder that cluster.yaml mounts on every node."""
+SUBMITTED = "TUNEKIT_SUBMITTED"
+"""Set where a driver is the job of a `tunekit submit`."""
 
 
 def resume_command(folder: SweepFolder, *options: str) -> str:
@@ -27,6 +32,8 @@ def how_to_go_on(folder: SweepFolder) -> str:
     """What is kept of a sweep that was cut short, and the command that goes on with it."""
     if not folder.exists:
         return "Nothing was started; the same command starts it."
+    if os.environ.get(SUBMITTED):  # what was shipped is there for this job alone
+        return f"Nothing finished is lost. Go on with the `tunekit submit` that started {folder.name}."
     return f"Nothing finished is lost. Go on with: {resume_command(folder)}"
 
 

@@ -7,9 +7,15 @@ from collections.abc import Callable, Mapping
 from tunekit.schema import JsonObject, Values
 from tunekit.sweep.arms import PATH_KEYS, is_folder
 
+Change = Callable[[str, str], str]
+"""``(key, path) -> path``; the key is one of `PATH_KEYS`, or ``backbone``."""
 
-def with_paths(content: Values, change: Callable[[str], str]) -> JsonObject:
-    """A deep copy of `content` in which `change` has been called on each path, all but those of `references`."""
+
+def with_paths(content: Values, change: Change) -> JsonObject:
+    """A deep copy of `content` with every path replaced by what `change` makes of it.
+
+    Paths are those of data, of caches and of local backbones. Those of `references` are not among them.
+    """
 
     def walk(value: object, key: str | None) -> object:
         if isinstance(value, Mapping):
@@ -19,8 +25,10 @@ def with_paths(content: Values, change: Callable[[str], str]) -> JsonObject:
             return {str(k): walk(v, inner[str(k)]) for k, v in value.items()}
         if isinstance(value, (list, tuple)):
             return [walk(item, key) for item in value]
-        if isinstance(value, str) and (key in PATH_KEYS or key == "path" or (key == "backbone" and is_folder(value))):
-            return change(value)
+        if isinstance(value, str) and key in PATH_KEYS:
+            return change(str(key), value)
+        if isinstance(value, str) and (key == "path" or (key == "backbone" and is_folder(value))):
+            return change("backbone", value)
         return value
 
     return {str(key): walk(value, str(key)) for key, value in content.items()}
@@ -30,7 +38,7 @@ def paths_in(content: Values) -> list[str]:
     """Every path that `content` names, each once, in order, as it is written there; all but those of `references`."""
     found: dict[str, None] = {}
 
-    def note(path: str) -> str:
+    def note(key: str, path: str) -> str:
         found[path] = None
         return path
 

@@ -208,7 +208,7 @@ def _absolute(content: Values) -> JsonObject:
 
     Variables and ``~`` stay as they are written: what they hold is known to each machine, and is nobody else's concern.
     """
-    return with_paths(content, _absolute_path)
+    return with_paths(content, lambda key, path: _absolute_path(path))
 
 
 def _absolute_path(path: str) -> str:
