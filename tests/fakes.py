@@ -97,6 +97,8 @@ class Ends(Finetune):
                 os._exit(7)
             case "segfault":
                 os.kill(os.getpid(), signal.SIGSEGV)
+            case "hang":
+                time.sleep(10_000)
             case "SystemExit":
                 raise SystemExit(3)
             case "quiet SystemExit":

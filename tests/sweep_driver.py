@@ -2,6 +2,7 @@
 
 Usage: python sweep_driver.py FOLDER BACKBONE [--ray] [--address ADDRESS] [--workers N] [--trials N] [--epochs N]
 [--method NAME] [--prompt-method NAME] [--retries N] [--pack N] [--searcher NAME] [--scheduler NAME] [--idle SECONDS]
+[--hang SECONDS]
 """
 
 from __future__ import annotations
@@ -64,6 +65,7 @@ def main() -> None:
     parser.add_argument("--searcher", default="tpe")
     parser.add_argument("--scheduler", default="asha")
     parser.add_argument("--idle", type=float, help="after which a slot without work gives its resources back")
+    parser.add_argument("--hang", type=float, help="after which a slot without progress is ended, at least")
     parser.add_argument("--retries", type=int, default=3)
     parser.add_argument("--pack", type=int)
     words = parser.parse_args()
@@ -71,6 +73,11 @@ def main() -> None:
         from tunekit.execution import ray_slots
 
         ray_slots.IDLE_S = words.idle
+    if words.hang is not None:
+        from tunekit.execution import in_process, watchdog
+
+        watchdog.LEAST_S = watchdog.UNKNOWN_S = words.hang
+        watchdog.FACTOR, in_process.LOOK_S = 1.0, 0.2
     sweep = tiny_sweep(
         words.backbone,
         num_trials=words.trials,

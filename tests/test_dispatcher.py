@@ -16,7 +16,18 @@ from work import SCORES, Work
 from tunekit.errors import ConfigError, DataChanged
 from tunekit.execution import driver as driver_module
 from tunekit.execution.driver import Driver, Messages
-from tunekit.execution.protocol import Ask, Fatal, Job, Notice, Reply, SlotContent, SlotMessage, SweepInterrupted
+from tunekit.execution.protocol import (
+    Ask,
+    Beat,
+    Fatal,
+    Job,
+    Leaving,
+    Notice,
+    Reply,
+    SlotContent,
+    SlotMessage,
+    SweepInterrupted,
+)
 from tunekit.storage import SweepFolder
 from tunekit.sweep import Sweep
 from tunekit.training.messages import Finished, Started, TrialMessage, Untested
@@ -49,6 +60,7 @@ def test_every_message_and_reply_is_the_same_after_a_journey_as_text(short: Swee
     job = work.job("a")
     outcome = Outcome(state="FAILED", value=None, reason="no\x80\udce9 such file")
     contents: list[SlotContent] = [Ask(), Ask(warm=("task:1", "backbone:2")), Fatal(reason="disk full")]
+    contents += [Beat(), Leaving(reason="SIGTERM"), Leaving(reason="SIGTERM", is_over=True)]
     contents += [*work.messages(job), Finished(trial_id="x", outcome=outcome), Scored(trial_id="x", scores=SCORES)]
     contents += [Untested(trial_id="x", reason="gone", is_last=True), Notice(text="cannot write x", topic="disk full")]
     for content in contents:
@@ -56,7 +68,7 @@ def test_every_message_and_reply_is_the_same_after_a_journey_as_text(short: Swee
         assert SlotMessage.from_text(message.to_text()) == message
     for reply in (Reply(kind="job", job=job), Reply(kind="leave")):
         assert Reply.from_text(reply.to_text()) == reply
-    with pytest.raises(ConfigError, match="expected one of ask, fatal, notice and trial"):
+    with pytest.raises(ConfigError, match="expected one of ask, fatal, notice, beat, leaving and trial"):
         SlotMessage.from_text('{"slot": "a", "worker": "b", "letter": {}}')
 
 
@@ -195,7 +207,7 @@ def test_the_trial_of_a_dead_slot_goes_to_any_other_and_fails_after_its_retries(
     assert work.job("c") != job
     trial = work.search.record.trials[job.config.trial_id]
     assert trial.state == "FAILED" and trial.outcome is not None
-    assert trial.outcome.reason == "its worker died 2 times" and trial.num_interruptions == 1
+    assert trial.outcome.reason == "its worker died in epoch 1, 2 times" and trial.num_interruptions == 1
 
 
 def test_a_trial_that_was_only_to_be_tested_is_a_problem_and_not_failed(short: Sweep, tmp_path: Path) -> None:
@@ -209,7 +221,7 @@ def test_a_trial_that_was_only_to_be_tested_is_a_problem_and_not_failed(short: S
             assert work.job("c") == job and job.test
     assert work.search.record.trials[job.config.trial_id].state == "COMPLETE"
     (problem,) = work.dispatcher.problems
-    assert job.config.trial_id in problem and "could not be tested: its worker died 2 times" in problem
+    assert job.config.trial_id in problem and "could not be tested: its worker died in its test, 2 times" in problem
     work.complete("d", work.job("d"))
     assert work.dispatcher.is_done
 
@@ -264,6 +276,7 @@ class FakePool:
     def __init__(self) -> None:
         self.wanted: list[int] = []
         self.lost: list[tuple[str, str]] = []
+        self.ended: list[str] = []
 
     def want(self, number: int) -> None:
         self.wanted.append(number)
@@ -272,12 +285,19 @@ class FakePool:
         lost, self.lost = self.lost, []
         return lost
 
+    def end(self, slot: str) -> None:
+        self.ended.append(slot)
+
 
 class FakeCluster:
     """Room for as many as a test says."""
 
     def __init__(self, room: int, *, is_fixed: bool) -> None:
         self._room, self.is_fixed = room, is_fixed
+        self.drained: dict[str, str] = {}
+
+    def leaving(self) -> dict[str, str]:
+        return self.drained
 
     def room(self) -> int:
         return self._room

@@ -176,7 +176,9 @@ def test_a_trial_that_crashes_the_driver_does_not_block_the_sweep(
     record = _finish(tmp_path / "run", backbone, *options)
     (trial,) = record.arm("finetune").trials
     assert trial.state == "FAILED" and trial.reason is not None
-    assert "ended without a word 2 times in epoch 1: a crash, too little memory, or kill -9" in trial.reason
+    assert (
+        "ended without a word 2 times in epoch 1: a crash, too little memory, no progress, or kill -9" in trial.reason
+    )
     assert {other.state for other in record.arm("ptuning_v2").trials} == {"COMPLETE"}
     monkeypatch.setenv("TUNEKIT_TEST_END", "none")
     run_sweep(_sweep_of(record), tmp_path / "run", Execution(in_process=True), retry_failed=True)

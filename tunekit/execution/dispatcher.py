@@ -13,11 +13,13 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from tunekit import storage
+from tunekit.execution.losses import Losses
 from tunekit.execution.notices import Notices
-from tunekit.execution.packing import Crew, Deaths, Packing
-from tunekit.execution.protocol import Ask, Fatal, Job, Notice, Reply, SlotMessage, SweepInterrupted
+from tunekit.execution.packing import Crew, Packing
+from tunekit.execution.protocol import Ask, Beat, Fatal, Job, Leaving, Notice, Reply, SlotMessage, SweepInterrupted
 from tunekit.execution.room_on_disk import RoomOnDisk
 from tunekit.execution.step_sizes import StepSizes
+from tunekit.execution.watchdog import Watchdog
 from tunekit.journal import TrialRecord
 from tunekit.schema import build
 from tunekit.search import Assignment, Search
@@ -25,8 +27,8 @@ from tunekit.storage import SweepFolder
 from tunekit.sweep import Arm
 from tunekit.training.messages import Finished, Reported, Started, Tested, TrialMessage, Untested
 from tunekit.training.warm_keys import backbone_key, task_key
-from tunekit.trial import EpochReport, Outcome, TrialConfig
-from tunekit.wording import plural
+from tunekit.trial import EpochReport, TrialConfig
+from tunekit.wording import duration, plural
 
 logger = logging.getLogger(__name__)
 
@@ -40,11 +42,12 @@ class Dispatcher:
         search: replayed and ready; touched by the caller's thread alone.
         folder: the sweep's.
         idle_s: a slot that has had nothing to do for so long is told to leave; None keeps it until the sweep is done.
+        is_in_process: the slot is in this process, which a trial may end before it says its first word: that it was
+            handed out goes into the journal.
         clock: seconds that only grow.
         notify: called with a sentence that the user should read now.
 
     Attributes:
-        problems: what could not be tested, for the end of the run.
         num_slots: among how many slots the sweep's trials are shared out, those that have yet to start included.
     """
 
@@ -54,22 +57,25 @@ class Dispatcher:
         folder: Path,
         *,
         idle_s: float | None = None,
+        is_in_process: bool = False,
         clock: Callable[[], float] = time.monotonic,
         notify: Callable[[str], None] = logger.warning,
     ) -> None:
-        self.problems: list[str] = []
         self.num_slots = 1
         self._search, self._folder = search, SweepFolder(folder)
         self._idle_s, self._clock, self._notify = idle_s, clock, notify
         self._notices = Notices(notify, clock=clock)
         self._disk = RoomOnDisk(folder, self._notices.take, clock=clock)
         self._step_sizes = StepSizes(search.sweep.resources.tokens_per_step, notify=notify)
+        self._is_in_process = is_in_process
+        self._watchdog = Watchdog(search.sweep.resources.hang_after, clock)
+        self._leaving: dict[str, str] = {}
         self._running: dict[str, dict[str, Assignment]] = {}
         self._waiting: dict[str, SlotMessage] = {}
         self._idle_since: dict[str, float] = {}
         self._num_joined: Counter[str] = Counter()
-        self._deaths = Deaths()
-        self._packing = Packing(search, self._deaths)
+        self._losses = Losses(search, notify)
+        self._packing = Packing(search, self._losses.deaths)
         self._keys: dict[str, tuple[str, ...]] = {}
         self._warm: dict[str, frozenset[str]] = {}
         self._obsolete: list[Path] = []
@@ -78,6 +84,11 @@ class Dispatcher:
     def is_done(self) -> bool:
         """Whether the sweep is over."""
         return self._search.is_done
+
+    @property
+    def problems(self) -> list[str]:
+        """What could not be tested, for the end of the run."""
+        return self._losses.problems
 
     def num_wanted_slots(self) -> int:
         """How many slots the sweep can use now, those at work included."""
@@ -114,7 +125,10 @@ class Dispatcher:
 
     def _answer_waiting(self) -> list[tuple[str, Reply]]:
         """Ask again for those that wait, in the order of their coming, until one has to wait on."""
-        replies = []
+        leaving = [slot for slot in self._waiting if slot in self._leaving]
+        for slot in leaving:
+            del self._waiting[slot]
+        replies = [(slot, LEAVE) for slot in leaving]
         while self._waiting:
             slot, message = next(iter(self._waiting.items()))
             reply = self.receive(message)
@@ -133,18 +147,36 @@ class Dispatcher:
         """
         content = message.content
         if isinstance(content, Ask):
-            return self._hand_out(message.slot, content)
+            return self._hand_out(message, content)
+        self._watchdog.heard(message.slot)
         if isinstance(content, Fatal):
             raise SweepInterrupted(content.reason)
         if isinstance(content, Notice):
             self._notices.take(content.text, content.topic)
             return None
-        assignment = self._running.get(message.slot, {}).get(content.trial_id)
+        if isinstance(content, Leaving):
+            return self._take_leave(message, content)
+        return None if isinstance(content, Beat) else self._take_from(message, content)
+
+    def hear(self, slot: str, text: str, topic: str) -> None:
+        """A slot in this process waits for what passes, and has something for the user."""
+        self._watchdog.heard(slot)
+        self._notices.take(text, topic)
+
+    def _take_from(self, message: SlotMessage, content: TrialMessage) -> Reply | None:
+        """What a slot says of a trial. One that leaves gives it back once it has a checkpoint."""
+        slot = message.slot
+        assignment = self._running.get(slot, {}).get(content.trial_id)
         goes_on = False  # the trial was given to another slot, because this one was thought dead
         if assignment is not None:
             goes_on = self._take(assignment.trial, content, message.worker)
+            if isinstance(content, Started):
+                self._watchdog.started(slot, content.trial_id)
             if not goes_on or content.is_last:
-                self._close(message.slot, assignment)
+                self._close(slot, assignment)
+            elif isinstance(content, Reported) and slot in self._leaving:
+                self._give_back(slot, assignment, self._leaving[slot])
+                goes_on = False
         return (GO_ON if goes_on else STOP) if isinstance(content, Reported) else None
 
     def flush(self) -> None:
@@ -160,13 +192,19 @@ class Dispatcher:
 
     # -- handing out ---------------------------------------------------------------------------------------------
 
-    def _hand_out(self, slot: str, ask: Ask) -> Reply:
+    def _hand_out(self, message: SlotMessage, ask: Ask) -> Reply:
+        slot = message.slot
+        if slot in self._leaving:
+            return WAIT if ask.num_running else LEAVE
         self._warm[slot] = frozenset(ask.warm)
         elsewhere = frozenset().union(*(keys for other, keys in self._warm.items() if other != slot))
         assignment = self._choose(slot, ask, lambda arm: self._cost(arm, ask.warm, elsewhere))
         if assignment is not None:
             self._idle_since.pop(slot, None)
             self._running.setdefault(slot, {})[assignment.trial.trial_id] = assignment
+            self._watchdog.given(slot, assignment.trial.trial_id, assignment.arm.name)
+            if self._is_in_process:
+                self._search.taken(assignment.trial, message.worker)
             self._num_joined[slot] = self._num_joined[slot] + 1 if ask.num_running else 1
             self._warm[slot] |= set(self._keys_of(assignment.arm))
             return Reply(kind="job", job=self._job(assignment))
@@ -227,7 +265,7 @@ class Dispatcher:
             case Reported():
                 self._compare(trial, message)
                 if message.report.epoch not in trial.reports:
-                    self._deaths.forget(trial)
+                    self._losses.deaths.forget(trial)
                 decision = search.report(trial, message.report)
                 if decision.stop:
                     search.stop(trial, decision)
@@ -237,7 +275,7 @@ class Dispatcher:
             case Tested():
                 search.tested(trial, message.scores)
             case Untested():
-                self._give_up(trial, message.reason)
+                self._losses.give_up(trial, message.reason)
         return True
 
     def _compare(self, trial: TrialRecord, message: Reported) -> None:
@@ -254,7 +292,7 @@ class Dispatcher:
         """A slot's process died: its trials are handed out again, or given up after ``resources.retries`` times.
 
         Where it ran several, nobody knows which one ended it: that counts for none, but sends each to a slot of its own
-        if it happens again.
+        if it happens again. Of a slot that was leaving, it counts for none either.
 
         Args:
             slot: which; one that is not known, or had no trial, is forgotten.
@@ -263,63 +301,63 @@ class Dispatcher:
         self._waiting.pop(slot, None)
         self._idle_since.pop(slot, None)
         self._warm.pop(slot, None)
+        told = self._leaving.pop(slot, None)
         assignments = list(self._running.get(slot, {}).values())
         for assignment in assignments:
+            if told is not None:
+                self._give_back(slot, assignment, told)
+                continue
             self._step_sizes.lost(assignment.trial, reason)
-            if len(assignments) > 1:
-                self._died_with_others(assignment.trial, reason)
-            else:
-                self._died(assignment.trial, reason)
+            self._losses.died(assignment.trial, reason, with_others=len(assignments) > 1)
             self._close(slot, assignment)
         self._running.pop(slot, None)
 
-    def _died_with_others(self, trial: TrialRecord, reason: str) -> None:
-        self._deaths.died_with_others(trial)
-        alone = ", alone" if self._deaths.is_suspect(trial) else ""
-        self._notify(f"trial {trial.trial_id} of {trial.arm}: {reason}, with other trials; it is tried again{alone}")
-        self._search.interrupted(trial, reason)
+    def hung(self) -> list[tuple[str, str]]:
+        """The slots that have shown no progress for too long, each with what to say of it.
 
-    def _died(self, trial: TrialRecord, reason: str) -> None:
-        number, retries = self._deaths.died_alone(trial), self._search.sweep.resources.retries
-        if number <= retries:
-            self._notify(f"trial {trial.trial_id} of {trial.arm}: {reason}; it is tried again ({number} of {retries})")
-            self._search.interrupted(trial, reason)
-        else:
-            self._fail(trial, f"{reason} {plural(number, 'time')}")
+        Each stays among them until it is `lost`. To be called after every exchange.
+        """
+        return [(slot, f"no progress for {duration(silence_s)}") for slot, silence_s in self._watchdog.look()]
+
+    def vacate(self, slot: str, reason: str) -> None:
+        """A slot's process will be ended from outside: it gets no other trial, and gives back those that it has.
+
+        Each goes to another slot when its epoch is over, or when the process ends; neither counts as its failure.
+
+        Args:
+            slot: which.
+            reason: for the journal.
+        """
+        if slot not in self._leaving:
+            self._leaving[slot] = reason
+            running = self._running.get(slot)
+            if running:
+                self._notify(f"{reason}: {plural(len(running), 'trial')} will go on in another one")
+
+    def _take_leave(self, message: SlotMessage, leaving: Leaving) -> Reply | None:
+        """A slot says that it must leave, or that it has left what it ran."""
+        self.vacate(message.slot, leaving.reason)
+        if not leaving.is_over:
+            return None
+        for assignment in list(self._running.get(message.slot, {}).values()):
+            self._give_back(message.slot, assignment, leaving.reason)
+        self._warm.pop(message.slot, None)
+        return LEAVE
+
+    def _give_back(self, slot: str, assignment: Assignment, reason: str) -> None:
+        self._search.interrupted(assignment.trial, reason)
+        self._close(slot, assignment)
 
     def set_aside(self) -> None:
-        """Give up trials that have ended this process again and again, so that the others can go on.
-
-        How a process of its own ended is told by Ray, and `lost` counts it. A trial that takes the driver with it
-        leaves nothing but a start without an end in the journal.
-        """
-        retries = self._search.sweep.resources.retries
-        for trial in list(self._search.record.trials.values()):
-            if trial.num_deaths > retries:
-                epoch = f"in epoch {max(trial.reports, default=0) + 1}" if trial.state == "RUNNING" else "in its test"
-                times = plural(trial.num_deaths, "time")
-                self._fail(
-                    trial,
-                    f"the process that ran it ended without a word {times} {epoch}: a crash, too little memory, or "
-                    "kill -9",
-                )
+        """Give up trials that have ended this process again and again, so that the others can go on."""
+        self._losses.set_aside()
         self.flush()
-
-    def _fail(self, trial: TrialRecord, reason: str) -> None:
-        if trial.state == "RUNNING":
-            outcome = Outcome(state="FAILED", value=None, reason=reason, duration_s=trial.duration_s)
-            self._search.finish(trial, outcome)
-        else:
-            self._give_up(trial, reason)
-
-    def _give_up(self, trial: TrialRecord, reason: str) -> None:
-        self.problems.append(f"trial {trial.trial_id} of {trial.arm} could not be tested: {reason}")
-        self._search.give_up(trial, reason)
 
     def _close(self, slot: str, assignment: Assignment) -> None:
         """Give the trial back to the search, whatever became of it."""
         trial = assignment.trial
         del self._running[slot][trial.trial_id]
+        self._watchdog.over(slot, trial.trial_id)
         self._search.release(trial)
         if trial.state in ("PRUNED", "FAILED"):
             files = self._folder.trial(trial.trial_id)

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from tunekit.execution.dispatcher import Dispatcher
-from tunekit.execution.protocol import SlotMessage, SweepInterrupted
+from tunekit.execution.protocol import Ask, Reply, SlotMessage, SweepInterrupted
 from tunekit.execution.step_sizes import why_lost
 
 POLL_S = 0.5
@@ -25,6 +25,8 @@ SPARE_SLOTS = 4
 """Slots asked for beyond what the cluster has room for, where no number of workers is given."""
 MAX_FALSE_STARTS = 3
 """So many slots in a row that died before their first word end the sweep."""
+END_S = 60.0
+"""The trials of a slot that hangs go to others once its process is known to be dead, or after so long."""
 
 Messages = Sequence[tuple[str, str]]
 """Texts, each with the slot that it is from or for."""
@@ -39,6 +41,9 @@ class Pool(Protocol):
     def take_lost(self) -> Messages:
         """The slots that died since the last call, and why."""
 
+    def end(self, slot: str) -> None:
+        """End the process of a slot, soon; `take_lost` then tells of it."""
+
 
 class Cluster(Protocol):
     """Where slots run."""
@@ -52,6 +57,9 @@ class Cluster(Protocol):
 
     def offer(self) -> str:
         """What a slot takes and what the nodes have, in words."""
+
+    def leaving(self) -> Mapping[str, str]:
+        """The nodes that will be ended from outside, each with what to say of it."""
 
     def check(self, view: object) -> None:
         """Raise a ConfigError if a slot's process cannot serve, by what it found on its node."""
@@ -80,7 +88,12 @@ class Driver:
         self._dispatcher, self._pool, self._cluster = dispatcher, pool, cluster
         self._num_workers, self._notify = num_workers, notify
         self._room, self._counted_at = cluster.room(), time.monotonic()
-        self._slots: set[str] = set()
+        self._slots: dict[str, str] = {}
+        """Those that have said their first word, each with its node."""
+        self._gone: set[str] = set()
+        """Those that left, died, or were given up as hung."""
+        self._ending: dict[str, tuple[str, float]] = {}
+        """Those that hang: what to say of each, and until when its end is waited for."""
         self._num_false_starts = 0
         self._without_slots_since, self._notice_s = time.monotonic(), NOTICE_S
 
@@ -99,37 +112,70 @@ class Driver:
         while not self._dispatcher.is_done:
             self._pool.want(self._num_wanted())
             received = exchange(replies, POLL_S)
+            replies = self._answer(received)
             for slot, reason in self._pool.take_lost():
                 self._slot_died(slot, reason)
-            replies = self._answer(received)
+            self._end_hung()
             self._say_what_is_waited_for()
 
     def _answer(self, received: Messages) -> Messages:
         """Replies as far as there are any now; a slot's first message says what it found on its node."""
-        messages, welcome = [], []
+        messages, at_once = [], []
         for slot, text in received:
             if slot in self._slots:
                 messages.append(SlotMessage.from_text(text))
+            elif slot in self._gone:
+                at_once.append((slot, _farewell(text).to_text()))
             else:
-                self._cluster.check(json.loads(text)["view"])
-                self._slots.add(slot)
+                greeting = json.loads(text)
+                self._cluster.check(greeting["view"])
+                self._slots[slot] = str(greeting.get("node"))
                 self._num_false_starts = 0
-                welcome.append((slot, ""))
+                at_once.append((slot, ""))
         answered = self._dispatcher.exchange(messages)
-        return welcome + [(slot, reply.to_text()) for slot, reply in answered]
+        for slot in [slot for slot, reply in answered if reply.kind == "leave"]:
+            del self._slots[slot]
+            self._gone.add(slot)
+        return at_once + [(slot, reply.to_text()) for slot, reply in answered]
 
     def _slot_died(self, slot: str, reason: str) -> None:
         if slot in self._slots:
-            self._slots.discard(slot)
-            self._dispatcher.lost(slot, why_lost(reason))
+            del self._slots[slot]
+            self._gone.add(slot)
+            why, _ = self._ending.pop(slot, (why_lost(reason), 0.0))
+            self._dispatcher.lost(slot, why)
+            self._dispatcher.flush()
+            return
+        if slot in self._gone:
             return
         self._num_false_starts += 1
         if self._num_false_starts >= MAX_FALSE_STARTS:
             raise SweepInterrupted(f"no worker can start; {self._num_false_starts} in a row ended with: {reason}")
 
+    def _end_hung(self) -> None:
+        """End the processes of slots that show no progress; a trial is handed out again only when its process is gone.
+
+        One that cannot even be killed (its disk or its node hangs) is left behind after a while.
+        """
+        for slot, why in self._dispatcher.hung():
+            if slot not in self._ending:
+                self._ending[slot] = (why, time.monotonic() + END_S)
+                self._pool.end(slot)
+        late = [slot for slot, (_, until) in self._ending.items() if time.monotonic() > until]
+        for slot in late:
+            self._slot_died(slot, "")
+
+    def _vacate(self) -> None:
+        """See that nothing new begins on nodes that will be ended."""
+        leaving = self._cluster.leaving()
+        for slot, node in self._slots.items():
+            if node in leaving:
+                self._dispatcher.vacate(slot, leaving[node])
+
     def _num_wanted(self) -> int:
         if time.monotonic() - self._counted_at > ROOM_S:
             self._room, self._counted_at = self._cluster.room(), time.monotonic()
+            self._vacate()
         limit = self._num_workers or self._room + SPARE_SLOTS
         possible = min(limit, self._room) if self._cluster.is_fixed else limit
         self._dispatcher.num_slots = max(1, possible)
@@ -148,3 +194,8 @@ class Driver:
         elif time.monotonic() - self._without_slots_since > self._notice_s:
             self._notice_s *= 2
             self._notify(f"waiting for a worker to start ({self._cluster.offer()})")
+
+
+def _farewell(text: str) -> Reply:
+    """The answer to a slot that was thought dead, and is not: its trials run elsewhere."""
+    return Reply(kind="leave" if isinstance(SlotMessage.from_text(text).content, Ask) else "stop")

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import faulthandler
 import logging
 import math
+import os
+import threading
 import traceback
 from asyncio import CancelledError
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from tunekit.execution.dispatcher import Dispatcher
 from tunekit.execution.protocol import Reply, SlotMessage, worker_name
+from tunekit.patience import listening
 from tunekit.search import Search
 from tunekit.training import Pack, WorkerCache
 
@@ -18,6 +24,9 @@ SLOT = "here"
 """The only one."""
 ENDS = (SystemExit, GeneratorExit, CancelledError)
 """What ends a process although it is no error; Ctrl-C is for the whole sweep."""
+
+LOOK_S = 5.0
+"""How often it is looked whether the slot shows progress."""
 
 logger = logging.getLogger(__name__)
 
@@ -65,15 +74,50 @@ def run_in_process(
     from tunekit.training.trial_loop import in_words
 
     torch.set_num_threads(math.ceil(search.sweep.resources.cpu))
-    dispatcher, cache = Dispatcher(search, folder, notify=notify), cache or WorkerCache()
+    dispatcher, cache = Dispatcher(search, folder, is_in_process=True, notify=notify), cache or WorkerCache()
     if not try_again:
         dispatcher.set_aside()
     while True:
         try:
-            for _ in serve(SLOT, Pack(cache), _Here(dispatcher), worker=worker_name()):
-                pass
+            with _watched(dispatcher, notify), listening(partial(dispatcher.hear, SLOT)):
+                for _ in serve(SLOT, Pack(cache), _Here(dispatcher), worker=worker_name()):
+                    pass
             return dispatcher.problems
         except ENDS as error:  # where a trial has a process of its own, this ends it, and the driver goes on
             logger.error("a trial ended its process\n%s", "".join(traceback.format_exception(error)))
             dispatcher.lost(SLOT, f"{in_words(error)}: it ended its process")
             dispatcher.flush()
+
+
+@contextlib.contextmanager
+def _watched(dispatcher: Dispatcher, notify: Callable[[str], None]) -> Iterator[None]:
+    """Inside, a trial that shows no progress for too long ends this process.
+
+    Nobody else could end it: what hangs is the thread that decides. The journal then shows a trial that was handed out
+    and did not end, which the next launch counts as a death of its process.
+    """
+    is_over = threading.Event()
+
+    def watch() -> None:
+        while not is_over.wait(LOOK_S):
+            for _, silence in dispatcher.hung():
+                _end(silence, notify)
+
+    thread = threading.Thread(target=watch, name="watchdog", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        thread.join()
+
+
+def _end(silence: str, notify: Callable[[str], None]) -> None:
+    """Say where every thread stands, on standard error (the driver's log), and end this process."""
+    with contextlib.suppress(Exception):
+        faulthandler.dump_traceback(2)
+        notify(
+            f"{silence}: this process hangs and is ended; where it stood is in its log. Start the sweep again to go "
+            "on; resources.hang_after says how long is waited"
+        )
+    os._exit(1)

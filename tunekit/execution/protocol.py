@@ -1,9 +1,10 @@
 """What a slot and the driver say to each other. Alike in this process and on Ray; on the way it is plain JSON.
 
 A slot is a warm worker. It says what it has loaded and asks for a trial, runs it, and sends each of the trial's
-messages; then it asks again. While it runs trials that may be packed it also asks, for others to pack with them, and
-does not wait: the answer then comes at once. Each message names its trial. An ask and the report of
-an epoch are answered, and the slot obeys; for no other message does it wait.
+messages, and between them a beat now and then while it computes; then it asks again. While it runs trials that may be
+packed it also asks, for others to pack with them, and does not wait: the answer then comes at once. Each message of a
+trial names it. An ask, the report of an epoch and the last word of a slot that must leave are answered, and the slot
+obeys; for no other message does it wait.
 """
 
 from __future__ import annotations
@@ -69,8 +70,28 @@ class Notice:
     """Sentences of one topic say the same of different files."""
 
 
-SlotContent = Ask | Fatal | Notice | TrialMessage
-_FORMS: Mapping[str, type[Ask | Fatal | Notice]] = {"ask": Ask, "fatal": Fatal, "notice": Notice}
+@dataclass(frozen=True, kw_only=True)
+class Beat:
+    """The slot has computed something since it last said anything (:mod:`tunekit.execution.watchdog`)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Leaving:
+    """The slot's process was told from outside to end: its trials are to be given back, and count as no failure."""
+
+    reason: str
+    is_over: bool = False
+    """It runs nothing any longer, whatever it had; before, its trials may still come to the end of their epochs."""
+
+
+SlotContent = Ask | Fatal | Notice | Beat | Leaving | TrialMessage
+_FORMS: Mapping[str, type[Ask | Fatal | Notice | Beat | Leaving]] = {
+    "ask": Ask,
+    "fatal": Fatal,
+    "notice": Notice,
+    "beat": Beat,
+    "leaving": Leaving,
+}
 
 
 @dataclass(frozen=True, kw_only=True)

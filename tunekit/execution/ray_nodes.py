@@ -128,11 +128,20 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 def room(resources: ResourcesConfig) -> int:
     """How many trials fit at once on the nodes alive now; a trial cannot be spread over nodes."""
     wanted = {"CPU": resources.cpu, "GPU": resources.gpu, "memory": resources.memory or 0}
-    fits = 0
+    fits, leaving = 0, draining()
     for node in alive():
+        if node["NodeID"] in leaving:
+            continue
         offer = node["Resources"]
         fits += min((int(offer.get(key, 0) / need + 1e-9) for key, need in wanted.items() if need), default=1)
     return fits
+
+
+def draining() -> frozenset[str]:
+    """Ids of the nodes that take no further work, since they will be ended (a spot instance called back, for one)."""
+    from ray._private.state import state
+
+    return frozenset(state.get_draining_nodes())
 
 
 def require_room(resources: ResourcesConfig, *, may_grow: bool) -> None:

@@ -31,10 +31,11 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from tunekit import patience
 from tunekit.execution import ray_nodes as nodes
+from tunekit.execution.departure import REASON, Departure, heed
 from tunekit.execution.dispatcher import Dispatcher
 from tunekit.execution.driver import Driver, Messages
 from tunekit.execution.mailbox import Mailbox
-from tunekit.execution.protocol import Notice, Reply, SlotMessage, SweepInterrupted, worker_name
+from tunekit.execution.protocol import Leaving, Notice, Reply, SlotMessage, SweepInterrupted, worker_name
 from tunekit.execution.ray_start import nothing_copied
 from tunekit.execution.slot import Trials, serve
 from tunekit.schema import build, canonical_json
@@ -62,12 +63,16 @@ class Slot(tune.Trainable):
             os.chdir(str(config["working_folder"]))
         self._name, self._token = str(self.trial_id), Path(str(config["token"]))
         self._mailbox = ray.get_actor(str(config["mailbox"]))
-        self._is_known = False
-        worker = worker_name(ray.get_runtime_context().get_node_id())
-        self._replies = serve(self._name, self.make_trials(int(str(config["num_threads"]))), self, worker=worker)
+        self._is_known, self._departure = False, Departure()
+        heed(self._departure, self._say_that_it_leaves)
+        self._node = str(ray.get_runtime_context().get_node_id())
+        self._worker = worker_name(self._node)
+        self._gpu_share = float(str(config["gpu_share"]))
+        trials = self.make_trials(int(str(config["num_threads"])))
+        self._replies = serve(self._name, trials, self, worker=self._worker, departure=self._departure)
 
         def tell(text: str, topic: str) -> None:
-            self.post(SlotMessage(slot=self._name, worker=worker, content=Notice(text=text, topic=topic)))
+            self.post(SlotMessage(slot=self._name, worker=self._worker, content=Notice(text=text, topic=topic)))
 
         patience.listen(tell)
 
@@ -78,18 +83,22 @@ class Slot(tune.Trainable):
         from tunekit.training import Pack, WorkerCache
 
         torch.set_num_threads(num_threads)
-        return Pack(WorkerCache())
+        return Pack(WorkerCache(), gpu_share=self._gpu_share)
 
     def step(self) -> dict[str, bool]:
         """Serve for a while."""
         if not self._is_known:
-            self._ask(canonical_json({"view": nodes.look(self._token)}))
+            self._ask(canonical_json({"view": nodes.look(self._token), "node": self._node}))
             self._is_known = True
         end = time.monotonic() + STEP_S
         for _ in self._replies:
             if time.monotonic() > end:
                 return {"done": False}
         return {"done": True}
+
+    def _say_that_it_leaves(self) -> None:
+        if self._is_known:
+            self.post(SlotMessage(slot=self._name, worker=self._worker, content=Leaving(reason=REASON)))
 
     def post(self, message: SlotMessage) -> None:
         """Leave a message for the driver."""
@@ -134,6 +143,8 @@ class _Shared:
         self.is_over = threading.Event()
         self.lost: queue.SimpleQueue[tuple[str, str]] = queue.SimpleQueue()
         """Slots that died, and why."""
+        self.to_end: queue.SimpleQueue[str] = queue.SimpleQueue()
+        """Slots that hang."""
 
     def __reduce__(self) -> tuple[type[str], tuple[()]]:
         """Tune pickles its searcher into an experiment state that nobody will read."""
@@ -202,8 +213,13 @@ class _Watcher(tune.Callback):
         self._shared = shared
 
     def on_step_begin(self, iteration: int, trials: list[Trial], **info: object) -> None:
-        """End the loop once the sweep is over."""
+        """End the loop once the sweep is over, and before that the processes of slots that hang."""
         self._shared.require_open()
+        while not self._shared.to_end.empty():
+            slot = self._shared.to_end.get()
+            for actor in [t.temporary_state.ray_actor for t in trials if t.trial_id == slot]:
+                if actor is not None:
+                    ray.kill(actor)
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: object) -> None:
         """A slot died."""
@@ -245,6 +261,10 @@ class SlotPool:
         while not self._shared.lost.empty():
             found.append(self._shared.lost.get())
         return found
+
+    def end(self, slot: str) -> None:
+        """End the process of a slot, soon; `take_lost` then tells of it."""
+        self._shared.to_end.put(slot)
 
     def __enter__(self) -> SlotPool:
         self._thread.start()
@@ -302,6 +322,9 @@ class _Nodes:
 
     def offer(self) -> str:
         return f"each takes {nodes.wanted(self.resources)}; {nodes.offered()}"
+
+    def leaving(self) -> Mapping[str, str]:
+        return dict.fromkeys(nodes.draining(), "its node will be ended")
 
     def check(self, view: object) -> None:
         found = build(nodes.View, cast(Mapping[str, object], view), "a slot's first message")
@@ -366,7 +389,13 @@ def _drive(
     options = {"name": name, "num_cpus": 0, "max_concurrency": MAX_SLOTS + 2, "scheduling_strategy": beside_us}
     mailbox = ray.remote(Mailbox).options(**options).remote()
     threads = math.ceil(cluster.resources.cpu)
-    config = {"mailbox": name, "token": str(cluster.token), "num_threads": threads, "working_folder": os.getcwd()}
+    config = {
+        "mailbox": name,
+        "token": str(cluster.token),
+        "num_threads": threads,
+        "gpu_share": min(1.0, cluster.resources.gpu) or 1.0,
+        "working_folder": os.getcwd(),
+    }
 
     def exchange(replies: Messages, timeout_s: float) -> Messages:
         messages: Messages = ray.get(mailbox.exchange.remote(replies, timeout_s))  # type: ignore[attr-defined]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 from tunekit.errors import TunekitError
-from tunekit.execution.protocol import Ask, Fatal, Job, Reply, SlotContent, SlotMessage
+from tunekit.execution.departure import REASON, Departure
+from tunekit.execution.protocol import Ask, Beat, Fatal, Job, Leaving, Reply, SlotContent, SlotMessage
 from tunekit.training.messages import Reported, TrialMessage
 from tunekit.training.pack_size import PackSetting
 from tunekit.trial import Locations, TrialConfig
@@ -17,6 +19,8 @@ from tunekit.wording import printable
 
 WAIT_S = 0.1
 """Before a slot that has nothing to do and was told to wait asks again."""
+BEAT_S = 10.0
+"""While it computes, it says so at most so often."""
 
 
 class Line(Protocol):
@@ -31,6 +35,9 @@ class Line(Protocol):
 
 class Trials(Protocol):
     """Runs a slot's trials: a :class:`tunekit.training.Pack`, whose words on each method hold here too."""
+
+    on_pass: Callable[[], None]
+    """Called after each pass through a model."""
 
     def __len__(self) -> int: ...
 
@@ -64,7 +71,11 @@ class Trials(Protocol):
         """Let all trials go."""
 
 
-def serve(slot: str, trials: Trials, line: Line, *, worker: str) -> Iterator[None]:
+class _TimeIsUp(BaseException):
+    """Raised between two passes of a slot that must leave."""
+
+
+def serve(slot: str, trials: Trials, line: Line, *, worker: str, departure: Departure | None = None) -> Iterator[None]:
     """Run trials for a driver until it says ``leave``; yields after each reply.
 
     Trials that may be packed run together. Whenever one of them has said something, the slot asks for others as long as
@@ -75,13 +86,20 @@ def serve(slot: str, trials: Trials, line: Line, *, worker: str) -> Iterator[Non
         trials: runs them.
         line: to the driver.
         worker: this process, for the journal.
+        departure: that this process must end soon. The slot then takes no further trial, gives those that it has back
+            at the end of their epochs, or, when time is up, after the pass at work, and leaves.
     """
-    serving = _Serving(trials, line, partial(SlotMessage, slot=slot, worker=worker))
+    message = partial(SlotMessage, slot=slot, worker=worker)
+    departure = departure or Departure()
+    trials.on_pass = _Pulse(line, message, departure)
+    serving = _Serving(trials, line, message, departure)
     try:
-        while serving.is_wanted or serving.is_busy:
-            yield from serving.fill()
-            if serving.is_busy:
-                yield from serving.advance()
+        with suppress(_TimeIsUp):
+            while serving.is_wanted or serving.is_busy:
+                yield from serving.fill()
+                if serving.is_busy:
+                    yield from serving.advance()
+        serving.say_goodbye()
     finally:
         serving.close()
 
@@ -90,13 +108,34 @@ class _MakeMessage(Protocol):
     def __call__(self, *, content: SlotContent) -> SlotMessage: ...
 
 
+class _Pulse:
+    """Called after each pass through a model: says now and then that the work goes on, and ends it in time."""
+
+    def __init__(self, line: Line, message: _MakeMessage, departure: Departure) -> None:
+        self._line, self._message, self._departure = line, message, departure
+        self._beat_at = time.monotonic()
+
+    def __call__(self) -> None:
+        if self._departure.is_time_up:
+            raise _TimeIsUp
+        now = time.monotonic()
+        if now - self._beat_at >= BEAT_S:
+            self._beat_at = now
+            self._line.post(self._message(content=Beat()))
+
+
 class _Serving:
     """A slot at work."""
 
-    def __init__(self, trials: Trials, line: Line, message: _MakeMessage) -> None:
+    def __init__(self, trials: Trials, line: Line, message: _MakeMessage, departure: Departure | None = None) -> None:
         self._trials, self._line, self._message = trials, line, message
-        self.is_wanted = True
-        """The driver has not said ``leave``."""
+        self._departure = departure or Departure()
+        self._was_dismissed = False
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether it may take further trials: the driver has not said ``leave``, and the process is not to end."""
+        return not self._was_dismissed and not self._departure.has_come
 
     @property
     def is_busy(self) -> bool:
@@ -112,7 +151,7 @@ class _Serving:
             if reply.job is not None:
                 self._add(reply.job)
             elif reply.kind == "leave":
-                self.is_wanted = False
+                self._was_dismissed = True
             else:
                 if not self.is_busy:
                     time.sleep(WAIT_S)
@@ -149,6 +188,11 @@ class _Serving:
     def _give_up(self, error: TunekitError) -> None:
         """Every other trial would meet the same: bad input or storage."""
         self._line.post(self._message(content=Fatal(reason=printable(str(error)))))
+
+    def say_goodbye(self) -> None:
+        """Where the process was told to end, give back what still runs, and see that the driver has heard it."""
+        if self._departure.has_come:
+            self._line.ask(self._message(content=Leaving(reason=REASON, is_over=True)))
 
     def close(self) -> None:
         """Let go of the trials that still run."""

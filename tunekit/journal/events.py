@@ -8,6 +8,7 @@ launched       schema, sweep (resolved: arms, spaces, seeds, metrics, ...), defi
 amended        sweep, definition; the sweep was extended, or its paths, resources, budget or references changed
 resumed        versions, execution, host, pid; a driver took the sweep up again
 created        trial_id, arm, number, point_id, seed, params, config, phase, sampler (what the searcher remembers)
+taken          trial_id, worker; it was handed out in the driver's own process, and is about to be opened there
 started        trial_id, attempt, worker, facts (what the trial reads and how large it is); also before its test
 reported       trial_id, report (epoch, value, metrics, duration_s), decision (stop, rung, cutoff, num_compared)
 interrupted    trial_id, reason; the trial goes on from its last checkpoint
@@ -40,6 +41,7 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "amended": ("sweep", "definition"),
     "resumed": ("versions", "host", "pid"),
     "created": (*_TRIAL, "arm", "number", "point_id", "seed", "params", "config", "phase", "sampler"),
+    "taken": (*_TRIAL, "worker"),
     "started": (*_TRIAL, "attempt", "worker", "facts"),
     "reported": (*_TRIAL, "report", "decision"),
     "interrupted": (*_TRIAL, "reason"),

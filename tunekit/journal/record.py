@@ -40,7 +40,7 @@ class SweepRecord:
     arms: dict[str, ArmRecord] = field(default_factory=dict)
     """By name; one that has no trial yet may be missing, see :meth:`arm`."""
     taken: dict[str, TrialRecord] = field(default_factory=dict)
-    """By trial_id: those that a worker took up, and how that ended is not known yet."""
+    """By trial_id: those that were handed to a worker, and how that ended is not known yet."""
     replicates: dict[str, dict[Replicate, TrialRecord]] = field(default_factory=dict)
     """Trials by point_id, then by seed and draw, those of other arms with the same configuration included."""
     _last: dict[tuple[str, str], object] = field(default_factory=dict, repr=False, compare=False)
@@ -148,6 +148,10 @@ class SweepRecord:
         self._last[place] = value
         return value
 
+    def _take(self, trial: TrialRecord, event: Event) -> None:
+        self._require_order(trial.test_scores is None and trial.state in ("RUNNING", "COMPLETE"), trial)
+        self.taken[trial.trial_id] = trial
+
     def _start(self, trial: TrialRecord, event: Event) -> None:
         self._require_order(trial.test_scores is None and trial.state in ("RUNNING", "COMPLETE"), trial)
         trial.num_attempts += trial.state == "RUNNING"
@@ -223,6 +227,7 @@ _CREATED = ("trial_id", "arm", "number", "point_id", "seed", "params", "config",
 _ALIKE = ("task", "backbone")
 """Parts of a configuration that the trials of an arm have in common, but for the draw of the data."""
 _OF_TRIALS: Mapping[str, Callable[[SweepRecord, TrialRecord, Event], None]] = {
+    "taken": SweepRecord._take,
     "started": SweepRecord._start,
     "reported": SweepRecord._report,
     "decided": SweepRecord._decide,

@@ -269,6 +269,10 @@ class Search:
 
     # -- taking back ---------------------------------------------------------------------------------------------
 
+    def taken(self, trial: TrialRecord, worker: str) -> None:
+        """The trial was handed to a worker in the driver's own process, which it may end before it starts."""
+        self._write("taken", trial_id=trial.trial_id, worker=worker)
+
     def started(self, trial: TrialRecord, worker: str, facts: TrialFacts) -> None:
         """A worker took the trial up, to train it or only to test it.
 

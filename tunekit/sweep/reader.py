@@ -184,12 +184,25 @@ def _seeds(content: Values, source: Source) -> tuple[int, ...]:
 
 
 def _resources(resources: object, source: Source) -> object:
-    """The block with a `memory` such as 8 GiB in bytes, and ``pack: off`` as it is meant: YAML reads off as false."""
+    """The block with a `memory` such as 8 GiB in bytes, a `hang_after` such as 30 min in seconds, and ``off`` as it is
+    meant: YAML reads it as false."""
     if not isinstance(resources, Mapping):
         return resources
-    if resources.get("pack") is False:
-        resources = {**resources, "pack": "off"}
+    resources = {**resources, **{key: "off" for key in ("pack", "hang_after") if resources.get(key) is False}}
+    if isinstance(resources.get("hang_after"), str) and resources["hang_after"] not in ("auto", "off"):
+        resources = _with_seconds(resources, source)
     return _with_bytes(resources, source) if isinstance(resources.get("memory"), str) else resources
+
+
+def _with_seconds(resources: Values, source: Source) -> Values:
+    units = {"s": 1, "min": 60, "h": 3600}
+    match = re.fullmatch(rf"(\d+(?:\.\d+)?)\s*({'|'.join(units)})", resources["hang_after"])
+    if not match:
+        raise ConfigError(
+            f"{source.at('resources', 'hang_after')}: {quoted(resources['hang_after'])} is not a time; "
+            "write auto, off, seconds, or a number with s, min or h"
+        )
+    return {**resources, "hang_after": float(match[1]) * units[match[2]]}
 
 
 def _with_bytes(resources: Values, source: Source) -> Values:

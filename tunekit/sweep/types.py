@@ -23,6 +23,8 @@ from tunekit.wording import plural
 Selection = Literal["source_dev", "target_dev"]
 """What the search maximises."""
 
+MIN_HANG_S = 60
+"""A worker cannot be taken for hung sooner: it shows its progress every ten seconds or so."""
 SEED_RANGE = f"whole numbers from 0 to {2**32 - 1}"
 
 
@@ -142,6 +144,9 @@ class ResourcesConfig:
     """Bytes of main memory that Ray reserves."""
     retries: int = 3
     """How often a trial whose worker died is taken up again from its last checkpoint."""
+    hang_after: float | Literal["auto", "off"] = "auto"
+    """Seconds without progress after which a worker is taken for hung and its process ended; auto: by the arm's own
+    pace."""
     tokens_per_step: int = TOKENS_PER_STEP
     """Ceiling of padded tokens computed at once; larger batches are accumulated over several steps. Changes rounding
     only."""
@@ -154,8 +159,17 @@ class ResourcesConfig:
         require(self.gpu >= 0 and whole, "gpu", self.gpu, "0 or more, and a whole number if more than 1")
         require(self.memory is None or self.memory > 0, "memory", self.memory, "greater than 0 bytes")
         require(self.retries >= 0, "retries", self.retries, "0 or more")
+        right = f"auto, off, or at least {MIN_HANG_S} seconds, such as 30 min"
+        require(_is_hang(self.hang_after), "hang_after", self.hang_after, right)
         require(self.tokens_per_step >= 1, "tokens_per_step", self.tokens_per_step, "at least 1")
         require(_is_pack(self.pack), "pack", self.pack, "auto, off, or a whole number of trials, at least 1")
+
+
+def _is_hang(value: object) -> bool:
+    """Whether ``resources.hang_after`` may be `value`."""
+    if isinstance(value, str):
+        return value in ("auto", "off")
+    return isinstance(value, int | float) and not isinstance(value, bool) and value >= MIN_HANG_S
 
 
 def _is_pack(value: object) -> bool:

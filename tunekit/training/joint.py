@@ -97,7 +97,7 @@ def _together(works: Sequence[Work], cost: Cost) -> list[Done]:
     updates = [work for work in works if isinstance(work, Update)]
     questions = [work for work in works if isinstance(work, Questions)]
     try:
-        return [*updated(updates, cost)] if updates else [*predicted_all(questions)]
+        return [*updated(updates, cost)] if updates else [*predicted_all(questions, cost.on_pass)]
     except Exception as error:
         if len(works) == 1:
             return [error]

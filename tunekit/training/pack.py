@@ -7,6 +7,7 @@ in which they joined.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from tunekit.training.learner import Questions, Update
 from tunekit.training.messages import Reported, Started, TrialMessage
 from tunekit.training.pack_size import PackSetting, PackSize, tokens_of_update
 from tunekit.training.trial_loop import Place, Trial, begin
-from tunekit.training.updates import Cost
+from tunekit.training.updates import Cost, nothing
 from tunekit.trial import Locations, TrialConfig
 
 
@@ -58,10 +59,15 @@ class Pack:
 
     Args:
         cache: what the worker keeps from one trial to the next.
+        gpu_share: of the GPU's memory, what this worker may take where several share one, above 0 to 1.
+
+    Attributes:
+        on_pass: called after each pass through a model.
     """
 
-    def __init__(self, cache: WorkerCache) -> None:
-        self._cache = cache
+    def __init__(self, cache: WorkerCache, *, gpu_share: float = 1.0) -> None:
+        self._cache, self._gpu_share = cache, gpu_share
+        self.on_pass: Callable[[], None] = nothing
         self._members: dict[str, _Member] = {}
         self._sizes: dict[str, PackSize] = {}
         """By what decides how long an update takes."""
@@ -151,7 +157,7 @@ class Pack:
         asking = [member for member in self._members.values() if member.work is not None]
         kind = Questions if any(isinstance(member.work, Questions) for member in asking) else Update
         chosen = [(member, member.work) for member in asking if isinstance(member.work, kind)]
-        cost = Cost()
+        cost = Cost(on_pass=self.on_pass)
         for (member, _), done in zip(chosen, carry_out([work for _, work in chosen], cost), strict=True):
             member.done = done
         if kind is Update:
@@ -166,7 +172,7 @@ class Pack:
             num_members=num_members,
             num_tokens=cost.num_tokens,
             seconds=cost.seconds,
-            peak_memory_fraction=_peak_memory_fraction(),
+            peak_memory_fraction=_peak_memory_fraction() / self._gpu_share,
         )
 
     def answer(self, trial_id: str, goes_on: bool) -> None:

@@ -22,7 +22,7 @@ FIRST_ON_GPU, MOST_ON_GPU = 4, 64
 GAIN = 1.05
 """A larger pack must compute so many times the tokens per second of the smaller one, else it is not worth it."""
 MEMORY_SHARE = 0.85
-"""Of the device's memory; no pack grows beyond."""
+"""Of the memory that the worker may take; no pack grows beyond."""
 NUM_MEASURED = 16
 """Joint updates of a full pack that are measured before it grows; the first few of a size are not representative."""
 NUM_SKIPPED = 4
@@ -37,7 +37,7 @@ class _Measured:
     num_tokens: float = 0.0
     seconds: float = 0.0
     memory: float = 0.0
-    """Highest share of the device's memory."""
+    """Highest part of the memory that the worker may take."""
 
     @property
     def tokens_per_s(self) -> float:
@@ -88,7 +88,8 @@ class PackSize:
             num_members: whose rows it computed.
             num_tokens: padded tokens that it computed.
             seconds: it took, the device's work included.
-            peak_memory_fraction: the highest share of the device's memory that was in use, 0 to 1.
+            peak_memory_fraction: the highest part that was in use of the memory that this worker may take: of the
+                device's, or of its share where several workers share one. Usually 0 to 1.
         """
         if self.setting != "auto" or not self.on_gpu:
             return

@@ -5,7 +5,7 @@ Knows no gold labels.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -21,6 +21,7 @@ from tunekit.training.learner import Learner, Questions, drawing, logits_togethe
 from tunekit.training.loaded import TokenizedSplit
 from tunekit.training.memory import is_out_of_memory, without_memory
 from tunekit.training.predictions import Prediction
+from tunekit.training.updates import nothing
 
 CPU_EVALUATION_TOKENS = 2048
 """On a CPU, padded tokens computed at once in prediction: more only leaves its caches."""
@@ -66,13 +67,20 @@ def _first_rows(rows: Sequence[Feature]) -> list[int]:
     return [first.setdefault(row.question, index) for index, row in enumerate(rows)]
 
 
-def predicted_all(questions: Sequence[Questions]) -> list[Predicted | TrialFailed]:
-    """Predict all splits of all learners."""
+def predicted_all(
+    questions: Sequence[Questions], on_pass: Callable[[], None] = nothing
+) -> list[Predicted | TrialFailed]:
+    """Predict all splits of all learners.
+
+    Args:
+        questions: of learners that can be computed together.
+        on_pass: called after each pass through the model.
+    """
     learner = questions[0].learner
     first = max_tokens = min(map(_evaluation_tokens, (each.learner for each in questions)))
     while True:
         try:
-            found = _attempt(questions, max_tokens)
+            found = _attempt(questions, max_tokens, on_pass)
             break
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
@@ -94,7 +102,7 @@ def _evaluation_tokens(learner: Learner) -> int:
     return min(most, CPU_EVALUATION_TOKENS) if learner.device.type == "cpu" else most
 
 
-def _attempt(questions: Sequence[Questions], max_tokens: int) -> list[Predicted]:
+def _attempt(questions: Sequence[Questions], max_tokens: int, on_pass: Callable[[], None]) -> list[Predicted]:
     asked = [
         Asked(number, language, question.learner.tokenized(question.split, language))
         for number, question in enumerate(questions)
@@ -109,6 +117,7 @@ def _attempt(questions: Sequence[Questions], max_tokens: int) -> list[Predicted]
         for step in schedule.steps(range(len(rows)), lengths, max_tokens=max_tokens):
             chosen = sorted((rows[index] for index in step), key=lambda found: found[0].number)
             _predict_step(learners, chosen)
+            on_pass()
     found: list[Predicted] = [{} for _ in questions]
     for part in asked:
         question = questions[part.number]

@@ -8,7 +8,7 @@ that of its learner's own loss.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import groupby
@@ -30,6 +30,10 @@ CPU_STEP_TOKENS = 1024
 bf16 19, 13, 14, 13)."""
 
 
+def nothing() -> None:
+    """Do nothing."""
+
+
 @dataclass
 class Cost:
     """What it took to do some works, for whoever decides how many are done at once."""
@@ -39,6 +43,8 @@ class Cost:
     seconds: float = 0.0
     ran_out_of_memory: bool = False
     """Memory did not suffice for all at once; they were done in smaller steps."""
+    on_pass: Callable[[], None] = nothing
+    """Called after each pass through a model, for whoever watches that the work goes on."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +103,7 @@ def _gradients(updates: Sequence[Update], cost: Cost) -> _Gradients | TrialFaile
     drawn = [update.learner.random_state for update in updates]
     while True:
         try:
-            found = _passes(updates, max_tokens)
+            found = _passes(updates, max_tokens, cost.on_pass)
             break
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
@@ -116,7 +122,7 @@ def _gradients(updates: Sequence[Update], cost: Cost) -> _Gradients | TrialFaile
     return found
 
 
-def _passes(updates: Sequence[Update], max_tokens: int) -> _Gradients:
+def _passes(updates: Sequence[Update], max_tokens: int, on_pass: Callable[[], None]) -> _Gradients:
     losses: list[list[Tensor]] = [[] for _ in updates]
     with ExitStack() as stack:
         for update in updates:
@@ -128,6 +134,7 @@ def _passes(updates: Sequence[Update], max_tokens: int) -> _Gradients:
             torch.stack(found).sum().backward()  # type: ignore[no-untyped-call]
             for piece, loss in zip(pieces, found, strict=True):
                 losses[piece.update].append(loss.detach())
+            on_pass()
     totals = torch.stack([torch.stack(parts).sum().float() for parts in losses])
     norms = optimizer.norms([update.learner.optimizer for update in updates])
     values = torch.stack([totals, norms.float()]).tolist()  # the only wait for a GPU
