@@ -58,6 +58,11 @@ class Cluster:
         if self.url:
             wait_for(self._dashboard_answers, what="a dashboard")
 
+    @property
+    def head(self) -> subprocess.Popen[bytes]:
+        """The node that was started first, and runs."""
+        return self._nodes[0]
+
     def start_second(self) -> subprocess.Popen[bytes]:
         # Ray unpacks what a job ships on each node anew; two nodes in one folder would do so to each other.
         own = [f"--temp-dir={self.folder}/ray-{len(self._nodes)}"] if self.url else []

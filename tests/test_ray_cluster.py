@@ -211,6 +211,7 @@ def test_a_cluster_that_starts_nodes_by_itself_is_told_from_one_that_does_not(
 
     monkeypatch.setattr(nodes, "_node_types", lambda: types)
     monkeypatch.setattr(nodes, "STATUS_S", 0.0)
+    monkeypatch.setattr(nodes, "draining", frozenset)
     assert nodes.has_autoscaler() == grows
     monkeypatch.setattr(
         nodes, "_nodes", lambda: [{"NodeID": "ab12", "NodeManagerHostname": "h", "Resources": {"CPU": 1.0}}]
