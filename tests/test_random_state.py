@@ -12,7 +12,7 @@ import torch
 from tiny_trials import TOKENS, curve, train, trial
 
 from tunekit.training import TrialRun, WorkerCache, checkpoints, run_trial
-from tunekit.training.random_state import RandomStream
+from tunekit.training.random_state import Draws, RandomStream
 from tunekit.trial import Locations
 
 CPU = torch.device("cpu")
@@ -132,3 +132,14 @@ def test_a_trial_leaves_the_global_generators_as_they_were(method: str, location
     outside = state()
     run_trial(trial(method), folder=tmp_path, locations=locations, cache=WorkerCache(), test=True)
     assert state() == outside
+
+
+@pytest.mark.parametrize(
+    "draw", [random.random, np.random.rand, lambda: np.random.shuffle([1, 2]), lambda: torch.randn(1), None]
+)
+def test_a_draw_from_any_global_generator_is_seen(draw: Callable[[], object] | None) -> None:
+    draws = Draws(CPU)
+    assert not draws
+    if draw is not None:
+        draw()
+    assert bool(draws) == (draw is not None)
