@@ -443,8 +443,8 @@ def test_a_sweep_gone_on_with_by_other_software_says_so_where_no_trial_does(tmp_
 
 
 def test_a_search_extended_after_test_was_scored_is_flagged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = iter(range(1000))
-    monkeypatch.setattr("tunekit.journal.events.now", lambda: f"2026-01-01T00:{next(clock):05}Z")
+    minutes = iter(range(59, 0, -1))  # the clock goes back, as one that is set does
+    monkeypatch.setattr("tunekit.journal.events.now", lambda: f"2026-01-01T00:{next(minutes):02}:00.000Z")
     sweep = _finished(tmp_path)
     assert "extended" not in _report(sweep)
     longer = definition(search={"num_trials": 3})

@@ -76,13 +76,14 @@ def _unfinished(result: SweepResult) -> Iterator[str]:
         state = arm.progress
         final = f", {state.num_final} of {state.num_final_asked} final trials" if state.num_final_asked else ""
         parts.append(f"{plain(arm.name)} {state.num_points} of {state.num_points_asked} points{final}")
-    yield f"**The sweep is unfinished** ({'; '.join(parts)}): best points and scores may still change."
+    stopped = result.record.stop_reason
+    why = f" It was stopped: {plain(one_line(stopped, limit=300))}." if stopped is not None else ""
+    yield f"**The sweep is unfinished** ({'; '.join(parts)}): best points and scores may still change.{why}"
 
 
 def _extended(result: SweepResult) -> Iterator[str]:
-    trials = result.record.trials.values()
-    finals = [trial.created_at for trial in trials if trial.phase == "finalise"]
-    late = [trial for trial in trials if trial.phase == "search" and finals and trial.created_at > min(finals)]
+    phases = [trial.phase for trial in result.record.trials.values()]  # in the order of creation, whatever clocks said
+    late = [phase for phase in phases[phases.index("finalise") :] if phase == "search"] if "finalise" in phases else []
     if late:
         yield (
             f"The search was extended after test had been scored ({plural(len(late), 'search trial')} later). No choice"
