@@ -529,6 +529,14 @@ def test_a_stopped_sweep_says_how_to_go_on_and_does(number: signal.Signals, tune
     assert len(record.trials) == 6
 
 
+def test_ctrl_c_while_the_command_line_is_still_being_imported_prints_no_traceback(tmp_path: Path) -> None:
+    (tmp_path / "typer.py").write_text("raise KeyboardInterrupt\n")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(Path(__file__).parent.parent)])}
+    command = [sys.executable, "-c", "from tunekit.cli import main; main()", "list"]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (1, "", "error: interrupted\n")
+
+
 def test_a_trial_stopped_alone_says_so_and_goes_on(tunekit: CommandLine) -> None:
     one = {"method": "test_cli:Impatient", "task": {"name": "fakes:load_words"}, "backbone": {"name": "tiny"}}
     one |= {"training": {"epochs": 2, "max_length": 16}, "seed": 1, "locations": {"backbone_path": "tiny"}}

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from simulation import launch, simulated_sweep
 from sweep_driver import tiny_sweep
 from test_dispatcher import GREETING, FakeCluster, begin, make_driver
 from test_execution import Crashed, _finish, _has, _start, _wait_for, _worker_pid
 from work import Work
 
+from tunekit import reports
 from tunekit.errors import ConfigError
 from tunekit.execution import Execution, run_sweep, watchdog
 from tunekit.execution import driver as driver_module
 from tunekit.execution.departure import REASON, Departure
 from tunekit.execution.dispatcher import Dispatcher
 from tunekit.execution.driver import Messages
-from tunekit.execution.protocol import Ask, Beat, Leaving, Reply, SlotContent, SlotMessage
+from tunekit.execution.protocol import Ask, Beat, Leaving, Reply, SlotContent, SlotMessage, SweepInterrupted
 from tunekit.execution.watchdog import FACTOR, LEAST_S, UNKNOWN_S, Watchdog
 from tunekit.journal import FILE_NAME, Journal, read_events, replay
 from tunekit.search import Search
@@ -369,6 +372,30 @@ def test_a_trial_that_crashes_the_driver_while_it_is_opened_does_not_block_the_s
     reasons = {trial.reason for trial in replay(tmp_path / "run").trials.values()}
     assert all("ended without a word 2 times while it was opened" in str(reason) for reason in reasons)
     assert run_sweep(sweep, tmp_path / "run", Execution(in_process=True), retry_failed=True).num_failed == 0
+
+
+def test_what_trying_again_cannot_cure_stops_the_sweep_at_once_with_the_reason_and_takes_no_retry(
+    backbone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep = tiny_sweep(backbone, num_trials=1, epochs=1, retries=0, pack="off")
+
+    def refuse(self: TrialRun, *_: object, **__: object) -> None:
+        raise ConfigError("/data/train.tsv: no such file")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TrialRun, "__init__", refuse)
+        for _ in range(3):
+            with pytest.raises(SweepInterrupted, match="no such file"):
+                run_sweep(sweep, tmp_path / "run", Execution(in_process=True))
+    record = replay(tmp_path / "run")
+    assert [trial.state for trial in record.trials.values()] == ["RUNNING"]
+    reports.write(record, tmp_path / "report")
+    console = Console(width=200, record=True, file=io.StringIO())
+    console.print(reports.status_table([("run", record)]))
+    for said in (console.export_text(), (tmp_path / "report" / "report.md").read_text()):
+        assert "stopped:" in said and "/data/train.tsv: no such file" in said
+    assert run_sweep(sweep, tmp_path / "run", Execution(in_process=True)).num_failed == 0
+    assert replay(tmp_path / "run").stop_reason is None
 
 
 @pytest.mark.slow

@@ -135,21 +135,26 @@ def run_sweep(
                 )
             failed = sum(trial.state == "FAILED" for trial in search.record.trials.values())
     except (Exception, KeyboardInterrupt) as error:
-        if has_begun and execution.in_process:
-            _say_that_it_was_no_trial(folder, error)
+        if has_begun:
+            _say_why(folder, error, is_in_process=execution.in_process)
         raise
     return Finish(num_failed=failed, problems=tuple(problems))
 
 
-def _say_that_it_was_no_trial(folder: Path, error: BaseException) -> None:
-    """Note that the trial at work was interrupted from outside, else its end would count as its own crash.
+def _say_why(folder: Path, error: BaseException, *, is_in_process: bool) -> None:
+    """Note why the driver ends, and that a trial at work in its own process was interrupted from outside: else its end
+    would count as its own crash.
 
     The journal is read anew: what this process knows of it may be half of an event, where Ctrl-C cut in.
     """
+    words = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error)
+    if not isinstance(error, TunekitError | KeyboardInterrupt):
+        words = f"{type(error).__name__}: {error}"
     with contextlib.suppress(TunekitError), Journal(folder) as journal:
-        for trial in list(journal.record.taken.values()):
+        for trial in list(journal.record.taken.values()) if is_in_process else ():
             reason = printable(f"the driver ended with {type(error).__name__}: {error}", limit=300)
             journal.append("interrupted", trial_id=trial.trial_id, reason=reason)
+        journal.append("stopped", reason=printable(words, limit=1000))
 
 
 def _run(

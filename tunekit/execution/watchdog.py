@@ -40,7 +40,8 @@ class _Watched:
     """Trials that it has been given, and that have not started."""
 
     def paces(self) -> set[Pace]:
-        return {(arm, trial in self.opening) for trial, arm in self.arms.items()}
+        found = list(self.arms.items())  # in one process another thread looks than the one that gives and takes
+        return {(arm, trial in self.opening) for trial, arm in found}
 
 
 class Watchdog:
@@ -104,7 +105,7 @@ class Watchdog:
     def _limit_s(self, watched: _Watched) -> float:
         if not isinstance(self._setting, str):
             return self._setting
-        return max(self._auto_s(pace) for pace in watched.paces())
+        return max((self._auto_s(pace) for pace in watched.paces()), default=UNKNOWN_S)
 
     def _auto_s(self, pace: Pace) -> float:
         """Ten times the longest silence so far, within reason."""

@@ -7,6 +7,7 @@ launched       schema, sweep (resolved: arms, spaces, seeds, metrics, ...), defi
                execution, host, pid; always the first line
 amended        sweep, definition; the sweep was extended, or its paths, resources, budget or references changed
 resumed        versions, execution, host, pid; a driver took the sweep up again
+stopped        reason; the driver ended before the sweep was done, and this is why, as far as it could say
 created        trial_id, arm, number, point_id, seed, params, config, phase, sampler (what the searcher remembers)
 taken          trial_id, worker; it was handed out in the driver's own process, and is about to be opened there
 started        trial_id, attempt, worker, facts (what the trial reads and how large it is); also before its test
@@ -40,6 +41,7 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "launched": ("schema", "sweep", "definition", "versions"),
     "amended": ("sweep", "definition"),
     "resumed": ("versions", "host", "pid"),
+    "stopped": ("reason",),
     "created": (*_TRIAL, "arm", "number", "point_id", "seed", "params", "config", "phase", "sampler"),
     "taken": (*_TRIAL, "worker"),
     "started": (*_TRIAL, "attempt", "worker", "facts"),

@@ -35,6 +35,8 @@ class SweepRecord:
     """Versions of the driver's software, at each launch."""
     launched_at: str = ""
     last_event_at: str = ""
+    stop_reason: str | None = None
+    """Why the last driver ended before the sweep was done; None while none has said so."""
     trials: dict[str, TrialRecord] = field(default_factory=dict)
     """By trial_id, in the order of creation."""
     arms: dict[str, ArmRecord] = field(default_factory=dict)
@@ -101,6 +103,10 @@ class SweepRecord:
             _OF_TRIALS[event["event"]](self, trial, event)
 
     def _advance(self, event: Event) -> None:
+        if event["event"] == "stopped":
+            self.stop_reason = str(event["reason"])
+            return
+        self.stop_reason = None
         if "definition" in event:
             self.definition = dict(event["definition"])
             self.resolved = dict(event["sweep"])
@@ -222,7 +228,7 @@ def _where(facts: TrialFacts) -> object:
     return facts.device, facts.versions
 
 
-_OF_SWEEPS = ("launched", "amended", "resumed")
+_OF_SWEEPS = ("launched", "amended", "resumed", "stopped")
 _CREATED = ("trial_id", "arm", "number", "point_id", "seed", "params", "config", "phase")
 _ALIKE = ("task", "backbone")
 """Parts of a configuration that the trials of an arm have in common, but for the draw of the data."""

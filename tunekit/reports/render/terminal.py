@@ -189,6 +189,8 @@ def _one_sweep(name: str, record: SweepRecord, *, next_step: str) -> RenderableT
         )
     if len(failed) > MAX_REASONS:
         lines.append(f"            {plural(len(failed) - MAX_REASONS, 'more reason')}: see the report")
+    if record.stop_reason is not None and not result.is_finished:
+        lines.append(f"stopped:    {one_line(record.stop_reason)}")
     lines.append(f"next:       {next_step}")
     return Group(Text(name, style="bold"), table, Text("\n".join(lines)))
 
