@@ -128,17 +128,21 @@ def run_sweep(
             if not search.is_done:
                 problems = _run(search, folder, execution, notify, try_again=retry_failed)
             search.flush()
-            cut = sum(search.progress.arm(arm).num_final_cut for arm in sweep.arms)
-            if cut:
-                problems.append(
-                    f"{search.progress.stopped_by_budget()}; {plural(cut, 'final trial')} not scored on test"
-                )
+            problems += _cut(search)
             failed = sum(trial.state == "FAILED" for trial in search.record.trials.values())
     except (Exception, KeyboardInterrupt) as error:
         if has_begun:
             _say_why(folder, error, is_in_process=execution.in_process)
         raise
     return Finish(num_failed=failed, problems=tuple(problems))
+
+
+def _cut(search: Search) -> list[str]:
+    """What the budget has cut, for the end of the run."""
+    number = sum(search.progress.arm(arm).num_final_cut for arm in search.sweep.arms)
+    if not number:
+        return []
+    return [f"{search.progress.stopped_by_budget()}; {plural(number, 'final trial')} not scored on test"]
 
 
 def _say_why(folder: Path, error: BaseException, *, is_in_process: bool) -> None:
