@@ -10,7 +10,6 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
-from pathlib import Path
 
 from tunekit import storage
 from tunekit.execution.notices import Notices
@@ -21,7 +20,7 @@ from tunekit.execution.step_sizes import StepSizes
 from tunekit.journal import TrialRecord
 from tunekit.schema import build
 from tunekit.search import Assignment, Search
-from tunekit.storage import SweepFolder
+from tunekit.storage import AnyPath, SweepFolder
 from tunekit.sweep import Arm
 from tunekit.training.messages import Finished, Reported, Started, Tested, TrialMessage, Untested
 from tunekit.training.warm_keys import backbone_key, task_key
@@ -51,7 +50,7 @@ class Dispatcher:
     def __init__(
         self,
         search: Search,
-        folder: Path,
+        folder: AnyPath,
         *,
         idle_s: float | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -72,7 +71,7 @@ class Dispatcher:
         self._packing = Packing(search, self._deaths)
         self._keys: dict[str, tuple[str, ...]] = {}
         self._warm: dict[str, frozenset[str]] = {}
-        self._obsolete: list[Path] = []
+        self._obsolete: list[AnyPath] = []
 
     @property
     def is_done(self) -> bool:

@@ -11,7 +11,6 @@ import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
 import yaml
 
@@ -22,7 +21,7 @@ from tunekit.journal import SCHEMA, Event, Journal, replay
 from tunekit.patience import listening
 from tunekit.schema import canonical_json, to_json
 from tunekit.search import Search
-from tunekit.storage import SweepFolder, remove, write_text
+from tunekit.storage import AnyPath, SweepFolder, remove, write_text
 from tunekit.storage.source_code import package_digest
 from tunekit.sweep import Source, Sweep, parse_sweep, resolved
 from tunekit.version import __version__
@@ -65,14 +64,14 @@ def versions() -> dict[str, str]:
     return found
 
 
-def stored_sweep(folder: Path, *, num_trials: int | None = None) -> tuple[Sweep, Execution]:
+def stored_sweep(folder: AnyPath, *, num_trials: int | None = None) -> tuple[Sweep, Execution]:
     """The sweep that `folder` holds, with `num_trials` per arm if given, and how it was last run.
 
     Raises:
         ConfigError: there is no sweep in `folder`.
     """
     path = SweepFolder(folder).journal
-    if not path.is_file():
+    if not SweepFolder(folder).exists:
         raise ConfigError(f"no sweep at {folder} (no {path.name} there)")
     record = replay(folder)
     definition = record.definition
@@ -87,7 +86,7 @@ def stored_sweep(folder: Path, *, num_trials: int | None = None) -> tuple[Sweep,
 
 def run_sweep(
     sweep: Sweep,
-    folder: Path,
+    folder: AnyPath,
     execution: Execution,
     *,
     retry_failed: bool = False,
@@ -141,7 +140,7 @@ def run_sweep(
     return Finish(num_failed=failed, problems=tuple(problems))
 
 
-def _say_that_it_was_no_trial(folder: Path, error: BaseException) -> None:
+def _say_that_it_was_no_trial(folder: AnyPath, error: BaseException) -> None:
     """Note that the trial at work was interrupted from outside, else its end would count as its own crash.
 
     The journal is read anew: what this process knows of it may be half of an event, where Ctrl-C cut in.
@@ -153,7 +152,7 @@ def _say_that_it_was_no_trial(folder: Path, error: BaseException) -> None:
 
 
 def _run(
-    search: Search, folder: Path, execution: Execution, notify: Callable[[str], None], *, try_again: bool
+    search: Search, folder: AnyPath, execution: Execution, notify: Callable[[str], None], *, try_again: bool
 ) -> list[str]:
     if execution.in_process:
         from tunekit.execution.in_process import run_in_process
@@ -208,7 +207,7 @@ def _reopen(journal: Journal) -> None:
             journal.append("reopened", trial_id=trial.trial_id, reason=trial.reason or "no reason given")
 
 
-def _require_same(earlier: Sweep, sweep: Sweep, folder: Path) -> None:
+def _require_same(earlier: Sweep, sweep: Sweep, folder: AnyPath) -> None:
     differences = _differences(earlier.identity(), sweep.identity(), "")
     if differences:
         shown = "".join(f"\n  {line}" for line in differences[:MAX_DIFFERENCES])
