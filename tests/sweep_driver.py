@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tunekit.execution import Execution, run_sweep
+from tunekit.storage import place
 from tunekit.sweep import Source, Sweep, parse_sweep
 
 
@@ -53,7 +54,7 @@ def tiny_sweep(
 def main() -> None:
     """Parse the words and run."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("folder", type=place)
     parser.add_argument("backbone", type=Path)
     parser.add_argument("--ray", action="store_true")
     parser.add_argument("--address")

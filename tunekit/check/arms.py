@@ -7,7 +7,6 @@ import math
 from collections.abc import Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tunekit import tasks
@@ -24,6 +23,7 @@ from tunekit.check.text import Text, measure, tokenizer_of
 from tunekit.errors import ConfigError
 from tunekit.registry import BACKBONES
 from tunekit.schema import canonical_json
+from tunekit.storage import AnyPath
 from tunekit.storage.space import free_bytes
 from tunekit.sweep import Arm, Sweep, trial_config
 from tunekit.tasks import Split, Task
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 
 def check(
-    sweep: Sweep, *, flops_per_s: float | None = None, may_lack_data: bool = False, root: Path | None = None
+    sweep: Sweep, *, flops_per_s: float | None = None, may_lack_data: bool = False, root: AnyPath | None = None
 ) -> SweepCheck:
     """Everything about `sweep` that can be known without training.
 

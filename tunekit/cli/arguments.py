@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from tunekit.errors import ConfigError
+from tunekit.storage import AnyPath, place
 
 WHERE = "Where it runs"
 
@@ -16,15 +17,23 @@ FileArgument = Annotated[
 ]
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The sweep's name under --root, or its folder.")]
 Root = Annotated[
-    Path, typer.Option("--root", metavar="DIR", help="Folder that holds the sweeps, each in a folder of its own.")
-]
-RunRoot = Annotated[
-    Path,
+    AnyPath,
     typer.Option(
         "--root",
         metavar="DIR",
+        parser=place,
+        help="Folder that holds the sweeps, each in a folder of its own; or s3://BUCKET/PREFIX, gs://BUCKET/PREFIX.",
+    ),
+]
+RunRoot = Annotated[
+    AnyPath,
+    typer.Option(
+        "--root",
+        metavar="DIR",
+        parser=place,
         rich_help_panel=WHERE,
-        help="Folder that holds the sweeps, each in a folder of its own; on a cluster, one that all nodes share.",
+        help="Folder that holds the sweeps, each in a folder of its own, or s3://BUCKET/PREFIX, gs://BUCKET/PREFIX; on "
+        "a cluster, one that all nodes reach.",
     ),
 ]
 Workers = Annotated[

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tunekit.errors import ConfigError
 from tunekit.schema import build
-from tunekit.storage import SweepFolder, TrialFolder, read_json, read_sealed_json, sweep_folder
+from tunekit.storage import AnyPath, SweepFolder, TrialFolder, place, read_json, read_sealed_json, sweep_folder
 from tunekit.trial import Locations, TrialConfig
 
 if TYPE_CHECKING:
     from tunekit.export import FinishedTrial
 
 
-def trial_to_export(name: str, arm: str | None, root: Path) -> tuple[FinishedTrial, Path]:
+def trial_to_export(name: str, arm: str | None, root: AnyPath) -> tuple[FinishedTrial, AnyPath]:
     """The trial that `name` means, and the folder to which it is exported by default.
 
     Args:
@@ -25,7 +24,7 @@ def trial_to_export(name: str, arm: str | None, root: Path) -> tuple[FinishedTri
     Raises:
         ConfigError: there is no such trial.
     """
-    alone = TrialFolder(Path(name))
+    alone = TrialFolder(place(name))
     if not alone.outcome.is_file():
         folder = sweep_folder(name, root)
         return _best_trial(folder, arm), folder.export(arm)

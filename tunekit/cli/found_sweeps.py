@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tunekit.errors import ConfigError, TunekitError
-from tunekit.storage import SweepFolder, holder_of, sweep_folders
+from tunekit.errors import TunekitError
+from tunekit.storage import AnyPath, SweepFolder, holder_of, require_place, sweep_folders
 from tunekit.wording import one_line
 
 if TYPE_CHECKING:
@@ -26,13 +25,13 @@ class FoundSweep:
     is_running: bool
 
 
-def found_sweeps(root: Path) -> list[FoundSweep]:
+def found_sweeps(root: AnyPath) -> list[FoundSweep]:
     """The sweeps under `root`, by name.
 
     Raises:
-        ConfigError: `root` is no folder.
+        ConfigError: `root` is no folder, or a bucket that cannot be read.
     """
-    require_folder(root)
+    require_place(root)
     return [_read(folder) for folder in sweep_folders(root)]
 
 
@@ -45,16 +44,6 @@ def one_sweep(folder: SweepFolder) -> FoundSweep:
     from tunekit.journal import replay
 
     return FoundSweep(folder, replay(folder.path), "", holder_of(folder.lock) is not None)
-
-
-def require_folder(root: Path) -> None:
-    """A root that is not there yet holds no sweeps; another thing than a folder is a mistake.
-
-    Raises:
-        ConfigError: `root` is no folder.
-    """
-    if root.exists() and not root.is_dir():
-        raise ConfigError(f"--root {root} is a file; name a folder")
 
 
 def _read(folder: SweepFolder) -> FoundSweep:

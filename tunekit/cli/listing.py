@@ -10,6 +10,7 @@ from tunekit.cli.found_sweeps import FoundSweep, found_sweeps
 from tunekit.cli.next_command import how_to_begin
 from tunekit.errors import ConfigError, nearest
 from tunekit.registry import METHODS, TASKS
+from tunekit.storage import AnyPath
 from tunekit.wording import plural
 
 SEARCHERS = {
@@ -29,7 +30,7 @@ SCHEDULERS = {
 }
 
 
-def listing(what: str, root: Path) -> tuple[list[str], int]:
+def listing(what: str, root: AnyPath) -> tuple[list[str], int]:
     """Lines of ``name  what it is``, and the exit code.
 
     Raises:
@@ -58,7 +59,7 @@ def _first_line(target: str) -> str:
     return ""
 
 
-def _sweeps(root: Path) -> tuple[list[str], int]:
+def _sweeps(root: AnyPath) -> tuple[list[str], int]:
     found = found_sweeps(root)
     if not found:
         return [how_to_begin(root)], DONE

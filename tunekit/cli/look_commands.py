@@ -14,7 +14,7 @@ from tunekit.cli.arguments import Arm, NameArgument, Root
 from tunekit.cli.exits import DONE, UNFINISHED
 from tunekit.cli.found_sweeps import found_sweeps, one_sweep
 from tunekit.cli.next_command import USUAL_ROOT, how_to_begin, root_option
-from tunekit.storage import sweep_folder
+from tunekit.storage import AnyPath, folder_of_this_machine, place, sweep_folder
 from tunekit.wording import visible
 
 
@@ -46,8 +46,10 @@ def status(
 def report(
     name: NameArgument,
     out: Annotated[
-        Path | None,
-        typer.Option("--out", metavar="DIR", help="Folder to write to. Default: report/ in the sweep's folder."),
+        AnyPath | None,
+        typer.Option(
+            "--out", metavar="DIR", parser=place, help="Folder to write to. Default: report/ in the sweep's folder."
+        ),
     ] = None,
     root: Root = USUAL_ROOT,
 ) -> int:
@@ -90,7 +92,10 @@ def export(
     ],
     arm: Arm = None,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="DIR", help="Folder to write to. Default: export/ in NAME's folder.")
+        AnyPath | None,
+        typer.Option(
+            "--out", metavar="DIR", parser=place, help="Folder to write to. Default: export/ in NAME's folder."
+        ),
     ] = None,
     root: Root = USUAL_ROOT,
 ) -> int:
@@ -116,7 +121,12 @@ def dashboard(
     port: Annotated[int, typer.Option("--port", metavar="PORT", help="Port on this machine.")] = 8080,
     export: Annotated[
         Path | None,
-        typer.Option("--export", metavar="FILE", help="Write the Optuna storage (SQLite) there and start no server."),
+        typer.Option(
+            "--export",
+            metavar="FILE",
+            parser=folder_of_this_machine,
+            help="Write the Optuna storage (SQLite) there and start no server.",
+        ),
     ] = None,
 ) -> int:
     """Open a sweep's searches in optuna-dashboard.

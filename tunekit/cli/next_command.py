@@ -6,7 +6,7 @@ import os
 import shlex
 from pathlib import Path
 
-from tunekit.storage import SweepFolder
+from tunekit.storage import AnyPath, SweepFolder
 
 USUAL_ROOT = Path("runs")
 """Where sweeps are unless ``--root`` says otherwise."""
@@ -24,7 +24,9 @@ def resume_command(folder: SweepFolder, *options: str) -> str:
 
 def root_option(folder: SweepFolder) -> str:
     """The option that commands need beside the sweep's name to find `folder`; nothing for the usual root."""
-    path = folder.path if folder.path.name not in ("", "..") else folder.path.resolve()
+    path = folder.path
+    if isinstance(path, Path) and path.name in ("", ".."):
+        path = path.resolve()
     return "" if path.parent == USUAL_ROOT else f"--root {shlex.quote(str(path.parent))}"
 
 
@@ -37,6 +39,6 @@ def how_to_go_on(folder: SweepFolder) -> str:
     return f"Nothing finished is lost. Go on with: {resume_command(folder)}"
 
 
-def how_to_begin(root: Path) -> str:
+def how_to_begin(root: AnyPath) -> str:
     """What to say where there are no sweeps."""
     return f"no sweeps under {root}; start one with: tunekit sweep FILE"

@@ -20,7 +20,7 @@ from tunekit.cli.arguments import (
 from tunekit.cli.exits import DONE
 from tunekit.cli.next_command import USUAL_ROOT
 from tunekit.errors import ConfigError
-from tunekit.storage import SweepFolder, TrialFolder, sweep_folder
+from tunekit.storage import SweepFolder, TrialFolder, folder_of_this_machine, sweep_folder
 
 if TYPE_CHECKING:
     from tunekit.execution import Execution
@@ -119,7 +119,12 @@ def trial(
     ],
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="DIR", help="Folder of the trial. Default: runs/trials/TRIAL_ID."),
+        typer.Option(
+            "--out",
+            metavar="DIR",
+            parser=folder_of_this_machine,
+            help="Folder of the trial. Default: runs/trials/TRIAL_ID.",
+        ),
     ] = None,
     test: Annotated[bool, typer.Option("--test", metavar="", help="Also score the test sets, once.")] = False,
 ) -> int:

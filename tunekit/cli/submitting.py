@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ import typer
 
 from tunekit.cli.exits import DONE
 from tunekit.cli.next_command import SHARED_ROOT, root_option
-from tunekit.storage import SweepFolder
+from tunekit.storage import SweepFolder, place
 from tunekit.wording import plural, visible
 
 if TYPE_CHECKING:
@@ -184,7 +185,7 @@ def fetch_sweep(
 
     last = remembered(name)
     root = root or (last.root if last is not None else SHARED_ROOT)
-    source = SweepFolder(Path(root).expanduser() / name)
+    source = SweepFolder(place(os.path.expanduser(root)) / name)
     if address is None and cluster is None and source.exists:
         if dry_run:
             return _said(f"would be copied from {source.path} to {target.path}; nothing was done")

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import traceback
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tunekit.cli.exits import DONE, UNFINISHED, complain
-from tunekit.cli.found_sweeps import require_folder
 from tunekit.cli.interruption import advise
 from tunekit.cli.next_command import how_to_go_on, resume_command
 from tunekit.errors import ConfigError, StorageError
-from tunekit.storage import SweepFolder
+from tunekit.storage import AnyPath, SweepFolder, require_place, upload
 from tunekit.wording import plural
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def preflight(
-    sweep: Sweep, log: Path | None = None, *, may_lack_data: bool = False, root: Path | None = None
+    sweep: Sweep, log: Path | None = None, *, may_lack_data: bool = False, root: AnyPath | None = None
 ) -> SweepCheck:
     """Refuse what cannot run, before any worker starts; what libraries print meanwhile goes to `log`.
 
@@ -60,7 +60,7 @@ def run(sweep: Sweep, folder: SweepFolder, execution: Execution, *, retry_failed
         ConfigError: the sweep cannot run, or `folder` holds another one.
         StorageError: `folder` cannot be written.
     """
-    require_folder(folder.path.parent)
+    require_place(folder.path.parent)
     advise(lambda: how_to_go_on(folder))
     try:
         finish, reason = _run_and_report(sweep, folder, execution, retry_failed=retry_failed)
@@ -89,6 +89,8 @@ def _run_and_report(
         finish, reason = _follow(console, sweep, folder, execution, retry_failed=retry_failed)
         if finish is not None:
             conclude(console, folder)
+    with suppress(StorageError):  # the log is for people; nothing depends on it
+        upload(folder.driver_log, folder.kept_driver_log)
     return finish, reason
 
 

@@ -71,7 +71,9 @@ def sending_command(name: str, root: str, *, checkpoints: bool) -> str:
 def _through_a_file(fill: Callable[[IO[bytes]], None], target: SweepFolder) -> Snapshot:
     """Everything arrives before anything is written to `target`."""
     with TemporaryDirectory(prefix="tunekit-") as folder:
-        return read_snapshot(write_with(Path(folder) / "snapshot.tar.gz", fill), target)
+        snapshot = Path(folder) / "snapshot.tar.gz"
+        write_with(snapshot, fill)
+        return read_snapshot(snapshot, target)
 
 
 def lines_of(pieces: Iterator[str]) -> Iterator[str]:

@@ -16,10 +16,9 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
-from pathlib import Path
 
 from tunekit.errors import TunekitError
-from tunekit.storage import SweepFolder, sweep_folder
+from tunekit.storage import SweepFolder, place, sweep_folder
 from tunekit.storage.snapshot import write_snapshot
 
 MARK = "tunekit-snapshot-1 "
@@ -87,7 +86,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda number, frame: read.set())
     say = _printer()
     try:
-        send(sweep_folder(name, Path(os.path.expanduser(root))), say, checkpoints="--checkpoints" in options)
+        send(sweep_folder(name, place(os.path.expanduser(root))), say, checkpoints="--checkpoints" in options)
     except TunekitError as error:
         say(f"{MARK}refused {json.dumps(str(error))}")
     read.wait(PATIENCE_S)

@@ -15,6 +15,7 @@ from tunekit.doctor.machine import LITTLE_DISK
 from tunekit.doctor.root import scratch
 from tunekit.errors import ConfigError, StorageError
 from tunekit.redaction import without_secrets
+from tunekit.storage import AnyPath, absolute, place
 from tunekit.wording import gibibytes, one_line, plural
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def cluster(patient: Patient) -> Iterator[Finding]:
     elif "://" in patient.address:
         yield from _job_server(patient.address, version)
     else:
-        yield from _joined(patient.address, Path(patient.root))
+        yield from _joined(patient.address, place(patient.root))
 
 
 # -- the token ---------------------------------------------------------------------------------------------------------
@@ -90,13 +91,13 @@ def _token_file(file: Path, *, is_named: bool) -> Finding:
 # -- a cluster ---------------------------------------------------------------------------------------------------------
 
 
-def _joined(address: str, root: Path) -> Iterator[Finding]:
+def _joined(address: str, root: AnyPath) -> Iterator[Finding]:
     from tunekit.execution.launch import versions
     from tunekit.execution.ray_look import lets_strangers_in, survey
     from tunekit.execution.ray_nodes import token_in
 
     try:
-        with scratch(root.absolute()) as folder, token_in(folder) as mark:
+        with scratch(absolute(root)) as folder, token_in(folder) as mark:
             found = survey(address, mark, NODES_S)
     except ConfigError as error:
         refused = "asks for a token" in str(error)
@@ -123,7 +124,7 @@ def _sum(found: list[NodeReport]) -> str:
     return f"{plural(len(found), 'node')} with {cpu:g} CPU and {gpu:g} GPU"
 
 
-def node(report: NodeReport, here: Mapping[str, str], root: Path) -> Iterator[Finding]:
+def node(report: NodeReport, here: Mapping[str, str], root: AnyPath) -> Iterator[Finding]:
     """One node, against what the driver has.
 
     Args:

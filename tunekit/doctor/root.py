@@ -12,7 +12,8 @@ from pathlib import Path
 from tunekit import storage
 from tunekit.doctor.findings import Finding, Patient, ok, warning, wrong
 from tunekit.doctor.machine import disk
-from tunekit.errors import StorageError
+from tunekit.errors import ConfigError, StorageError
+from tunekit.storage import AnyPath
 
 CURE = "choose another --root, or repair that disk"
 NUM_APPENDS = 5
@@ -23,25 +24,56 @@ TEXT = "written by tunekit doctor; may be deleted\n"
 
 def root(patient: Patient) -> Iterator[Finding]:
     """Everything that the journal and checkpoints ask of the folder."""
-    place = Path(patient.root)
+    place = storage.place(patient.root)
+    if not isinstance(place, Path):
+        yield from bucket(place)
+        return
     if place.exists() and not place.is_dir():
         yield wrong("root", f"{place} is a file", "name a folder with --root")
         return
     with scratch(place) as folder:
+        assert isinstance(folder, Path)
         yield writes(folder)
         yield locks(folder)
         yield grows(folder)
     yield disk("room", place, "free some space there, or choose another --root")
 
 
+def bucket(place: AnyPath) -> Iterator[Finding]:
+    """Everything that the journal and checkpoints ask of an object store."""
+    try:
+        storage.require_place(place)
+    except ConfigError as error:
+        yield wrong("root", str(error), "right would be --root s3://BUCKET/PREFIX with a bucket that is yours")
+        return
+    with scratch(place) as folder:
+        yield writes(folder)
+        yield creates(folder)
+
+
+def creates(folder: AnyPath) -> Finding:
+    """Whether of two conditional writes of one object the second is refused, which keeps a second driver out."""
+    cure = "use a store with conditional writes, as those of Amazon and Google are"
+    try:
+        path = folder / "once"
+        assert not isinstance(path, Path)
+        is_kept = storage.create(path, b"first") and not storage.create(path, b"second")
+    except StorageError as error:
+        return wrong("journal", str(error), cure)
+    if not is_kept:
+        return wrong("journal", "an object can be made twice, so two drivers could write one journal", cure)
+    return ok("journal", "an object is made once, which keeps a second driver out")
+
+
 @contextmanager
-def scratch(place: Path) -> Iterator[Path]:
+def scratch(place: AnyPath) -> Iterator[AnyPath]:
     """A folder of our own in `place`, or where `place` would be made; gone at the end.
 
     Raises:
         StorageError: it cannot be made.
     """
-    there = next(path for path in (place, *place.absolute().parents) if path.exists())
+    is_store = not isinstance(place, Path)
+    there = place if is_store else next(path for path in (place, *place.absolute().parents) if path.exists())
     folder = storage.make_folder(there / f".tunekit-doctor-{uuid.uuid4().hex}")
     try:
         yield folder
@@ -49,7 +81,7 @@ def scratch(place: Path) -> Iterator[Path]:
         storage.remove_folder(folder)
 
 
-def writes(folder: Path) -> Finding:
+def writes(folder: AnyPath) -> Finding:
     """Whether a file can be written whole, renamed, read and deleted."""
     first, second = folder / "first", folder / "second"
     try:

@@ -10,7 +10,6 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
-from pathlib import Path
 
 from tunekit import storage
 from tunekit.execution.losses import Losses
@@ -23,7 +22,7 @@ from tunekit.execution.watchdog import Watchdog
 from tunekit.journal import TrialRecord
 from tunekit.schema import build
 from tunekit.search import Assignment, Search
-from tunekit.storage import SweepFolder
+from tunekit.storage import AnyPath, SweepFolder
 from tunekit.sweep import Arm
 from tunekit.training.messages import Finished, Reported, Started, Tested, TrialMessage, Untested
 from tunekit.training.warm_keys import backbone_key, task_key
@@ -54,7 +53,7 @@ class Dispatcher:
     def __init__(
         self,
         search: Search,
-        folder: Path,
+        folder: AnyPath,
         *,
         idle_s: float | None = None,
         is_in_process: bool = False,
@@ -78,7 +77,7 @@ class Dispatcher:
         self._packing = Packing(search, self._losses.deaths)
         self._keys: dict[str, tuple[str, ...]] = {}
         self._warm: dict[str, frozenset[str]] = {}
-        self._obsolete: list[Path] = []
+        self._obsolete: list[AnyPath] = []
 
     @property
     def is_done(self) -> bool:

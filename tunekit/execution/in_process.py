@@ -12,12 +12,12 @@ import traceback
 from asyncio import CancelledError
 from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
 
 from tunekit.execution.dispatcher import Dispatcher
 from tunekit.execution.protocol import Reply, SlotMessage, worker_name
 from tunekit.patience import listening
 from tunekit.search import Search
+from tunekit.storage import AnyPath
 from tunekit.training import Pack, WorkerCache
 
 SLOT = "here"
@@ -47,7 +47,7 @@ class _Here:
 
 def run_in_process(
     search: Search,
-    folder: Path,
+    folder: AnyPath,
     *,
     cache: WorkerCache | None = None,
     notify: Callable[[str], None] = logger.warning,

@@ -11,7 +11,6 @@ import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
 import yaml
 
@@ -22,7 +21,7 @@ from tunekit.journal import SCHEMA, Event, Journal, replay
 from tunekit.patience import listening
 from tunekit.schema import canonical_json, to_json
 from tunekit.search import Search
-from tunekit.storage import SweepFolder, remove, write_text
+from tunekit.storage import AnyPath, SweepFolder, remove, write_text
 from tunekit.storage.source_code import package_digest
 from tunekit.sweep import Source, Sweep, parse_sweep, resolved
 from tunekit.version import __version__
@@ -65,14 +64,14 @@ def versions() -> dict[str, str]:
     return found
 
 
-def stored_sweep(folder: Path, *, num_trials: int | None = None) -> tuple[Sweep, Execution]:
+def stored_sweep(folder: AnyPath, *, num_trials: int | None = None) -> tuple[Sweep, Execution]:
     """The sweep that `folder` holds, with `num_trials` per arm if given, and how it was last run.
 
     Raises:
         ConfigError: there is no sweep in `folder`.
     """
     path = SweepFolder(folder).journal
-    if not path.is_file():
+    if not SweepFolder(folder).exists:
         raise ConfigError(f"no sweep at {folder} (no {path.name} there)")
     record = replay(folder)
     definition = record.definition
@@ -87,7 +86,7 @@ def stored_sweep(folder: Path, *, num_trials: int | None = None) -> tuple[Sweep,
 
 def run_sweep(
     sweep: Sweep,
-    folder: Path,
+    folder: AnyPath,
     execution: Execution,
     *,
     retry_failed: bool = False,
@@ -145,7 +144,7 @@ def _cut(search: Search) -> list[str]:
     return [f"{search.progress.stopped_by_budget()}; {plural(number, 'final trial')} not scored on test"]
 
 
-def _say_why(folder: Path, error: BaseException, *, is_in_process: bool) -> None:
+def _say_why(folder: AnyPath, error: BaseException, *, is_in_process: bool) -> None:
     """Note why the driver ends, and that a trial at work in its own process was interrupted from outside: else its end
     would count as its own crash.
 
@@ -162,7 +161,7 @@ def _say_why(folder: Path, error: BaseException, *, is_in_process: bool) -> None
 
 
 def _run(
-    search: Search, folder: Path, execution: Execution, notify: Callable[[str], None], *, try_again: bool
+    search: Search, folder: AnyPath, execution: Execution, notify: Callable[[str], None], *, try_again: bool
 ) -> list[str]:
     if execution.in_process:
         from tunekit.execution.in_process import run_in_process
@@ -217,7 +216,7 @@ def _reopen(journal: Journal) -> None:
             journal.append("reopened", trial_id=trial.trial_id, reason=trial.reason or "no reason given")
 
 
-def _require_same(earlier: Sweep, sweep: Sweep, folder: Path) -> None:
+def _require_same(earlier: Sweep, sweep: Sweep, folder: AnyPath) -> None:
     differences = _differences(earlier.identity(), sweep.identity(), "")
     if differences:
         shown = "".join(f"\n  {line}" for line in differences[:MAX_DIFFERENCES])

@@ -19,6 +19,7 @@ from tunekit import storage
 from tunekit.errors import StorageError
 from tunekit.execution import ray_nodes as nodes
 from tunekit.execution.launch import versions
+from tunekit.storage import AnyPath
 from tunekit.sweep import ResourcesConfig
 
 CLOCK_S = 20.0
@@ -70,7 +71,7 @@ class JobServer:
     """Whether it lets in who has no token."""
 
 
-def survey(address: str, token: Path, limit_s: float) -> list[NodeReport]:
+def survey(address: str, token: AnyPath, limit_s: float) -> list[NodeReport]:
     """Join the cluster at `address` and look at each of its nodes.
 
     Args:
@@ -88,7 +89,7 @@ def survey(address: str, token: Path, limit_s: float) -> list[NodeReport]:
     return [_report(node, answer, token, max(1.0, end - time.monotonic())) for node, answer in asked]
 
 
-def _report(node: nodes.Node, answer: ray.ObjectRef[NodeView], token: Path, limit_s: float) -> NodeReport:
+def _report(node: nodes.Node, answer: ray.ObjectRef[NodeView], token: AnyPath, limit_s: float) -> NodeReport:
     host, offer = node["NodeManagerHostname"], dict(node["Resources"])
     try:
         view = ray.get(answer, timeout=limit_s)
@@ -98,7 +99,7 @@ def _report(node: nodes.Node, answer: ray.ObjectRef[NodeView], token: Path, limi
         return NodeReport(host=host, offer=offer, view=None, problem=problem)
 
 
-def look(token: Path) -> NodeView:
+def look(token: AnyPath) -> NodeView:
     """What this process finds on its node."""
     try:
         free = storage.free_bytes(Path(tempfile.gettempdir()))
@@ -107,12 +108,12 @@ def look(token: Path) -> NodeView:
     return NodeView(versions=versions(), sees_folder=nodes.look(token).sees_folder, free_bytes=free)
 
 
-def show_clock(_: Path) -> float:
+def show_clock(_: AnyPath) -> float:
     """Seconds since 1970 by this node's clock."""
     return time.time()
 
 
-def _ahead(node_id: str, path: Path) -> float:
+def _ahead(node_id: str, path: AnyPath) -> float:
     """How far a node's clock is ahead of ours, by the shortest of three round trips."""
     trips = []
     for _ in range(3):

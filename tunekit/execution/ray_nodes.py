@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TypedDict, TypeVar
 
 import ray
@@ -23,6 +22,7 @@ from tunekit import storage
 from tunekit.errors import ConfigError, StorageError
 from tunekit.execution.ray_start import keep_token_private, on_loopback, signals_kept
 from tunekit.execution.step_sizes import LOST, why_lost
+from tunekit.storage import AnyPath
 from tunekit.sweep import ResourcesConfig
 from tunekit.version import __version__
 
@@ -204,7 +204,7 @@ def offered() -> str:
 
 
 @contextmanager
-def token_in(folder: Path) -> Iterator[Path]:
+def token_in(folder: AnyPath) -> Iterator[AnyPath]:
     """A file in the sweep's folder that a node must see to serve; gone at the end."""
     token = storage.write_text(folder / f".seen-by-all-{uuid.uuid4().hex}", __version__)
     try:
@@ -213,7 +213,7 @@ def token_in(folder: Path) -> Iterator[Path]:
         storage.remove(token)
 
 
-def look(token: Path) -> View:
+def look(token: AnyPath) -> View:
     """What this process finds on its node."""
     try:
         is_there = storage.read_text(token) == __version__
@@ -224,7 +224,7 @@ def look(token: Path) -> View:
     return View(host=socket.gethostname(), version=__version__, sees_folder=is_there)
 
 
-def require_same_world(token: Path) -> None:
+def require_same_world(token: AnyPath) -> None:
     """Every node must see the sweep's folder and run the same tunekit, or trials could not be taken up elsewhere.
 
     Raises:
@@ -239,7 +239,7 @@ def require_same_world(token: Path) -> None:
         require_fit(host, view, token.parent)
 
 
-def require_fit(host: str, view: View, folder: Path) -> None:
+def require_fit(host: str, view: View, folder: AnyPath) -> None:
     """What was found on a node must be what the driver has.
 
     Raises:
@@ -251,7 +251,7 @@ def require_fit(host: str, view: View, folder: Path) -> None:
         raise ConfigError(f"node {host} does not see {folder}; put --root on storage that all nodes share")
 
 
-def ask(node_id: str, work: Callable[[Path], T], path: Path) -> ray.ObjectRef[T]:
+def ask(node_id: str, work: Callable[[AnyPath], T], path: AnyPath) -> ray.ObjectRef[T]:
     """The answer to come of a function of ours that a process on a node calls with `path`; no resources are needed."""
     strategy = NodeAffinitySchedulingStrategy(node_id=node_id, soft=False)
     answer: ray.ObjectRef[T] = (

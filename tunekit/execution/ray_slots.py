@@ -40,6 +40,7 @@ from tunekit.execution.ray_start import nothing_copied
 from tunekit.execution.slot import Trials, serve
 from tunekit.schema import build, canonical_json
 from tunekit.search import Search
+from tunekit.storage import AnyPath, absolute, place
 from tunekit.sweep import ResourcesConfig
 
 STEP_S = 30.0
@@ -61,7 +62,7 @@ class Slot(tune.Trainable):
         """Get ready to serve."""
         with suppress(OSError):  # Tune moves into a folder of its own, where no relative $VARIABLE of a path would lead
             os.chdir(str(config["working_folder"]))
-        self._name, self._token = str(self.trial_id), Path(str(config["token"]))
+        self._name, self._token = str(self.trial_id), place(str(config["token"]))
         self._mailbox = ray.get_actor(str(config["mailbox"]))
         self._is_known, self._departure = False, Departure()
         heed(self._departure, self._say_that_it_leaves)
@@ -314,7 +315,7 @@ class _Nodes:
     """Ray's nodes, as the driver asks about them."""
 
     resources: ResourcesConfig
-    token: Path
+    token: AnyPath
     is_fixed: bool
 
     def room(self) -> int:
@@ -333,7 +334,7 @@ class _Nodes:
 
 def run_on_ray(
     search: Search,
-    folder: Path,
+    folder: AnyPath,
     *,
     address: str | None,
     num_workers: int | None,
@@ -359,7 +360,7 @@ def run_on_ray(
         SweepInterrupted, StorageError: the sweep cannot go on now; it can be resumed.
     """
     resources = search.sweep.resources
-    folder = folder.absolute()  # a slot may work in another folder than this process
+    folder = absolute(folder)  # a slot may work in another folder than this process
     try:
         nodes.connect(address, resources, num_workers)
         with nodes.token_in(folder) as token:

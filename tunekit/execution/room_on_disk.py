@@ -12,6 +12,7 @@ from pathlib import Path
 from tunekit import storage
 from tunekit.errors import StorageError
 from tunekit.journal import TrialRecord
+from tunekit.storage import AnyPath
 
 LOOK_S = 60.0
 """How often a driver looks."""
@@ -28,7 +29,7 @@ def bytes_of_trial(num_parameters: float) -> float:
     return BYTES_PER_PARAMETER * num_parameters
 
 
-def too_little(folder: Path, need: float, *, free: Callable[[Path], int] = storage.free_bytes) -> str | None:
+def too_little(folder: AnyPath, need: float, *, free: Callable[[Path], int] = storage.free_bytes) -> str | None:
     """What to tell the user where fewer than `need` bytes are free around `folder`; None where all is well.
 
     Args:
@@ -36,10 +37,12 @@ def too_little(folder: Path, need: float, *, free: Callable[[Path], int] = stora
         need: bytes that trials may still write.
         free: asks a file system.
     """
+    if not isinstance(folder, Path):  # an object store is never full
+        return None
     place = next((path for path in (folder, *folder.absolute().parents) if path.exists()), Path("/"))
     try:
         found = free(place)
-    except StorageError:  # a place that does not say, such as an object store
+    except StorageError:  # a place that does not say
         return None
     wanted = max(need, LEAST_BYTES)
     if found >= wanted:
@@ -62,7 +65,7 @@ class RoomOnDisk:
 
     def __init__(
         self,
-        folder: Path,
+        folder: AnyPath,
         tell: Callable[[str, str], None],
         *,
         clock: Callable[[], float] = time.monotonic,

@@ -6,12 +6,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from typing import Protocol
 
 from tunekit.errors import TunekitError
 from tunekit.execution.departure import REASON, Departure
 from tunekit.execution.protocol import Ask, Beat, Fatal, Job, Leaving, Reply, SlotContent, SlotMessage
+from tunekit.storage import AnyPath, place
 from tunekit.training.messages import Reported, TrialMessage
 from tunekit.training.pack_size import PackSetting
 from tunekit.trial import Locations, TrialConfig
@@ -53,7 +53,7 @@ class Trials(Protocol):
         self,
         config: TrialConfig,
         *,
-        folder: Path,
+        folder: AnyPath,
         locations: Locations,
         tokens_per_step: int,
         test: bool,
@@ -161,7 +161,7 @@ class _Serving:
         try:
             self._trials.add(
                 job.config,
-                folder=Path(job.folder),
+                folder=place(job.folder),
                 locations=job.locations,
                 tokens_per_step=job.tokens_per_step,
                 test=job.test,

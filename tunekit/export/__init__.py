@@ -26,7 +26,7 @@ from tunekit.errors import ConfigError
 from tunekit.export.page import page
 from tunekit.methods import Method
 from tunekit.methods.parts.head import HeadMethod
-from tunekit.storage import TrialFolder, make_folder, storage_errors, write_text
+from tunekit.storage import AnyPath, TrialFolder, filled_folder, storage_errors, write_text
 from tunekit.training import checkpoints
 from tunekit.training.trial_run import require_owner
 from tunekit.trial import Locations, TrialConfig
@@ -40,11 +40,11 @@ class FinishedTrial:
 
     config: TrialConfig
     locations: Locations
-    folder: Path
+    folder: AnyPath
     """Its own, which holds its checkpoint."""
 
 
-def export(trial: FinishedTrial, out: Path) -> list[Path]:
+def export(trial: FinishedTrial, out: AnyPath) -> list[AnyPath]:
     """Write the best epoch's parameters of `trial` into the folder `out`, which is made; gives the files.
 
     Raises:
@@ -52,7 +52,7 @@ def export(trial: FinishedTrial, out: Path) -> list[Path]:
             further, which the code in the folder does not do.
         StorageError: `out` cannot be written.
     """
-    if out.exists() and not out.is_dir():
+    if isinstance(out, Path) and out.exists() and not out.is_dir():
         raise ConfigError(f"--out {out} is a file; name a folder")
     if trial.config.backbone.segmentation:
         languages = ", ".join(trial.config.backbone.segmentation)
@@ -69,12 +69,11 @@ def export(trial: FinishedTrial, out: Path) -> list[Path]:
     config.base_model_name_or_path, config.revision = base, trial.config.backbone.revision
     head = {"weight": method.head.linear.weight.detach(), "bias": method.head.linear.bias.detach()}
     labels = {"labels": json.dumps(method.labels, ensure_ascii=False)}
-    make_folder(out)
-    with storage_errors(f"write to {out}"):
-        config.save_pretrained(str(out))
-        save_file({name: t.contiguous() for name, t in tensors.items()}, out / "adapter_model.safetensors")
-        save_file(head, out / "head.safetensors", metadata=labels)
-    write_text(out / "README.md", page(trial.config, method, base=base, epoch=epoch))
+    with filled_folder(out) as folder, storage_errors(f"write to {out}"):
+        config.save_pretrained(str(folder))
+        save_file({name: t.contiguous() for name, t in tensors.items()}, folder / "adapter_model.safetensors")
+        save_file(head, folder / "head.safetensors", metadata=labels)
+        write_text(folder / "README.md", page(trial.config, method, base=base, epoch=epoch))
     return [
         out / name for name in ("adapter_config.json", "adapter_model.safetensors", "head.safetensors", "README.md")
     ]
@@ -112,7 +111,7 @@ def _parameters(trial: FinishedTrial) -> tuple[int, dict[str, Tensor]]:
     return stored.epoch, stored.parameters
 
 
-def _fill(method: HeadMethod, parameters: dict[str, Tensor], path: Path) -> None:
+def _fill(method: HeadMethod, parameters: dict[str, Tensor], path: AnyPath) -> None:
     """Put the stored parameters in the place of those without weights."""
     wanted = {name: tuple(p.shape) for name, p in method.named_parameters() if p.requires_grad}
     if wanted != {name: tuple(p.shape) for name, p in parameters.items()}:

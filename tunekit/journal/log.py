@@ -1,8 +1,9 @@
 """The journal of a sweep: an append-only file that the driver alone writes, and its replay.
 
-``journal.jsonl`` is the only truth. An event is on the disk before its effect leaves the driver. Everything else (the
-Optuna studies, early-stopping rungs, budget spent, tables) is rebuilt from it, so launching and resuming are one code
-path: replay, then go on. Each line carries its number and a checksum, see :mod:`tunekit.journal.events`.
+``journal.jsonl`` (in an object store the segments in ``journal/``) is the only truth. An event is on the disk before
+its effect leaves the driver. Everything else (the Optuna studies, early-stopping rungs, budget spent, tables) is
+rebuilt from it, so launching and resuming are one code path: replay, then go on. Each line carries its number and a
+checksum, see :mod:`tunekit.journal.events`.
 """
 
 from __future__ import annotations
@@ -18,28 +19,36 @@ from tunekit.journal import events, schema_1
 from tunekit.journal.events import Event, JournalError
 from tunekit.journal.record import SweepRecord
 from tunekit.redaction import without_secrets
-from tunekit.storage import AppendFile, Lock, SweepFolder, holder_of, make_folder, whole_lines
+from tunekit.storage import AnyPath, Lease, Lock, SweepFolder, make_folder, open_to_append, take_lock, whole_lines
 
 
 class SweepBusy(ConfigError):
     """Another process is running this sweep."""
 
 
-def read_events(path: Path) -> Iterator[Event]:
+def read_events(path: AnyPath) -> Iterator[Event]:
     """The complete events of a journal, in order; a torn last line (a driver killed while writing) is left out.
+
+    Args:
+        path: `SweepFolder.journal`.
 
     Raises:
         ConfigError: there is no such file.
         JournalError: a line that is not an event, is damaged, missing or repeated, or is of an unknown schema.
     """
+    _require(path)
     for event, _ in _lines(path):
         yield event
 
 
-def _lines(path: Path) -> Iterator[tuple[Event, int]]:
-    """Events, each with the size of the file up to its end."""
-    if not path.exists():
+def _require(path: AnyPath) -> None:
+    is_there = path.exists() if isinstance(path, Path) else SweepFolder(path.parent).exists
+    if not is_there:
         raise ConfigError(f"{path}: no journal is there, so no sweep")
+
+
+def _lines(path: AnyPath) -> Iterator[tuple[Event, int]]:
+    """Events, each with the size of the file up to its end."""
     translator: schema_1.Translator | None = None
     size = 0
     for number, line in enumerate(whole_lines(path), start=1):
@@ -55,7 +64,7 @@ def _lines(path: Path) -> Iterator[tuple[Event, int]]:
         yield event, size
 
 
-def _replayed(path: Path, record: SweepRecord) -> Iterator[int]:
+def _replayed(path: AnyPath, record: SweepRecord) -> Iterator[int]:
     """Advance `record` by the journal's events; gives the size of the file up to each one's end."""
     for number, (event, size) in enumerate(_lines(path), start=1):
         try:
@@ -68,9 +77,11 @@ def _replayed(path: Path, record: SweepRecord) -> Iterator[int]:
         yield size
 
 
-def replay(path: Path) -> SweepRecord:
+def replay(path: AnyPath) -> SweepRecord:
     """The sweep that the journal at `path` (a file, or the sweep's folder) tells of. Reads only; takes no lock."""
-    path = SweepFolder(path).journal if path.is_dir() else path
+    is_folder = path.is_dir() if isinstance(path, Path) else path != SweepFolder(path.parent).journal
+    path = SweepFolder(path).journal if is_folder else path
+    _require(path)
     record = SweepRecord()
     for _ in _replayed(path, record):
         pass
@@ -84,7 +95,7 @@ class Journal:
         record: what the events add up to, those included that are not on the disk yet.
     """
 
-    def __init__(self, folder: Path, *, durable: bool = True) -> None:
+    def __init__(self, folder: AnyPath, *, durable: bool = True) -> None:
         """Take the sweep's lock and replay its journal; `folder` is made if it does not exist.
 
         Args:
@@ -104,7 +115,8 @@ class Journal:
         make_folder(folder)
         with contextlib.ExitStack() as opened:
             self._lock = opened.enter_context(contextlib.closing(_take_lock(self.folder)))
-            self._file = opened.enter_context(contextlib.closing(AppendFile(self.path, durable=durable)))
+            file = open_to_append(self.path, self._lock, durable=durable)
+            self._file = opened.enter_context(contextlib.closing(file))
             self._replay()
             opened.pop_all()  # kept open; a journal that cannot be read is released at once
 
@@ -118,7 +130,7 @@ class Journal:
                 f"{self.path} was written by an earlier tunekit (schema {self.record.schema}): its report can be read, "
                 "but the sweep cannot go on; start it again under another --name"
             )
-        self._file.truncate(end)
+        self._file.keep(size=end, num_lines=self.num_events)
 
     def append(self, kind: str, **content: object) -> Event:
         """Apply one event to :attr:`record`; `flush` then puts it on the disk.
@@ -172,13 +184,10 @@ def _with_public_reasons(event: Event) -> Event:
     return event
 
 
-def _take_lock(folder: SweepFolder) -> Lock:
+def _take_lock(folder: SweepFolder) -> Lock | Lease:
     try:
-        lock = Lock(folder.lock)
-    except BlockingIOError:
-        holder = holder_of(folder.lock) or "another process"
+        return take_lock(folder.lock, f"process {os.getpid()} on {socket.gethostname()} since {events.now()}")
+    except BlockingIOError as held:
         raise SweepBusy(
-            f"sweep {folder.name!r} is being run by {holder}; wait for it, stop it, or give this one another --name"
+            f"sweep {folder.name!r} is being run by {held}; wait for it, stop it, or give this one another --name"
         ) from None
-    lock.write(f"process {os.getpid()} on {socket.gethostname()} since {events.now()}\n")
-    return lock

@@ -1,6 +1,6 @@
 """What a person reads: made from a sweep's journal alone, without torch and without Ray.
 
-Adding a report is one file with ``write(record, out) -> list[Path]`` and one line in :data:`REPORTS`.
+Adding a report is one file with ``write(record, out) -> list[AnyPath]`` and one line in :data:`REPORTS`.
 """
 
 from __future__ import annotations
@@ -8,10 +8,10 @@ from __future__ import annotations
 import importlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tunekit.journal import SweepRecord
+from tunekit.storage import AnyPath
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -22,27 +22,27 @@ REPORTS: dict[str, str] = {
     "references": "tunekit.reports.render.references:write",
     "best_config": "tunekit.reports.render.best_config:write",
 }
-"""Every report by name. Values: ``(SweepRecord, Path) -> list[Path]`` writes into a folder and names its files."""
+"""Every report by name. Values: ``(SweepRecord, AnyPath) -> list[AnyPath]`` writes into a folder, names its files."""
 
 
 @dataclass(frozen=True)
 class ReportFiles:
     """What :func:`write` wrote."""
 
-    folder: Path
-    written: Mapping[str, tuple[Path, ...]]
+    folder: AnyPath
+    written: Mapping[str, tuple[AnyPath, ...]]
     """Files by the name of the report that wrote them, in the order of :data:`REPORTS`."""
 
     @property
-    def files(self) -> tuple[Path, ...]:
+    def files(self) -> tuple[AnyPath, ...]:
         """All of them."""
         return tuple(path for paths in self.written.values() for path in paths)
 
-    def __iter__(self) -> Iterator[Path]:
+    def __iter__(self) -> Iterator[AnyPath]:
         return iter(self.files)
 
 
-def write(record: SweepRecord, out: Path) -> ReportFiles:
+def write(record: SweepRecord, out: AnyPath) -> ReportFiles:
     """Write every report of :data:`REPORTS` into the folder `out`, which is made; older ones are replaced.
 
     Raises:

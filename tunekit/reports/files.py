@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from tunekit.storage import write_text
+from tunekit.storage import AnyPath, write_text
 
 
-def save(path: Path, text: str) -> Path:
+def save(path: AnyPath, text: str) -> AnyPath:
     """Write `text` to `path` as UTF-8, replacing what is there; folders are made. Gives `path`.
 
     Raises:

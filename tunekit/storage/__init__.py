@@ -5,8 +5,10 @@ The only room that opens, locks, renames or deletes the files of a sweep or of a
 
 from tunekit.storage.digests import cache_folder, file_digest
 from tunekit.storage.layout import SweepFolder, TrialFolder, part_of_a_path, sweep_folder, sweep_folders
+from tunekit.storage.lease import Lease
 from tunekit.storage.local import (
     copy_or_link,
+    filled_folder,
     free_bytes,
     make_folder,
     open_log,
@@ -18,29 +20,41 @@ from tunekit.storage.local import (
     remove_folder,
     rename,
     storage_errors,
+    upload,
     write_bytes,
     write_json,
     write_text,
     write_with,
 )
-from tunekit.storage.locks import AppendFile, Lock, holder_of, whole_lines
+from tunekit.storage.locks import AppendFile, Lock
+from tunekit.storage.objects import create
+from tunekit.storage.places import AnyPath, absolute, folder_of_this_machine, place, require_place
 from tunekit.storage.sealed import TornFile, read_sealed, read_sealed_json, write_sealed, write_sealed_json
+from tunekit.storage.sole_writer import holder_of, open_to_append, take_lock, whole_lines
 
 __all__ = [
+    "AnyPath",
     "AppendFile",
+    "Lease",
     "Lock",
     "SweepFolder",
     "TornFile",
     "TrialFolder",
+    "absolute",
     "cache_folder",
     "copy_or_link",
+    "create",
     "file_digest",
+    "filled_folder",
+    "folder_of_this_machine",
     "free_bytes",
     "holder_of",
     "make_folder",
     "open_log",
+    "open_to_append",
     "part_of_a_path",
     "partial_files",
+    "place",
     "read_json",
     "read_sealed",
     "read_sealed_json",
@@ -49,9 +63,12 @@ __all__ = [
     "remove",
     "remove_folder",
     "rename",
+    "require_place",
     "storage_errors",
     "sweep_folder",
     "sweep_folders",
+    "take_lock",
+    "upload",
     "whole_lines",
     "write_bytes",
     "write_json",

@@ -8,6 +8,9 @@
 ``report/``             tables and configurations
 ``trials/TRIAL_ID/``    a trial's checkpoints, outcome, test scores and predictions
 ======================  ===============================================================================
+
+In an object store ``journal/`` and ``lock/`` stand in the place of the first two, and ``driver.log`` is a copy that is
+sent at the end of a run: it is written on the driver's machine, below :func:`tunekit.storage.cache_folder`.
 """
 
 from __future__ import annotations
@@ -16,109 +19,122 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tunekit.errors import ConfigError, nearest, quoted
+from tunekit.storage import objects
+from tunekit.storage.digests import cache_folder
+from tunekit.storage.places import AnyPath, own_folder, place
 
 JOURNAL = "journal.jsonl"
+"""The journal's name in a folder."""
+LOG = "logs/driver.log"
+SEGMENTS = "journal"
+"""The prefix of its segments in an object store."""
 
 
 @dataclass(frozen=True)
 class TrialFolder:
     """The files of one trial."""
 
-    path: Path
+    path: AnyPath
 
     @property
-    def last(self) -> Path:
+    def last(self) -> AnyPath:
         """After each epoch: all that is needed to go on; deleted when the trial has finished."""
         return self.path / "last.pt"
 
     @property
-    def previous(self) -> Path:
+    def previous(self) -> AnyPath:
         """What `last` was before: used if `last` is torn or not there yet, and deleted with it."""
         return self.path / "previous.pt"
 
     @property
-    def best(self) -> Path:
+    def best(self) -> AnyPath:
         """Trained parameters at the best epoch on dev."""
         return self.path / "best.pt"
 
     @property
-    def outcome(self) -> Path:
+    def outcome(self) -> AnyPath:
         """Once finished: the outcome, the reports of all epochs and the configuration."""
         return self.path / "outcome.json"
 
     @property
-    def test(self) -> Path:
+    def test(self) -> AnyPath:
         """Once scored on test: the scores."""
         return self.path / "test.json"
 
     @property
-    def predictions(self) -> Path:
+    def predictions(self) -> AnyPath:
         """Beside the scores: what was predicted for each test example."""
         return self.path / "test_predictions.json.gz"
 
     @property
-    def locations(self) -> Path:
+    def locations(self) -> AnyPath:
         """Where data and backbone were, for a trial outside any sweep."""
         return self.path / "locations.json"
 
     @property
-    def export(self) -> Path:
+    def export(self) -> AnyPath:
         """The folder of an exported adapter, for a trial that is exported by itself."""
         return self.path / "export"
 
     @property
     def log(self) -> Path:
-        """What the trial and its libraries print, for a trial outside any sweep."""
-        return self.path / "trial.log"
+        """What the trial and its libraries print, for a trial outside any sweep; on this machine."""
+        return own_folder(self.path, cache_folder()) / "trial.log"
 
     @property
     def sweep(self) -> SweepFolder:
         """The sweep that the trial belongs to, if it belongs to one."""
-        return SweepFolder(self.path.resolve().parents[1])
+        return SweepFolder((self.path.resolve() if isinstance(self.path, Path) else self.path).parents[1])
 
 
 @dataclass(frozen=True)
 class SweepFolder:
     """The files of one sweep."""
 
-    path: Path
+    path: AnyPath
 
     @property
     def name(self) -> str:
         """The sweep's name: the last part of its path."""
-        return self.path.name if self.path.name not in ("", "..") else self.path.resolve().name
+        is_named = self.path.name not in ("", "..") or not isinstance(self.path, Path)
+        return self.path.name if is_named else self.path.resolve().name
 
     @property
-    def journal(self) -> Path:
-        """What happened."""
-        return self.path / JOURNAL
+    def journal(self) -> AnyPath:
+        """What happened: a file, or the prefix of its segments."""
+        return self.path / (JOURNAL if isinstance(self.path, Path) else SEGMENTS)
 
     @property
-    def lock(self) -> Path:
+    def lock(self) -> AnyPath:
         """Held by the driver."""
         return self.path / "lock"
 
     @property
-    def sweep_file(self) -> Path:
+    def sweep_file(self) -> AnyPath:
         """The sweep file as it is run."""
         return self.path / "sweep.yaml"
 
     @property
     def driver_log(self) -> Path:
-        """What the driver and its libraries print."""
-        return self.path / "logs" / "driver.log"
+        """What the driver and its libraries print, on the driver's machine."""
+        return own_folder(self.path, cache_folder()) / LOG
 
     @property
-    def report(self) -> Path:
+    def kept_driver_log(self) -> AnyPath:
+        """The same, where the sweep is: in an object store a copy, made at the end of a run."""
+        return self.path / LOG
+
+    @property
+    def report(self) -> AnyPath:
         """The folder of tables and configurations."""
         return self.path / "report"
 
     @property
     def optuna(self) -> Path:
-        """A copy of the searches as an Optuna storage."""
-        return self.path / "optuna.db"
+        """A copy of the searches as an Optuna storage, on this machine."""
+        return own_folder(self.path, cache_folder()) / "optuna.db"
 
-    def export(self, arm: str | None) -> Path:
+    def export(self, arm: str | None) -> AnyPath:
         """The folder of an exported adapter."""
         return self.path / "export" / (part_of_a_path(arm) if arm else "")
 
@@ -129,7 +145,10 @@ class SweepFolder:
     @property
     def exists(self) -> bool:
         """Whether a sweep was launched here; not yet if its journal is still empty."""
-        return self.journal.is_file() and self.journal.stat().st_size > 0
+        path = self.journal
+        if not isinstance(path, Path):
+            return bool(objects.names(path))
+        return path.is_file() and path.stat().st_size > 0
 
 
 def part_of_a_path(name: str) -> str:
@@ -145,21 +164,24 @@ def part_of_a_path(name: str) -> str:
     return name
 
 
-def sweep_folders(root: Path) -> list[SweepFolder]:
+def sweep_folders(root: AnyPath) -> list[SweepFolder]:
     """The folders of the sweeps under `root`, by name."""
-    found = (SweepFolder(path.parent) for path in sorted(root.glob(f"*/{JOURNAL}")))
+    if isinstance(root, Path):
+        found = [SweepFolder(path.parent) for path in sorted(root.glob(f"*/{JOURNAL}"))]
+    else:
+        found = [SweepFolder(root / name) for name in objects.names(root)]
     return [folder for folder in found if folder.exists]
 
 
-def sweep_folder(name: str, root: Path) -> SweepFolder:
+def sweep_folder(name: str, root: AnyPath) -> SweepFolder:
     """The folder of a sweep given by name or path.
 
     Raises:
         ConfigError: there is none.
     """
-    for folder in (SweepFolder(root / name), SweepFolder(Path(name))):
-        if folder.exists:
-            return folder
+    for path in (place(name),) if "://" in name else (root / name, place(name)):
+        if SweepFolder(path).exists:
+            return SweepFolder(path)
     known = [folder.name for folder in sweep_folders(root)]
     if not known:
         raise ConfigError(f"no sweep {name!r}; there are none under {root}; start one with: tunekit sweep FILE")

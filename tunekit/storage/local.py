@@ -1,7 +1,7 @@
-"""Reading and writing whole files of a local or shared file system.
+"""Reading and writing whole files: of a local or shared file system, or of an object store.
 
-A file is written beside its place, flushed to the disk and renamed, so that a kill at any moment leaves the old
-content or the new one, never a part of it.
+In a file system, a file is written beside its place, flushed to the disk and renamed; in an object store it is made
+here and sent as a whole. So a kill at any moment leaves the old content or the new one, never a part of it.
 """
 
 from __future__ import annotations
@@ -11,14 +11,20 @@ import json
 import logging
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import IO, TypeVar
+from typing import IO, TYPE_CHECKING, TypeVar
 
 from tunekit.errors import StorageError
 from tunekit.patience import passing, persist
 from tunekit.schema import to_json
+from tunekit.storage import objects
+from tunekit.storage.places import AnyPath
+
+if TYPE_CHECKING:
+    from upath import UPath
 
 T = TypeVar("T")
 
@@ -58,7 +64,7 @@ def patiently(action: Callable[[], T], doing: str, *, cure: str = CURE) -> T:
         return persist(action, partial(passing, doing=doing))
 
 
-def write_with(path: Path, write: Callable[[IO[bytes]], None], *, cure: str = CURE) -> Path:
+def write_with(path: AnyPath, write: Callable[[IO[bytes]], None], *, cure: str = CURE) -> AnyPath:
     """Write a file atomically; its folder is made. Gives `path`.
 
     Args:
@@ -69,6 +75,10 @@ def write_with(path: Path, write: Callable[[IO[bytes]], None], *, cure: str = CU
     Raises:
         StorageError: the file cannot be written.
     """
+    if not isinstance(path, Path):
+        with storage_errors(f"write {path}, which is made on this machine first"):
+            objects.write_with(path, write)
+        return path
 
     def fill(temporary: Path) -> None:
         with temporary.open("wb") as file:
@@ -79,7 +89,7 @@ def write_with(path: Path, write: Callable[[IO[bytes]], None], *, cure: str = CU
     return _replace(path, fill, cure=cure)
 
 
-def write_bytes(path: Path, content: bytes, *, cure: str = CURE) -> Path:
+def write_bytes(path: AnyPath, content: bytes, *, cure: str = CURE) -> AnyPath:
     """Write `content` atomically; see :func:`write_with`."""
 
     def write(file: IO[bytes]) -> None:
@@ -88,12 +98,12 @@ def write_bytes(path: Path, content: bytes, *, cure: str = CURE) -> Path:
     return write_with(path, write, cure=cure)
 
 
-def write_text(path: Path, text: str, *, cure: str = CURE) -> Path:
+def write_text(path: AnyPath, text: str, *, cure: str = CURE) -> AnyPath:
     """Write `text` as UTF-8, atomically; what UTF-8 cannot express is written as ``\\xNN``. See :func:`write_with`."""
     return write_bytes(path, text.encode("utf-8", "backslashreplace"), cure=cure)
 
 
-def write_json(path: Path, value: object) -> Path:
+def write_json(path: AnyPath, value: object) -> AnyPath:
     """Write `value` as `json_bytes`, atomically; see :func:`write_with`."""
     return write_bytes(path, json_bytes(value))
 
@@ -115,12 +125,17 @@ def open_log(path: Path) -> IO[bytes]:
         return path.open("ab")
 
 
-def copy_or_link(source: Path, target: Path) -> Path:
-    """Give the file `source` the second name `target`, atomically; copy it where the file system has no links.
+def copy_or_link(source: AnyPath, target: AnyPath) -> AnyPath:
+    """Give the file `source` the second name `target`, atomically; copy it where there are no links.
+
+    Both are in one file system or one store.
 
     Raises:
         StorageError: neither can be done.
     """
+    if not isinstance(target, Path) or not isinstance(source, Path):
+        objects.copy(*_in_one_store(source, target))
+        return target
 
     def fill(temporary: Path) -> None:
         temporary.unlink(missing_ok=True)
@@ -134,12 +149,15 @@ def copy_or_link(source: Path, target: Path) -> Path:
     return _replace(target, fill)
 
 
-def read_with(path: Path, read: Callable[[IO[bytes]], T]) -> T | None:
+def read_with(path: AnyPath, read: Callable[[IO[bytes]], T]) -> T | None:
     """What `read` makes of the open file; None if there is no such file.
 
     Raises:
         StorageError: the file is there and cannot be read.
     """
+    if not isinstance(path, Path):
+        with storage_errors(f"read {path}, which is copied to this machine first"):
+            return objects.read_with(path, read)
     if not path.exists():
         return None
 
@@ -150,25 +168,31 @@ def read_with(path: Path, read: Callable[[IO[bytes]], T]) -> T | None:
     return patiently(attempt, f"read {path}")
 
 
-def read_text(path: Path) -> str:
+def read_text(path: AnyPath) -> str:
     """The text of a file.
 
     Raises:
         StorageError: it cannot be read.
     """
+    if not isinstance(path, Path):
+        content = objects.read(path)
+        if content is None:
+            raise StorageError(f"cannot read {path}: there is no such object")
+        return content.decode("utf-8")
     return patiently(partial(path.read_text, encoding="utf-8"), f"read {path}")
 
 
-def read_json(path: Path) -> dict[str, object] | None:
+def read_json(path: AnyPath) -> dict[str, object] | None:
     """What `write_json` wrote; None if there is no such file or it is torn (with a warning).
 
     Raises:
         StorageError: the file is there and cannot be read.
     """
-    if not path.exists():
+    stored = read_with(path, lambda file: file.read())
+    if stored is None:
         return None
     try:
-        content = json.loads(patiently(path.read_bytes, f"read {path}"))
+        content = json.loads(stored)
     except (ValueError, RecursionError) as error:
         logger.warning("%s is torn and is ignored (%s)", path, error)
         return None
@@ -178,43 +202,61 @@ def read_json(path: Path) -> dict[str, object] | None:
     return content
 
 
-def remove(*paths: Path) -> None:
+def remove(*paths: AnyPath) -> None:
     """Delete files; those that are not there are no error.
 
     Raises:
         StorageError: one cannot be deleted.
     """
     for path in paths:
+        if not isinstance(path, Path):
+            objects.remove([path])
+            continue
         with storage_errors(f"delete {path}"):
             path.unlink(missing_ok=True)
 
 
-def rename(source: Path, target: Path) -> None:
+def rename(source: AnyPath, target: AnyPath) -> None:
     """Give a file another name, atomically; a file of that name goes.
+
+    In an object store it is copied and then deleted: a kill between the two leaves both.
 
     Raises:
         StorageError: that cannot be done.
     """
+    if not isinstance(target, Path) or not isinstance(source, Path):
+        pair = _in_one_store(source, target)
+        objects.copy(*pair)
+        objects.remove(pair[:1])
+        return
     patiently(partial(os.replace, source, target), f"rename {source} to {target.name}")
 
 
-def remove_folder(folder: Path) -> None:
+def remove_folder(folder: AnyPath) -> None:
     """Delete a folder with all that is in it, as far as that is possible."""
+    if not isinstance(folder, Path):
+        with contextlib.suppress(StorageError):
+            objects.remove_all(folder)
+        return
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def make_folder(folder: Path) -> Path:
-    """Make a folder and those above it, if need be. Gives `folder`.
+def make_folder(folder: AnyPath) -> AnyPath:
+    """Make a folder and those above it, if need be; in an object store there are none. Gives `folder`.
 
     Raises:
         StorageError: it cannot be made.
     """
+    if not isinstance(folder, Path):
+        return folder
     patiently(partial(folder.mkdir, parents=True, exist_ok=True), f"make the folder {folder}")
     return folder
 
 
-def partial_files(folder: Path) -> list[Path]:
-    """What killed processes were still writing in `folder`."""
+def partial_files(folder: AnyPath) -> list[Path]:
+    """What killed processes were still writing in `folder`; nothing in an object store, where all is whole."""
+    if not isinstance(folder, Path):
+        return []
     with storage_errors(f"read {folder}"):
         return [path for path in folder.iterdir() if path.name.startswith(".") and path.name.endswith(".tmp")]
 
@@ -227,6 +269,41 @@ def free_bytes(folder: Path) -> int:
     """
     with storage_errors(f"read {folder}"):
         return shutil.disk_usage(folder).free
+
+
+@contextlib.contextmanager
+def filled_folder(folder: AnyPath) -> Iterator[Path]:
+    """A folder of this machine to write files into: `folder` itself, or one that is sent to `folder` at the end.
+
+    Raises:
+        StorageError: it cannot be made, or its files not be sent.
+    """
+    if isinstance(folder, Path):
+        make_folder(folder)
+        yield folder
+        return
+    with storage_errors("make a folder on this machine"), tempfile.TemporaryDirectory(prefix="tunekit-") as scratch:
+        yield Path(scratch)
+        for path in sorted(Path(scratch).rglob("*")):
+            if path.is_file():
+                objects.upload(folder / path.relative_to(scratch).as_posix(), path)
+
+
+def upload(path: Path, target: AnyPath) -> None:
+    """Send a copy of a file of this machine to `target` in an object store; where that is no store, nothing is done.
+
+    Raises:
+        StorageError: it cannot be sent.
+    """
+    if not isinstance(target, Path) and path.is_file():
+        with storage_errors(f"read {path}"):
+            objects.upload(target, path)
+
+
+def _in_one_store(source: AnyPath, target: AnyPath) -> tuple[UPath, UPath]:
+    if isinstance(source, Path) or isinstance(target, Path):
+        raise ValueError(f"{source} and {target} are not in one object store")
+    return source, target
 
 
 def _replace(path: Path, fill: Callable[[Path], None], *, cure: str = CURE) -> Path:

@@ -21,7 +21,7 @@ class Lock:
     """An exclusive lock on a file, held until `close` or the end of the process, however it ends.
 
     It belongs to this object and not to the process, so that reading the file elsewhere in the process does not
-    release it, and :func:`holder_of` can ask for it without taking it.
+    release it, and :func:`holder_of_lock` can ask for it without taking it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -54,6 +54,9 @@ class Lock:
 
         patiently(attempt, f"write {self.path}")
 
+    def require_held(self) -> None:
+        """Make sure that we hold the lock: it falls with its process alone."""
+
     def close(self) -> None:
         """Release the lock; a second time has no effect."""
         if self._descriptor >= 0:
@@ -61,7 +64,7 @@ class Lock:
             self._descriptor = -1
 
 
-def holder_of(path: Path) -> str | None:
+def holder_of_lock(path: Path) -> str | None:
     """What the holder of the lock on `path` says of itself, or None if nobody holds it. Takes no lock.
 
     Raises:
@@ -81,7 +84,7 @@ def holder_of(path: Path) -> str | None:
             os.close(descriptor)
 
 
-def whole_lines(path: Path) -> Iterator[bytes]:
+def lines_of_file(path: Path) -> Iterator[bytes]:
     """The lines of a file that an `AppendFile` writes, each with its line feed.
 
     A last one without it is left out: it is torn, or still being written.
@@ -155,8 +158,8 @@ class AppendFile:
             reason = error.strerror or error
             raise StorageError(f"cannot write {self.path}: {reason}; {CURE_OF_APPENDING}") from error
 
-    def truncate(self, size: int) -> None:
-        """Keep the first `size` bytes.
+    def keep(self, *, size: int, num_lines: int) -> None:
+        """Go on after the first `size` bytes, which hold `num_lines` whole lines; what comes after them goes.
 
         Raises:
             StorageError: that cannot be done.

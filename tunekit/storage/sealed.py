@@ -9,13 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import IO, Any, TypeVar, cast
 
 from tunekit.errors import TunekitError
 from tunekit.patience import say
 from tunekit.schema import JsonObject, canonical_json, to_json
 from tunekit.storage.local import json_bytes, read_with, write_json, write_with
+from tunekit.storage.places import AnyPath
 
 T = TypeVar("T")
 
@@ -54,7 +54,7 @@ class _Summed:
         self._file.flush()
 
 
-def write_sealed(path: Path, write: Callable[[IO[bytes]], None]) -> Path:
+def write_sealed(path: AnyPath, write: Callable[[IO[bytes]], None]) -> AnyPath:
     """Write a file atomically, with a checksum after its content. Gives `path`.
 
     Args:
@@ -78,7 +78,7 @@ def write_sealed(path: Path, write: Callable[[IO[bytes]], None]) -> Path:
     return write_with(path, fill)
 
 
-def read_sealed(path: Path, read: Callable[[IO[bytes]], T]) -> T | None:
+def read_sealed(path: AnyPath, read: Callable[[IO[bytes]], T]) -> T | None:
     """What `read` makes of a file of `write_sealed`; None if there is no such file.
 
     Args:
@@ -98,7 +98,7 @@ def read_sealed(path: Path, read: Callable[[IO[bytes]], T]) -> T | None:
     return read_with(path, check_and_read)
 
 
-def _require_whole(file: IO[bytes], path: Path) -> None:
+def _require_whole(file: IO[bytes], path: AnyPath) -> None:
     size = file.seek(0, 2) - SEAL_BYTES
     if size < 0:
         raise TornFile(f"{path} is torn: it has {size + SEAL_BYTES} bytes")
@@ -115,7 +115,7 @@ def _require_whole(file: IO[bytes], path: Path) -> None:
         raise TornFile(f"{path} is torn: its bytes are not those of its checksum")
 
 
-def write_sealed_json(path: Path, value: object) -> Path:
+def write_sealed_json(path: AnyPath, value: object) -> AnyPath:
     """Write `value`, keys and values without `KEY`, as indented JSON with a checksum, atomically. Gives `path`.
 
     Raises:
@@ -125,7 +125,7 @@ def write_sealed_json(path: Path, value: object) -> Path:
     return write_json(path, {**content, KEY: _sum(content)})
 
 
-def read_sealed_json(path: Path) -> JsonObject | None:
+def read_sealed_json(path: AnyPath) -> JsonObject | None:
     """What `write_sealed_json` wrote; None if there is no such file or it is torn, which the user is told.
 
     Raises:

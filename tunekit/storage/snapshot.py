@@ -1,4 +1,4 @@
-"""A sweep's folder as one stream of bytes, and back: how it travels from a cluster to another machine.
+"""A sweep's folder as one stream of bytes, and back: how it travels from a cluster or a bucket to another machine.
 
 The journal is read first, once, up to its last whole line, and written last: whatever it tells of is in the stream, and
 a folder that was filled half-way has the journal that it had before. Nothing outside the folder is read or written.
@@ -10,13 +10,15 @@ import io
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO
 
 from tunekit.errors import ConfigError, StorageError
 from tunekit.storage.layout import JOURNAL, SweepFolder
 from tunekit.storage.local import read_with, storage_errors, write_bytes, write_with
-from tunekit.storage.locks import holder_of, whole_lines
+from tunekit.storage.places import AnyPath
+from tunekit.storage.sole_writer import holder_of, whole_lines
 
 CHECKPOINT = ".pt"
 """How the name of a checkpoint ends."""
@@ -40,18 +42,26 @@ def journal_now(folder: SweepFolder) -> bytes:
     return b"".join(whole_lines(folder.journal))
 
 
-def snapshot_files(folder: SweepFolder, *, checkpoints: bool) -> list[Path]:
+def snapshot_files(folder: SweepFolder, *, checkpoints: bool) -> list[AnyPath]:
     """What is copied of a sweep's folder beside its journal, in the order of the names.
 
     The lock stays where it is, and so do files that are still being written and, unless asked for, checkpoints.
     """
-    return sorted(path for path in folder.path.rglob("*") if path.is_file() and _travels(path, folder, checkpoints))
+    found = (path for path in folder.path.rglob("*") if path.is_file() and _travels(path, folder, checkpoints))
+    return sorted(found, key=str)
 
 
-def _travels(path: Path, folder: SweepFolder, checkpoints: bool) -> bool:
-    is_hidden = any(part.startswith(".") for part in path.relative_to(folder.path).parts)
-    is_own = path in (folder.journal, folder.lock)
-    return not is_hidden and not is_own and not path.is_symlink() and (checkpoints or path.suffix != CHECKPOINT)
+def _travels(path: AnyPath, folder: SweepFolder, checkpoints: bool) -> bool:
+    parts = PurePosixPath(_inside(path, folder)).parts
+    is_hidden = any(part.startswith(".") for part in parts)
+    is_own = parts[0] in (folder.journal.name, folder.lock.name)  # in a bucket both are prefixes of many objects
+    is_link = isinstance(path, Path) and path.is_symlink()
+    return not is_hidden and not is_own and not is_link and (checkpoints or path.suffix != CHECKPOINT)
+
+
+def _inside(path: AnyPath, folder: SweepFolder) -> str:
+    """The name of a file in its folder, with ``/`` between its parts."""
+    return "/".join(path.parts[len(folder.path.parts) :])
 
 
 def write_snapshot(folder: SweepFolder, sink: IO[bytes], *, checkpoints: bool = False) -> Snapshot:
@@ -68,24 +78,20 @@ def write_snapshot(folder: SweepFolder, sink: IO[bytes], *, checkpoints: bool = 
     journal, num_files, num_bytes = journal_now(folder), 0, 0
     with tarfile.open(fileobj=sink, mode="w|gz") as archive:
         for path in snapshot_files(folder, checkpoints=checkpoints):
-            try:
-                stream = path.open("rb")
-            except FileNotFoundError:  # a checkpoint that was needed no longer
-                continue
-            with storage_errors(f"read {path}"), stream:
-                entry = archive.gettarinfo(str(path), path.relative_to(folder.path).as_posix(), fileobj=stream)
-                archive.addfile(_without_owner(entry), stream)  # a log that grows meanwhile is cut at this length
-            num_files, num_bytes = num_files + 1, num_bytes + entry.size
+            entry = tarfile.TarInfo(_inside(path, folder))
+            if read_with(path, partial(_add, archive, entry)) is not None:  # else it was needed no longer
+                num_files, num_bytes = num_files + 1, num_bytes + entry.size
         entry = tarfile.TarInfo(JOURNAL)
         entry.size = len(journal)
         archive.addfile(entry, io.BytesIO(journal))
     return Snapshot(num_files + 1, num_bytes + len(journal))
 
 
-def _without_owner(entry: tarfile.TarInfo) -> tarfile.TarInfo:
-    entry.uid = entry.gid = 0
-    entry.uname = entry.gname = ""
-    return entry
+def _add(archive: tarfile.TarFile, entry: tarfile.TarInfo, file: IO[bytes]) -> bool:
+    entry.size = file.seek(0, io.SEEK_END)
+    file.seek(0)
+    archive.addfile(entry, file)  # a log that grows meanwhile is cut at this length
+    return True
 
 
 def read_snapshot(archive_file: Path, folder: SweepFolder) -> Snapshot:
@@ -132,7 +138,7 @@ def _content(archive: tarfile.TarFile, entry: tarfile.TarInfo) -> bytes:
     return stream.read()
 
 
-def _write(archive: tarfile.TarFile, entry: tarfile.TarInfo, path: Path) -> None:
+def _write(archive: tarfile.TarFile, entry: tarfile.TarInfo, path: AnyPath) -> None:
     stream = archive.extractfile(entry)
     assert stream is not None, "a file of the archive"
 

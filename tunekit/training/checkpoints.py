@@ -12,7 +12,6 @@ import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import IO, TypedDict
 
 import torch
@@ -21,7 +20,7 @@ from torch import Tensor
 from tunekit.errors import ConfigError, TunekitError
 from tunekit.patience import say
 from tunekit.schema import build, to_json
-from tunekit.storage import TornFile, TrialFolder, read_sealed, remove, rename, write_sealed
+from tunekit.storage import AnyPath, TornFile, TrialFolder, read_sealed, remove, rename, write_sealed
 from tunekit.training.random_state import RandomState
 from tunekit.trial import EpochReport
 
@@ -55,7 +54,7 @@ class Checkpoint:
     """None where nothing goes on from here."""
 
 
-def save(path: Path, checkpoint: Checkpoint) -> None:
+def save(path: AnyPath, checkpoint: Checkpoint) -> None:
     """Write a checkpoint, atomically.
 
     Raises:
@@ -109,7 +108,7 @@ def load_last(files: TrialFolder) -> Checkpoint | None:
     return None
 
 
-def load(path: Path) -> Checkpoint | None:
+def load(path: AnyPath) -> Checkpoint | None:
     """What `save` wrote, on the CPU; None if there is no such file or it is torn, which the user is told.
 
     Raises:

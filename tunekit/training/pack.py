@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
 from tunekit import methods
 from tunekit.schema import canonical_json
+from tunekit.storage import AnyPath
 from tunekit.training.caches import WorkerCache, choose_device
 from tunekit.training.joint import Done, Work, answered, carry_out
 from tunekit.training.learner import Questions, Update
@@ -95,7 +95,7 @@ class Pack:
         self,
         config: TrialConfig,
         *,
-        folder: Path,
+        folder: AnyPath,
         locations: Locations,
         tokens_per_step: int,
         test: bool,

@@ -13,11 +13,10 @@ import logging
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from tunekit.errors import ConfigError
 from tunekit.schema import build, to_json
-from tunekit.storage import TrialFolder, read_with, write_bytes
+from tunekit.storage import AnyPath, TrialFolder, read_with, write_bytes
 
 Prediction = str | Sequence[str]
 """The label of a pair, or one label for each word of a sentence."""
@@ -70,7 +69,7 @@ def numbered(labels: Sequence[str], predictions: Iterable[Prediction]) -> list[i
         raise ValueError(f"predicted label {error} is not one of the task's: {', '.join(labels)}") from None
 
 
-def save(path: Path, predictions: TestPredictions) -> None:
+def save(path: AnyPath, predictions: TestPredictions) -> None:
     """Write the predictions, atomically.
 
     Raises:
@@ -82,7 +81,7 @@ def save(path: Path, predictions: TestPredictions) -> None:
     write_bytes(path, buffer.getvalue())
 
 
-def load_predictions(folder: Path) -> TestPredictions | None:
+def load_predictions(folder: AnyPath) -> TestPredictions | None:
     """The test predictions in a trial's folder; None if there are none, or the file is torn (with a warning).
 
     Raises:

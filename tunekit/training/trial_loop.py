@@ -10,12 +10,12 @@ import traceback
 from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from tunekit.errors import TrialFailed, TunekitError
 from tunekit.patience import say
 from tunekit.redaction import without_secrets
+from tunekit.storage import AnyPath
 from tunekit.training.caches import WorkerCache
 from tunekit.training.checkpoints import CheckpointMissing
 from tunekit.training.joint import Work, answered, carry_out
@@ -40,7 +40,7 @@ OnEpoch = Callable[[EpochReport], bool | str | None]
 class Place:
     """Where and with what a trial runs."""
 
-    folder: Path
+    folder: AnyPath
     locations: Locations
     cache: WorkerCache
     tokens_per_step: int
@@ -58,7 +58,7 @@ class Place:
 def perform(
     config: TrialConfig,
     *,
-    folder: Path,
+    folder: AnyPath,
     locations: Locations,
     cache: WorkerCache,
     tokens_per_step: int,
@@ -194,7 +194,7 @@ def _test(run: TrialRun, place: Place) -> Generator[TrialMessage | Work, Any, Tr
 def run_trial(
     config: TrialConfig,
     *,
-    folder: Path,
+    folder: AnyPath,
     locations: Locations,
     cache: WorkerCache | None = None,
     tokens_per_step: int | None = None,

@@ -11,13 +11,12 @@ import logging
 import math
 from collections.abc import Generator, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, Literal
 
 from tunekit import storage
 from tunekit.errors import ConfigError, TrialFailed, require
 from tunekit.schema import build, coerce
-from tunekit.storage import TrialFolder
+from tunekit.storage import AnyPath, TrialFolder
 from tunekit.training import checkpoints, predictions
 from tunekit.training.caches import WorkerCache
 from tunekit.training.checkpoints import Checkpoint, CheckpointMissing
@@ -58,7 +57,7 @@ class TrialRun:
     """
 
     def __init__(
-        self, config: TrialConfig, *, folder: Path, locations: Locations, cache: WorkerCache, tokens_per_step: int
+        self, config: TrialConfig, *, folder: AnyPath, locations: Locations, cache: WorkerCache, tokens_per_step: int
     ) -> None:
         has_objective = config.selection == "source_dev" or config.task.target_languages
         require(bool(has_objective), "selection", config.selection, "source_dev where there are no target_languages")
@@ -305,7 +304,7 @@ class TrialRun:
         if self.best is self._history[-1]:
             self._save_best(stored)  # a kill may have come before it was written
 
-    def _require_own(self, path: Path, stored: Checkpoint, learner: Learner) -> None:
+    def _require_own(self, path: AnyPath, stored: Checkpoint, learner: Learner) -> None:
         """Refuse a checkpoint of another trial, of other data or of another backbone."""
         require_owner(path, stored.trial_id, self.config.trial_id)
         self._require_same(learner, stored.fingerprints, f"{path} was trained on other data")
@@ -343,7 +342,7 @@ class TrialRun:
         )
 
 
-def require_owner(path: Path, owner: object, trial_id: str) -> None:
+def require_owner(path: AnyPath, owner: object, trial_id: str) -> None:
     """Refuse a file that another trial left.
 
     Raises:
@@ -353,7 +352,7 @@ def require_owner(path: Path, owner: object, trial_id: str) -> None:
         raise ConfigError(f"{path} belongs to trial {owner}, not to {trial_id}; give each trial a folder of its own")
 
 
-def forget(folder: Path) -> None:
+def forget(folder: AnyPath) -> None:
     """Delete all that a trial left in `folder`, so that it starts from the beginning.
 
     Raises:
@@ -363,7 +362,7 @@ def forget(folder: Path) -> None:
     storage.remove(files.outcome, files.last, files.previous, files.best, files.test, files.predictions)
 
 
-def _prepare(folder: Path) -> None:
+def _prepare(folder: AnyPath) -> None:
     """Make `folder`, and clear away what a killed process was still writing there."""
     storage.make_folder(folder)
     storage.remove(*storage.partial_files(folder))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import yaml
 
 from tunekit.errors import ConfigError
@@ -13,7 +11,7 @@ from tunekit.reports.render.formats import metric_name, spread
 from tunekit.reports.results import ArmResult, SweepResult, read
 from tunekit.reports.scores import FinalPoint, Spread
 from tunekit.schema import JsonObject, to_json
-from tunekit.storage import part_of_a_path
+from tunekit.storage import AnyPath, part_of_a_path
 from tunekit.wording import names, percent, plural
 
 KEYS = ("task", "backbone", "method", "options", "training", "seed", "selection")
@@ -24,7 +22,7 @@ def file_name(arm: str) -> str:
     return f"best_config.{part_of_a_path(arm)}.yaml"
 
 
-def write(record: SweepRecord, out: Path) -> list[Path]:
+def write(record: SweepRecord, out: AnyPath) -> list[AnyPath]:
     """Write a file into `out` for each arm that has a COMPLETE point."""
     result = read(record)
     return [

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import yaml
 
@@ -18,11 +17,12 @@ from tunekit.reports.render import groups, sections
 from tunekit.reports.render.formats import metric_name
 from tunekit.reports.render.published_rows import footnotes
 from tunekit.reports.results import Comparison, SweepResult, read
+from tunekit.storage import AnyPath
 from tunekit.sweep.types import Sweep
 from tunekit.wording import names, parameters, plural
 
 
-def write(record: SweepRecord, out: Path) -> list[Path]:
+def write(record: SweepRecord, out: AnyPath) -> list[AnyPath]:
     """Write ``report.md`` into `out`."""
     return [save(out / "report.md", render(read(record)))]
 

@@ -5,18 +5,18 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
-from pathlib import Path
 
 from tunekit.journal import SweepRecord
 from tunekit.reports.files import save
 from tunekit.schema import to_json
+from tunekit.storage import AnyPath
 from tunekit.sweep.types import Reference
 
 COLUMNS = ("task", "method", "backbone", "language", "metric", "split", "value", "spread", "n", "source")
 """Values and spreads are fractions. None of these figures stands in ``results.csv``."""
 
 
-def write(record: SweepRecord, out: Path) -> list[Path]:
+def write(record: SweepRecord, out: AnyPath) -> list[AnyPath]:
     """Write ``references.csv`` into `out` if the sweep has published figures, or had some when it was last written."""
     path, references = out / "references.csv", record.sweep.references
     return [save(path, to_csv(references))] if references or path.exists() else []

@@ -5,13 +5,13 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator
-from pathlib import Path
 
 from tunekit.journal import SweepRecord, TrialRecord
 from tunekit.reports.files import save
 from tunekit.reports.render.groups import has_words
 from tunekit.reports.results import ArmResult, SweepResult, read
 from tunekit.schema import JsonObject
+from tunekit.storage import AnyPath
 
 COLUMNS = (
     "sweep", "selection", "arm", "method", "backbone", "task", "shots", "point", "is_best_point", "trial_id", "seed",
@@ -22,7 +22,7 @@ COLUMNS = (
 those of the test texts; none a word where the data do not say what a word is and the language does not part them."""
 
 
-def write(record: SweepRecord, out: Path) -> list[Path]:
+def write(record: SweepRecord, out: AnyPath) -> list[AnyPath]:
     """Write ``results.csv`` into `out`.
 
     All finalised points are in it (dev at the best epoch, and test), the reported one of each arm marked
