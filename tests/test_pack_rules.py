@@ -450,6 +450,8 @@ def test_the_pack_is_no_part_of_what_a_sweep_is() -> None:
 class FakePack:
     """Members that each say so many things."""
 
+    warm = ()
+
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
         self.members: dict[str, Iterator[TrialMessage]] = {}
@@ -514,10 +516,7 @@ def test_a_slot_refills_its_running_pack_and_leaves_when_all_is_done(capacity: i
     def message(*, content: Any) -> SlotMessage:
         return SlotMessage(slot="a", worker="w", content=content)
 
-    class Cache:
-        warm = ()
-
-    serving = _Serving(pack, Cache(), line, message)  # type: ignore[arg-type]
+    serving = _Serving(pack, line, message)  # type: ignore[arg-type]
     while serving.is_wanted or serving.is_busy:
         for _ in serving.fill():
             pass

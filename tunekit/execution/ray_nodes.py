@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import TypedDict, TypeVar
+from typing import TypedDict, TypeVar, cast
 
 import ray
 from ray.exceptions import RayError
@@ -22,6 +22,7 @@ from tunekit import storage
 from tunekit.errors import ConfigError, StorageError
 from tunekit.execution.ray_start import keep_token_private, on_loopback, signals_kept
 from tunekit.execution.step_sizes import LOST, why_lost
+from tunekit.schema import build
 from tunekit.storage import AnyPath
 from tunekit.sweep import ResourcesConfig
 from tunekit.version import __version__
@@ -270,3 +271,34 @@ def last_line(text: str) -> str:
     """Of an error on a node Ray shows the whole traceback; its last line says what happened."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1] if lines else "no reason was given"
+
+
+# -- for the driver ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Nodes:
+    """Ray's nodes, as the driver asks about them."""
+
+    resources: ResourcesConfig
+    token: AnyPath
+    """See `token_in`."""
+    is_fixed: bool
+    """There are never more than now."""
+
+    def room(self) -> int:
+        """Slots that fit at once on the nodes that are there now."""
+        return room(self.resources)
+
+    def offer(self) -> str:
+        """What a slot takes and what the nodes have, in words."""
+        return f"each takes {wanted(self.resources)}; {offered()}"
+
+    def leaving(self) -> Mapping[str, str]:
+        """The nodes that will be ended from outside, each with what to say of it."""
+        return dict.fromkeys(draining(), "its node will be ended")
+
+    def check(self, view: object) -> None:
+        """Raise a ConfigError if a slot's process cannot serve, by what it found on its node."""
+        found = build(View, cast(Mapping[str, object], view), "a slot's first message")
+        require_fit(found.host, found, self.token.parent)

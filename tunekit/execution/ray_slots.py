@@ -17,9 +17,8 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Protocol
 
 import ray
 from ray import tune
@@ -38,7 +37,7 @@ from tunekit.execution.mailbox import Mailbox
 from tunekit.execution.protocol import Leaving, Notice, Reply, SlotMessage, SweepInterrupted, worker_name
 from tunekit.execution.ray_start import nothing_copied
 from tunekit.execution.slot import Trials, serve
-from tunekit.schema import build, canonical_json
+from tunekit.schema import canonical_json
 from tunekit.search import Search
 from tunekit.storage import AnyPath, absolute, place
 from tunekit.sweep import ResourcesConfig
@@ -310,28 +309,6 @@ class SlotPool:
 # -- the driver's thread -----------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Nodes:
-    """Ray's nodes, as the driver asks about them."""
-
-    resources: ResourcesConfig
-    token: AnyPath
-    is_fixed: bool
-
-    def room(self) -> int:
-        return nodes.room(self.resources)
-
-    def offer(self) -> str:
-        return f"each takes {nodes.wanted(self.resources)}; {nodes.offered()}"
-
-    def leaving(self) -> Mapping[str, str]:
-        return dict.fromkeys(nodes.draining(), "its node will be ended")
-
-    def check(self, view: object) -> None:
-        found = build(nodes.View, cast(Mapping[str, object], view), "a slot's first message")
-        nodes.require_fit(found.host, found, self.token.parent)
-
-
 def run_on_ray(
     search: Search,
     folder: AnyPath,
@@ -367,7 +344,7 @@ def run_on_ray(
             nodes.require_room(resources, may_grow=address is not None)
             if address is not None:
                 nodes.require_same_world(token)
-            cluster = _Nodes(resources=resources, token=token, is_fixed=address is None)
+            cluster = nodes.Nodes(resources=resources, token=token, is_fixed=address is None)
             dispatcher = Dispatcher(search, folder, idle_s=None if address is None else IDLE_S, notify=notify)
             _drive(dispatcher, cluster, num_workers=num_workers, notify=notify, slot=slot)
             return dispatcher.problems
@@ -379,7 +356,7 @@ def run_on_ray(
 
 def _drive(
     dispatcher: Dispatcher,
-    cluster: _Nodes,
+    cluster: nodes.Nodes,
     *,
     num_workers: int | None,
     notify: Callable[[str], None],
