@@ -24,6 +24,7 @@ from tunekit.journal import Journal, SweepBusy, read_events, replay
 from tunekit.storage import SweepFolder, lease, objects, places, segments
 from tunekit.storage.lease import Lease, holder_of_lease
 from tunekit.storage.segments import SegmentedFile, segment_lines
+from tunekit.storage.snapshot import read_snapshot, write_snapshot
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -278,6 +279,20 @@ def test_a_journal_in_a_store_is_busy_while_it_is_open_and_says_with_whom(
     with Journal(folder), pytest.raises(SweepBusy, match=rf"run by process {os.getpid()} on .* since 20"):
         Journal(folder)
     Journal(folder).close()
+
+
+def test_a_sweep_is_fetched_from_a_store_into_a_folder(store: UPath, tmp_path: Path) -> None:
+    source, target = SweepFolder(store / "words"), SweepFolder(tmp_path / "words")
+    objects.create(source.journal / "00000001.jsonl", b"line 1\nline 2\n")
+    storage.write_text(source.trial("abc").outcome, "outcome")
+    storage.write_text(source.trial("abc").best, "weights")
+    storage.write_text(source.lock / "000001", "who")
+    with (tmp_path / "stream").open("wb") as stream:
+        write_snapshot(source, stream)
+    read_snapshot(tmp_path / "stream", target)
+    assert storage.read_text(target.journal) == "line 1\nline 2\n"
+    found = sorted(path.relative_to(target.path).as_posix() for path in tmp_path.glob("words/**/*") if path.is_file())
+    assert found == ["journal.jsonl", "trials/abc/outcome.json"]
 
 
 # -- a whole sweep in a bucket ---------------------------------------------------------------------------------------

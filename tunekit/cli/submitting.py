@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import typer
 
 from tunekit.cli.exits import DONE
 from tunekit.cli.next_command import SHARED_ROOT, root_option
+from tunekit.errors import ConfigError, StorageError
 from tunekit.storage import SweepFolder, place
 from tunekit.wording import plural, visible
 
@@ -185,8 +185,8 @@ def fetch_sweep(
 
     last = remembered(name)
     root = root or (last.root if last is not None else SHARED_ROOT)
-    source = SweepFolder(place(os.path.expanduser(root)) / name)
-    if address is None and cluster is None and source.exists:
+    source = _seen(name, root) if address is None and cluster is None else None
+    if source is not None:
         if dry_run:
             return _said(f"would be copied from {source.path} to {target.path}; nothing was done")
         found = fetching.copy(source, target, checkpoints=checkpoints)
@@ -198,6 +198,15 @@ def fetch_sweep(
     with reached(way) as jobs:
         found = fetching.fetch(jobs, name, root, target, checkpoints=checkpoints)
     return _fetched(f"{root} on {way.in_words}", target, found.num_files, found.num_bytes)
+
+
+def _seen(name: str, root: str) -> SweepFolder | None:
+    """The sweep, if it can be read from this machine; a bucket may let in nobody but the nodes of its cluster."""
+    try:
+        source = SweepFolder(place(root).expanduser() / name)
+        return source if source.exists else None
+    except (ConfigError, StorageError):
+        return None
 
 
 def _fetched(source: str, target: SweepFolder, num_files: int, num_bytes: int) -> int:

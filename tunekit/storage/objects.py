@@ -278,6 +278,17 @@ def names(folder: UPath) -> list[str]:
     return sorted(filter(None, ends))
 
 
+def below(folder: UPath) -> list[UPath]:
+    """Every object below `folder`, in the order of their names.
+
+    Raises:
+        StorageError: the store does not answer.
+    """
+    found: list[str] = _found(lambda: folder.fs.find(folder.path), f"read {folder}") or []
+    start = folder.path.strip("/") + "/"
+    return [folder / key.lstrip("/").removeprefix(start) for key in sorted(found)]
+
+
 def exists(path: UPath) -> bool:
     """Whether there is such an object, or one below it.
 

@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from tunekit.errors import ConfigError, StorageError
+from tunekit.storage import objects
 from tunekit.storage.layout import JOURNAL, SweepFolder
 from tunekit.storage.local import read_with, storage_errors, write_bytes, write_with
 from tunekit.storage.places import AnyPath
@@ -47,8 +48,10 @@ def snapshot_files(folder: SweepFolder, *, checkpoints: bool) -> list[AnyPath]:
 
     The lock stays where it is, and so do files that are still being written and, unless asked for, checkpoints.
     """
-    found = (path for path in folder.path.rglob("*") if path.is_file() and _travels(path, folder, checkpoints))
-    return sorted(found, key=str)
+    top = folder.path
+    # Of a store one question is asked, where `is_file` would ask one for each object.
+    found = [path for path in top.rglob("*") if path.is_file()] if isinstance(top, Path) else objects.below(top)
+    return sorted((path for path in found if _travels(path, folder, checkpoints)), key=str)
 
 
 def _travels(path: AnyPath, folder: SweepFolder, checkpoints: bool) -> bool:
