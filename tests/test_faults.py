@@ -26,6 +26,7 @@ from tunekit.execution.driver import Messages
 from tunekit.execution.protocol import Ask, Beat, Leaving, Reply, SlotContent, SlotMessage, SweepInterrupted
 from tunekit.execution.watchdog import FACTOR, LEAST_S, UNKNOWN_S, Watchdog
 from tunekit.journal import FILE_NAME, Journal, read_events, replay
+from tunekit.patience import Wait, listening, overhearing, persist
 from tunekit.search import Search
 from tunekit.sweep import Sweep
 from tunekit.training import Pack, TrialRun, WorkerCache
@@ -456,3 +457,28 @@ def test_on_ray_a_worker_that_gets_sigterm_leaves_and_nothing_is_counted(backbon
 def _reasons(folder: Path) -> list[str]:
     """Why trials were interrupted, in order."""
     return [event["reason"] for event in read_events(folder / FILE_NAME) if event["event"] == "interrupted"]
+
+
+def test_each_try_of_who_waits_shows_that_it_is_alive_and_is_still_told_to_who_listens() -> None:
+    told: list[str] = []
+    tries: list[int] = []
+    left = iter([OSError("full"), OSError("full"), None])
+
+    def action() -> str:
+        error = next(left)
+        if error is not None:
+            raise error
+        return "done"
+
+    def why(error: BaseException) -> Wait:
+        return Wait(text="no room", topic="disk full")
+
+    with (
+        listening(lambda text, topic: told.append(topic), pause=lambda seconds: None),
+        overhearing(lambda: tries.append(1)),
+    ):
+        assert persist(action, why) == "done"
+    assert told == ["disk full", "disk full", "disk full is over"] and len(tries) == 3
+    with overhearing(lambda: tries.append(1)), pytest.raises(OSError, match="full"):
+        persist(lambda: (_ for _ in ()).throw(OSError("full")), why)
+    assert len(tries) == 3, "where nobody listens, nobody waits"

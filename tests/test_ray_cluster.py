@@ -178,8 +178,8 @@ def test_a_node_that_does_not_see_the_folder_or_runs_another_tunekit_is_refused(
         return nodes.View(host="there", version=version, sees_folder=sees_folder)
 
     answers: dict[str, Any] = {"a": None, "b": view(__version__, sees_folder=False)}
-    monkeypatch.setattr(nodes, "_nodes", lambda: [{"NodeID": n, "NodeManagerHostname": f"host-{n}"} for n in answers])
-    monkeypatch.setattr(nodes, "_ask", lambda node, token: answers[node] or nodes.look(token))
+    monkeypatch.setattr(nodes, "alive", lambda: [{"NodeID": n, "NodeManagerHostname": f"host-{n}"} for n in answers])
+    monkeypatch.setattr(nodes, "ask", lambda node, work, token: answers[node] or work(token))
     monkeypatch.setattr(nodes.ray, "get", lambda answer, timeout: answer)
     with nodes.token_in(tmp_path) as token:
         with pytest.raises(ConfigError, match=rf"node host-b does not see {tmp_path}.*--root"):
@@ -214,7 +214,7 @@ def test_a_cluster_that_starts_nodes_by_itself_is_told_from_one_that_does_not(
     monkeypatch.setattr(nodes, "draining", frozenset)
     assert nodes.has_autoscaler() == grows
     monkeypatch.setattr(
-        nodes, "_nodes", lambda: [{"NodeID": "ab12", "NodeManagerHostname": "h", "Resources": {"CPU": 1.0}}]
+        nodes, "alive", lambda: [{"NodeID": "ab12", "NodeManagerHostname": "h", "Resources": {"CPU": 1.0}}]
     )
     fits, large = ResourcesConfig(cpu=1), ResourcesConfig(cpu=1, gpu=1)
     assert (nodes.room(fits), nodes.room(large)) == (1, 0)

@@ -157,10 +157,9 @@ class Dispatcher:
             return self._take_leave(message, content)
         return None if isinstance(content, Beat) else self._take_from(message, content)
 
-    def hear(self, slot: str, text: str, topic: str) -> None:
-        """A slot in this process waits for what passes, and has something for the user."""
+    def heard(self, slot: str) -> None:
+        """A slot in this process waits for what passes, and so does not hang."""
         self._watchdog.heard(slot)
-        self._notices.take(text, topic)
 
     def _take_from(self, message: SlotMessage, content: TrialMessage) -> Reply | None:
         """What a slot says of a trial. One that leaves gives it back once it has a checkpoint."""

@@ -15,7 +15,7 @@ from functools import partial
 
 from tunekit.execution.dispatcher import Dispatcher
 from tunekit.execution.protocol import Reply, SlotMessage, worker_name
-from tunekit.patience import listening
+from tunekit.patience import overhearing
 from tunekit.search import Search
 from tunekit.storage import AnyPath
 from tunekit.training import Pack, WorkerCache
@@ -79,7 +79,7 @@ def run_in_process(
         dispatcher.set_aside()
     while True:
         try:
-            with _watched(dispatcher, notify), listening(partial(dispatcher.hear, SLOT)):
+            with _watched(dispatcher, notify), overhearing(partial(dispatcher.heard, SLOT)):
                 for _ in serve(SLOT, Pack(cache), _Here(dispatcher), worker=worker_name()):
                     pass
             return dispatcher.problems

@@ -4,6 +4,6 @@ Stands on the ground: it opens no file and asks no network, so every room that d
 """
 
 from tunekit.patience.passing import closed_door, passing
-from tunekit.patience.waiting import Wait, hurrying, listen, listening, persist, say
+from tunekit.patience.waiting import Wait, hurrying, listen, listening, overhearing, persist, say
 
-__all__ = ["Wait", "closed_door", "hurrying", "listen", "listening", "passing", "persist", "say"]
+__all__ = ["Wait", "closed_door", "hurrying", "listen", "listening", "overhearing", "passing", "persist", "say"]

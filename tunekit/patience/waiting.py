@@ -79,6 +79,22 @@ def listening(to: Listener, *, pause: Callable[[float], None] = sleep) -> Iterat
 
 
 @contextmanager
+def overhearing(too: Callable[[], None]) -> Iterator[None]:
+    """Inside, `too` is called with each word to whoever listens: who waits is alive."""
+    outer = _listening[-1] if _listening else None
+    if outer is None or (to := outer.to) is None:
+        yield
+        return
+
+    def both(text: str, topic: str) -> None:
+        too()
+        to(text, topic)
+
+    with _pushed(_Listening(both, outer.pause)):
+        yield
+
+
+@contextmanager
 def hurrying() -> Iterator[None]:
     """Inside, nothing is waited for: for what is not needed, such as a cache."""
     with _pushed(_Listening(None, sleep)):
