@@ -6,7 +6,7 @@ import ipaddress
 import os
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -126,3 +126,17 @@ def _share_out(items: list[pytest.Item]) -> None:
         is_ray = item.get_closest_marker("ray") is not None
         item.add_marker(pytest.mark.xdist_group("ray" if is_ray else item.path.stem))
     items.sort(key=lambda item: item.get_closest_marker("ray") is None)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_report_to_serializable() -> Generator[None, Any, Any]:
+    """Several processes tell each other in UTF-8 what tests have printed, and some print what UTF-8 cannot express."""
+    return _expressible((yield))
+
+
+def _expressible(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode("utf-8")
+    if isinstance(value, dict):
+        return {key: _expressible(content) for key, content in value.items()}
+    return [_expressible(content) for content in value] if isinstance(value, list | tuple) else value
