@@ -139,4 +139,4 @@ def _expressible(value: Any) -> Any:
         return value.encode("utf-8", "backslashreplace").decode("utf-8")
     if isinstance(value, dict):
         return {key: _expressible(content) for key, content in value.items()}
-    return [_expressible(content) for content in value] if isinstance(value, list | tuple) else value
+    return type(value)(map(_expressible, value)) if isinstance(value, list | tuple) else value

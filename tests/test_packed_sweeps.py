@@ -121,7 +121,7 @@ def test_a_packed_sweep_killed_at_random_moments_ends_as_an_undisturbed_one(
         return exchange(self, messages)
 
     monkeypatch.setattr(Dispatcher, "exchange", killed)
-    monkeypatch.setattr("tunekit.execution.launch._say_that_it_was_no_trial", lambda *_: None)
+    monkeypatch.setattr("tunekit.execution.launch._say_why", lambda *_, **__: None)
     finish = None
     while finish is None:
         left = draw.randint(5, 30) if num_kills < 20 else 0

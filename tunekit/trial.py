@@ -331,7 +331,7 @@ class FinalScores:
     """By language the labels that train lacks, each with its words or pairs; languages without any are left out."""
     granularity: Mapping[str, Granularity] = field(default_factory=dict)
     """How finely the test texts are written in tokens, by language."""
-    duration_s: float = 0.0
+    duration_s: float = field(default=0.0, compare=False)
     """Wall seconds of scoring; 0 where it was not measured."""
 
 
