@@ -195,6 +195,29 @@ def test_a_node_that_does_not_see_the_folder_or_runs_another_tunekit_is_refused(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("is_gone", [True, False])
+def test_a_node_that_ends_while_it_is_asked_is_left_out_and_one_that_cannot_answer_is_refused(
+    is_gone: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from tunekit.execution import ray_nodes as nodes
+
+    there = ["a", "b"]
+
+    def get(answer: object, timeout: float) -> object:
+        if answer is None:
+            if is_gone:
+                there.remove("b")
+            raise RuntimeError("The task is not schedulable")
+        return answer
+
+    monkeypatch.setattr(nodes, "alive", lambda: [{"NodeID": n, "NodeManagerHostname": f"host-{n}"} for n in there])
+    monkeypatch.setattr(nodes, "ask", lambda node, work, token: None if node == "b" else work(token))
+    monkeypatch.setattr(nodes.ray, "get", get)
+    refused = pytest.raises(ConfigError, match="node host-b cannot run tunekit: The task is not schedulable")
+    with nodes.token_in(tmp_path) as token, contextlib.nullcontext() if is_gone else refused:
+        nodes.require_same_world(token)
+
+
 @pytest.mark.parametrize(
     ("types", "grows"),
     [

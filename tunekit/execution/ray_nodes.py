@@ -228,14 +228,18 @@ def look(token: AnyPath) -> View:
 def require_same_world(token: AnyPath) -> None:
     """Every node must see the sweep's folder and run the same tunekit, or trials could not be taken up elsewhere.
 
+    A node that ends meanwhile is left out: a cluster may learn late that a machine is gone.
+
     Raises:
         ConfigError: a node does not.
     """
-    asked = [(node["NodeManagerHostname"], ask(node["NodeID"], look, token)) for node in alive()]
-    for host, answer in asked:
+    for node, answer in [(node, ask(node["NodeID"], look, token)) for node in alive()]:
+        host = node["NodeManagerHostname"]
         try:
             view = ray.get(answer, timeout=SERVE_S)
         except Exception as error:
+            if node["NodeID"] not in {other["NodeID"] for other in alive()}:
+                continue
             raise ConfigError(f"node {host} cannot run tunekit: {last_line(str(error))}") from error
         require_fit(host, view, token.parent)
 
