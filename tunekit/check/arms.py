@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Hashable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tunekit import tasks
@@ -20,11 +21,10 @@ from tunekit.check.notes import notes_of_arm, notes_of_arms, notes_of_data, note
 from tunekit.check.reading import Read, readings
 from tunekit.check.spelling import Limit
 from tunekit.check.text import Text, measure, tokenizer_of
-from tunekit.errors import ConfigError
+from tunekit.errors import ConfigError, StorageError
 from tunekit.registry import BACKBONES
 from tunekit.schema import canonical_json
-from tunekit.storage import AnyPath
-from tunekit.storage.space import free_bytes
+from tunekit.storage import AnyPath, free_bytes, nearest_folder
 from tunekit.sweep import Arm, Sweep, trial_config
 from tunekit.tasks import Split, Task
 from tunekit.tasks.readers.sources import DataAbsent
@@ -65,10 +65,17 @@ def check(
     of_targets: dict[Split, bool] = {"train": False, "dev": sweep.selection == "target_dev", "test": True}
     shown = readings(inspector.read, of_targets)
     absent = (f"parallel text was not read: {why}" for why in inspector.absent_texts.values())
-    free = None if root is None else free_bytes(root)
+    free = _free_bytes(root)
     limits = (*notes_of_budget(sweep, found), *notes_of_disk(sweep, found, free))
     notes = (*notes_of_arms(found), *limits, *notes_of_data(shown), *absent)
     return SweepCheck(sweep=sweep, arms=tuple(found), readings=shown, notes=notes, free_bytes=free)
+
+
+def _free_bytes(root: AnyPath | None) -> int | None:
+    """Bytes that are free where the sweep is to be kept; None where nobody says, or in an object store."""
+    with suppress(StorageError, OSError):
+        return free_bytes(nearest_folder(root)) if isinstance(root, Path) else None
+    return None
 
 
 @contextmanager

@@ -147,9 +147,8 @@ def temporary_files(folder: Path) -> Finding:
 
 def disk(name: str, folder: Path, cure: str) -> Finding:
     """How much is free where `folder` lies; it need not be there yet."""
-    there = next((path for path in (folder, *folder.absolute().parents) if path.exists()), folder)
     try:
-        free = storage.free_bytes(there)
+        free = storage.free_bytes(storage.nearest_folder(folder))
     except StorageError as error:
         return wrong(name, str(error), cure)
     said = f"{gibibytes(free)} free at {folder}"

@@ -72,8 +72,7 @@ def scratch(place: AnyPath) -> Iterator[AnyPath]:
     Raises:
         StorageError: it cannot be made.
     """
-    is_store = not isinstance(place, Path)
-    there = place if is_store else next(path for path in (place, *place.absolute().parents) if path.exists())
+    there = storage.nearest_folder(place) if isinstance(place, Path) else place
     folder = storage.make_folder(there / f".tunekit-doctor-{uuid.uuid4().hex}")
     try:
         yield folder

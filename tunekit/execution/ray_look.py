@@ -128,9 +128,7 @@ def _ahead(node_id: str, path: AnyPath) -> float:
 
 def lets_strangers_in(address: str) -> bool:
     """Whether the head at `address`, ``auto`` or ``host:port``, answers a process that has no token."""
-    from ray._private.services import canonicalize_bootstrap_address
-
-    place = canonicalize_bootstrap_address(address) if address == "auto" else address
+    place = nodes.place_of(address)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH_")}
     environment |= {"RAY_AUTH_MODE": "disabled"}
     asked = [sys.executable, "-c", _STRANGER, str(place)]

@@ -83,16 +83,21 @@ def connect(address: str | None, resources: ResourcesConfig, num_workers: int | 
         raise ConfigError(f"cannot {where}: {_why(error)}") from error
 
 
+def place_of(address: str) -> str | None:
+    """``host:port`` of the cluster at `address`; of ``auto`` what ray.init would take (it knows $RAY_ADDRESS)."""
+    from ray._private.services import canonicalize_bootstrap_address
+
+    return canonicalize_bootstrap_address(address) if address == "auto" else address
+
+
 def require_reachable(address: str) -> None:
     """Ask for a connection ourselves, before anything is written: Ray would go on trying for a quarter of an hour.
 
     Raises:
         ConfigError: `address` is none, or nothing answers there.
     """
-    from ray._private.services import canonicalize_bootstrap_address  # what ray.init does with `auto` and $RAY_ADDRESS
-
     try:
-        place = canonicalize_bootstrap_address(address) if address == "auto" else address
+        place = place_of(address)
         host, _, port = (place or "").rpartition(":")
         if "//" in address or not host or not port.isdecimal():
             example = "auto (the Ray on this machine) or host:port of the cluster's head, such as 10.0.0.12:6379"

@@ -39,9 +39,8 @@ def too_little(folder: AnyPath, need: float, *, free: Callable[[Path], int] = st
     """
     if not isinstance(folder, Path):  # an object store is never full
         return None
-    place = next((path for path in (folder, *folder.absolute().parents) if path.exists()), Path("/"))
     try:
-        found = free(place)
+        found = free(storage.nearest_folder(folder))
     except StorageError:  # a place that does not say
         return None
     wanted = max(need, LEAST_BYTES)

@@ -271,6 +271,11 @@ def free_bytes(folder: Path) -> int:
         return shutil.disk_usage(folder).free
 
 
+def nearest_folder(folder: Path) -> Path:
+    """`folder`, or what is there of the folders above it: where it would be made."""
+    return next((path for path in (folder, *folder.absolute().parents) if path.exists()), folder)
+
+
 @contextlib.contextmanager
 def filled_folder(folder: AnyPath) -> Iterator[Path]:
     """A folder of this machine to write files into: `folder` itself, or one that is sent to `folder` at the end.
