@@ -69,6 +69,12 @@ Overrides = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="Set a key of the file, dotted: search.seed=1. Repeatable."),
 ]
 
+NewName = Annotated[str | None, typer.Option("--name", metavar="NAME", help="Name of the sweep. Default: the file's.")]
+NumTrials = Annotated[
+    int | None,
+    typer.Option("--trials", metavar="N", help="Points per arm, in place of the file's search.num_trials."),
+]
+
 
 def at_least_one(option: str, number: int | None) -> int | None:
     """The number that an option gives.

@@ -10,14 +10,12 @@ from typing import Annotated
 
 import typer
 
-from tunekit.cli.arguments import FileArgument, Overrides, at_least_one
+from tunekit.cli.arguments import WHERE, FileArgument, NewName, NumTrials, Overrides, at_least_one
 from tunekit.cli.exits import DONE, UNFINISHED
 from tunekit.cli.next_command import SHARED_ROOT, USUAL_ROOT
 from tunekit.errors import ConfigError
 from tunekit.storage import SweepFolder
 from tunekit.wording import visible
-
-WHERE = "Where it runs"
 
 SweepName = Annotated[str, typer.Argument(metavar="NAME", help="The sweep's name.")]
 Dashboard = Annotated[
@@ -48,11 +46,6 @@ SharedRoot = Annotated[
         help="Folder on the cluster that holds the sweeps: an absolute path that all nodes share, or s3://BUCKET/...",
     ),
 ]
-Name = Annotated[str | None, typer.Option("--name", metavar="NAME", help="Name of the sweep. Default: the file's.")]
-Trials = Annotated[
-    int | None,
-    typer.Option("--trials", metavar="N", help="Points per arm, in place of the file's search.num_trials."),
-]
 JobWorkers = Annotated[
     int | None,
     typer.Option(
@@ -73,9 +66,9 @@ def launch(
     cluster: Annotated[
         Path, typer.Option("--cluster", metavar="FILE", rich_help_panel=WHERE, help="The cluster file of `ray up`.")
     ] = Path("cluster.yaml"),
-    name: Name = None,
+    name: NewName = None,
     overrides: Overrides = None,
-    trials: Trials = None,
+    trials: NumTrials = None,
     root: SharedRoot = SHARED_ROOT,
     workers: JobWorkers = None,
     no_data: NoData = False,
@@ -99,9 +92,9 @@ def submit(
     file: FileArgument,
     address: Dashboard = None,
     cluster: ClusterFile = None,
-    name: Name = None,
+    name: NewName = None,
     overrides: Overrides = None,
-    trials: Trials = None,
+    trials: NumTrials = None,
     root: SharedRoot = SHARED_ROOT,
     workers: JobWorkers = None,
     no_data: NoData = False,

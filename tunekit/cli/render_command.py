@@ -8,7 +8,7 @@ import typer
 
 from tunekit import storage
 from tunekit.cli import render_options as options
-from tunekit.cli.arguments import FileArgument, Overrides
+from tunekit.cli.arguments import FileArgument, NewName, Overrides
 from tunekit.cli.exits import DONE
 from tunekit.wording import visible
 
@@ -16,7 +16,7 @@ from tunekit.wording import visible
 def kuberay(
     file: FileArgument,
     out: options.Out = None,
-    name: options.Name = None,
+    name: NewName = None,
     overrides: Overrides = None,
     dry_run: options.DryRun = False,
     workers: options.AtOnce = None,
@@ -63,7 +63,7 @@ def kuberay(
 def slurm(
     file: FileArgument,
     out: options.Out = None,
-    name: options.Name = None,
+    name: NewName = None,
     overrides: Overrides = None,
     dry_run: options.DryRun = False,
     workers: options.AtOnce = None,

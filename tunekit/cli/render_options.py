@@ -16,7 +16,6 @@ def _option(name: str, metavar: str, help: str, panel: str | None = WHERE) -> ob
     return typer.Option(name, metavar=metavar, rich_help_panel=panel, help=help)
 
 
-Name = Annotated[str | None, _option("--name", "NAME", "Name of the sweep. Default: the file's.", None)]
 Out = Annotated[Path | None, _option("--out", "FILE", "File to write. Default: standard output.", None)]
 DryRun = Annotated[bool, _option("--dry-run", "", "Print it, and leave the file of --out as it is.", None)]
 

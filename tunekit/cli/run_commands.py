@@ -12,6 +12,8 @@ from tunekit.cli.arguments import (
     FileArgument,
     InProcess,
     NameArgument,
+    NewName,
+    NumTrials,
     Overrides,
     RunRoot,
     Workers,
@@ -46,14 +48,9 @@ def check(
 
 def sweep(
     file: FileArgument,
-    name: Annotated[
-        str | None, typer.Option("--name", metavar="NAME", help="Name of the sweep. Default: the file's.")
-    ] = None,
+    name: NewName = None,
     overrides: Overrides = None,
-    trials: Annotated[
-        int | None,
-        typer.Option("--trials", metavar="N", help="Points per arm, in place of the file's search.num_trials."),
-    ] = None,
+    trials: NumTrials = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", metavar="", help="Check and say what would run, then stop.")
     ] = False,
