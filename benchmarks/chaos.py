@@ -166,31 +166,30 @@ def _goes_on(scene: Scene) -> Recovered:
     return lambda: any(e["event"] in ("reported", "finished", "tested") for e in scene.tail.read()[seen:])
 
 
+def _signalled(scene: Scene, worker: int, number: signal.Signals) -> Recovered:
+    recovered = _taken_up_again(scene, worker)
+    signal_all([worker], number)
+    return recovered
+
+
 def worker_killed(scene: Scene, worker: int) -> Recovered:
     """A worker process dies."""
-    recovered = _taken_up_again(scene, worker)
-    signal_all([worker], signal.SIGKILL)
-    return recovered
+    return _signalled(scene, worker, signal.SIGKILL)
 
 
 def worker_terminated(scene: Scene, worker: int) -> Recovered:
     """A worker gets the signal that a spot instance gives before it goes."""
-    recovered = _taken_up_again(scene, worker)
-    signal_all([worker], signal.SIGTERM)
-    return recovered
+    return _signalled(scene, worker, signal.SIGTERM)
 
 
 def worker_hangs(scene: Scene, worker: int) -> Recovered:
     """A worker stops without dying; the watchdog ends it."""
-    recovered = _taken_up_again(scene, worker)
-    signal_all([worker], signal.SIGSTOP)
-    return recovered
+    return _signalled(scene, worker, signal.SIGSTOP)
 
 
 def checkpoint_torn(scene: Scene, worker: int) -> Recovered:
     """The last checkpoints of a worker's trials are cut short, and it dies."""
-    recovered = _taken_up_again(scene, worker)
-    signal_all([worker], signal.SIGKILL)
+    recovered = worker_killed(scene, worker)
     for path in _checkpoints(scene, worker):
         os.truncate(path, path.stat().st_size // 2)
     return recovered
@@ -198,8 +197,7 @@ def checkpoint_torn(scene: Scene, worker: int) -> Recovered:
 
 def checkpoint_lost(scene: Scene, worker: int) -> Recovered:
     """The last checkpoints of a worker's trials are gone, and it dies."""
-    recovered = _taken_up_again(scene, worker)
-    signal_all([worker], signal.SIGKILL)
+    recovered = worker_killed(scene, worker)
     for path in _checkpoints(scene, worker):
         path.unlink()
     return recovered

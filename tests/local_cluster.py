@@ -5,20 +5,23 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import fakes
 
 HERE = Path(__file__).parent
+C = TypeVar("C", bound="Cluster")
 
 
 class Cluster:
@@ -101,6 +104,19 @@ class Cluster:
             node.wait()
         wait_for(lambda: not {row[0] for row in processes()} & set(everyone), what="the end of the cluster")
         self._nodes.clear()
+
+
+@contextlib.contextmanager
+def started(kind: Callable[[Path], C]) -> Iterator[C]:
+    """A cluster with its head, in a short folder of its own: the system limits the paths of Ray's sockets."""
+    folder = Path(tempfile.mkdtemp(prefix="tk-"))
+    running = kind(folder)
+    try:
+        running.start_head()
+        yield running
+    finally:
+        running.stop()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def without_token(home: Path) -> dict[str, str]:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from local_cluster import HERE, Cluster, family, wait_for
+from local_cluster import HERE, Cluster, family, started, wait_for
 
 from tunekit.journal import FILE_NAME, read_events, replay
 
@@ -24,14 +22,8 @@ PACKED = ("--method", "fakes:PackedPTuningV2", "--prompt-method", "fakes:PackedP
 
 @pytest.fixture
 def cluster() -> Iterator[Cluster]:
-    folder = Path(tempfile.mkdtemp(prefix="tk-"))
-    running = Cluster(folder)
-    try:
-        running.start_head()
+    with started(Cluster) as running:
         yield running
-    finally:
-        running.stop()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 class Run:

@@ -19,12 +19,13 @@ import textwrap
 import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import pytest
 import ray
 from command_line import SWEEP
-from local_cluster import HERE, Cluster, family, free_port, processes, signal_all, wait_for, without_token
+from local_cluster import HERE, Cluster, family, free_port, processes, signal_all, started, wait_for, without_token
 
 from tunekit.cluster import launching
 from tunekit.journal import SweepRecord, read_events, replay
@@ -58,15 +59,9 @@ def _short_folder() -> Path:
 
 @pytest.fixture
 def cluster() -> Iterator[Cluster]:
-    folder = _short_folder()
-    running = Cluster(folder, dashboard=True)
-    try:
-        running.start_head()
+    with started(partial(Cluster, dashboard=True)) as running:
         running.start_second()
         yield running
-    finally:
-        running.stop()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _has_reported(journal: Path, after: int = 0) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -22,7 +22,7 @@ from tunekit.execution import Execution, run_sweep, watchdog
 from tunekit.execution import driver as driver_module
 from tunekit.execution.departure import REASON, Departure
 from tunekit.execution.dispatcher import Dispatcher
-from tunekit.execution.driver import Messages
+from tunekit.execution.driver import Driver, Messages
 from tunekit.execution.protocol import Ask, Beat, Leaving, Reply, SlotContent, SlotMessage, SweepInterrupted
 from tunekit.execution.watchdog import FACTOR, LEAST_S, UNKNOWN_S, Watchdog
 from tunekit.journal import FILE_NAME, Journal, read_events, replay
@@ -189,11 +189,18 @@ def test_a_hung_slots_process_is_ended_before_its_trial_goes_to_another(
         yield _texts("a", next(work.messages(Reply.from_text(given["a"][-1]).job)))  # type: ignore[arg-type]
         yield _texts("a", Ask())
 
-    script = turns()
+    _follow(made, turns(), lambda slot, text: given[slot].append(text))
+    assert given["a"][1] == given["b"][1], "the same trial"
+    assert Reply.from_text(given["a"][-1]).kind == "leave", "it was not dead, but is not believed"
+    assert work.events().count("started") == 0
+
+
+def _follow(made: Driver, script: Iterator[Messages], take: Callable[[str, str], object]) -> None:
+    """Let a driver hear what `script` says, turn by turn to its end; `take` gets each reply with its slot."""
 
     def exchange(replies: Messages, timeout_s: float) -> Messages:
         for slot, text in replies:
-            given[slot].append(text)
+            take(slot, text)
         found = next(script, None)
         if found is None:
             raise KeyboardInterrupt
@@ -201,9 +208,6 @@ def test_a_hung_slots_process_is_ended_before_its_trial_goes_to_another(
 
     with pytest.raises(KeyboardInterrupt):
         made.run(exchange)
-    assert given["a"][1] == given["b"][1], "the same trial"
-    assert Reply.from_text(given["a"][-1]).kind == "leave", "it was not dead, but is not believed"
-    assert work.events().count("started") == 0
 
 
 def _texts(slot: str, content: SlotContent) -> list[tuple[str, str]]:
@@ -298,17 +302,11 @@ def test_slots_on_a_node_that_will_be_ended_leave_it_also_those_that_wait(short:
         yield []
         assert answers["b"].kind == "stop" and answers["a"].job is not None
 
-    script = turns()
+    def take(slot: str, text: str) -> None:
+        if text:
+            answers[slot] = Reply.from_text(text)
 
-    def exchange(replies: Messages, timeout_s: float) -> Messages:
-        answers.update({slot: Reply.from_text(text) for slot, text in replies if text})
-        found = next(script, None)
-        if found is None:
-            raise KeyboardInterrupt
-        return found
-
-    with pytest.raises(KeyboardInterrupt):
-        made.run(exchange)
+    _follow(made, turns(), take)
     assert work.events()[-1] == "interrupted"
 
 

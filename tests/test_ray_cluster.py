@@ -9,12 +9,10 @@ import contextlib
 import json
 import math
 import secrets
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -24,7 +22,7 @@ from typing import Any
 import fakes
 import pytest
 import yaml
-from local_cluster import Cluster, family, free_port, processes, signal_all, wait_for, without_token
+from local_cluster import Cluster, family, free_port, processes, signal_all, started, wait_for, without_token
 from sweep_driver import tiny_sweep
 
 from tunekit.errors import ConfigError
@@ -38,14 +36,8 @@ CLI = [sys.executable, "-c", "from tunekit.cli import main; main()"]
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
-    folder = Path(tempfile.mkdtemp(prefix="tk-"))
-    running = Cluster(folder)
-    try:
-        running.start_head()
+    with started(Cluster) as running:
         yield running
-    finally:
-        running.stop()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.mark.ray
@@ -332,14 +324,8 @@ def growing() -> Iterator[GrowingCluster]:
     with socket.socket() as probe:
         if probe.connect_ex(("127.0.0.1", 6379)) == 0:
             pytest.skip("something listens on port 6379 of this machine, and Ray's fake provider can use no other")
-    folder = Path(tempfile.mkdtemp(prefix="tk-"))
-    running = GrowingCluster(folder)
-    try:
-        running.start_head()
+    with started(GrowingCluster) as running:
         yield running
-    finally:
-        running.stop()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.mark.slow
