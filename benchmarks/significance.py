@@ -24,10 +24,10 @@ from scipy import stats
 
 from tunekit import tasks
 from tunekit.journal import replay
+from tunekit.predictions import load_predictions
 from tunekit.reports.results import ArmResult, read
 from tunekit.reports.variance import components
 from tunekit.storage import SweepFolder
-from tunekit.training import load_predictions
 from tunekit.trial import Replicate
 
 NUM_RESAMPLES = 2000

@@ -24,7 +24,8 @@ from typing import Any, Literal
 
 import torch
 
-from tunekit.training import TrialRun, WorkerCache, checkpoints, load_predictions, run_trial
+from tunekit.predictions import load_predictions
+from tunekit.training import TrialRun, WorkerCache, checkpoints, run_trial
 from tunekit.trial import BackboneConfig, EpochReport, Locations, TaskConfig, TrainingConfig, TrialConfig
 
 NUM_CASES = 300

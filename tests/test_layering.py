@@ -61,7 +61,7 @@ def _room(ours: str = "", heavy: str = "", heavy_inside: str = "", looks_up: tup
 
 
 GROUND = "version errors schema registry wording patience trial storage"
-LEARNING = f"{GROUND} tasks backbone methods"
+LEARNING = f"{GROUND} tasks backbone methods predictions"
 ROOMS = {
     "version": _room(),
     "errors": _room(),
@@ -74,6 +74,7 @@ ROOMS = {
     "sweep": _room(GROUND, looks_up=("method",)),
     "journal": _room(f"{GROUND} sweep"),
     "tasks": _room(GROUND, heavy_inside="datasets", looks_up=("task", "parallel corpus")),
+    "predictions": _room(f"{GROUND} tasks"),
     "backbone": _room(GROUND, heavy="torch transformers", looks_up=("backbone",)),
     "toy": _room(f"{GROUND} tasks", heavy_inside="torch transformers tokenizers"),
     "methods": _room(f"{GROUND} tasks backbone", heavy="torch", heavy_inside="peft", looks_up=("method", "translator")),
@@ -82,7 +83,7 @@ ROOMS = {
     "execution": _room(f"{GROUND} sweep journal tasks training search", heavy="ray", heavy_inside="torch"),
     "check": _room(f"{LEARNING} sweep training", heavy_inside="torch transformers"),
     "export": _room(f"{LEARNING} training", heavy="torch"),
-    "reports": _room(f"{GROUND} sweep journal"),
+    "reports": _room(f"{GROUND} sweep journal tasks predictions"),
     "cluster": _room(f"{GROUND} sweep", heavy="ray"),
     "doctor": _room(f"{GROUND} execution", heavy_inside="torch"),
     "cli": _room(
@@ -124,6 +125,7 @@ LOADED_BY: dict[str, set[str]] = {
     "journal": set(),
     "tasks": set(),
     "reports": set(),
+    "predictions": set(),
     "check": set(),
     "doctor": set(),
     "cli": set(),

@@ -13,9 +13,20 @@ import pytest
 from tiny_trials import TOKENS, trial
 
 from tunekit import tasks
-from tunekit.training import TestPredictions, WorkerCache, load_predictions, run_trial
-from tunekit.training.predictions import numbered, save
-from tunekit.trial import Locations
+from tunekit.predictions import (
+    TestExamples,
+    TestPredictions,
+    load_examples,
+    load_predictions,
+    numbered,
+    save,
+    save_examples,
+)
+from tunekit.storage import TrialFolder
+from tunekit.tasks import PairExample, TokenExample
+from tunekit.tasks.examples import labels_of
+from tunekit.training import WorkerCache, run_trial
+from tunekit.trial import Locations, TaskConfig
 
 
 def of(numbers: dict[str, list[int | list[int]]], labels: tuple[str, ...] = ("A", "B")) -> TestPredictions:
@@ -46,6 +57,48 @@ def test_the_kept_predictions_give_the_scores_again(tested: Path) -> None:
         scores = task.score(task.examples("test", language), found.of(language))
         again |= {f"test/{language}/{name}": score for name, score in scores.items()}
     assert again == stored["test"]["scores"]
+
+
+def test_the_counts_of_each_example_give_the_main_score_again(tested: Path) -> None:
+    found = load_predictions(tested)
+    assert found is not None
+    scores = json.loads((tested / "test.json").read_text())["test"]["scores"]
+    task = tasks.load(trial().task, Locations())
+    for language in found.languages:
+        right, predicted, there = (sum(each[place] for each in found.counts[language]) for place in range(3))
+        assert len(found.counts[language]) == len(task.examples("test", language))
+        assert 2 * right / (predicted + there) == pytest.approx(scores[f"test/{language}/{task.metric}"])
+
+
+def test_the_counts_of_entities_are_those_of_their_f1() -> None:
+    config = TaskConfig(name="panx", kind=None, source_language="en", target_languages=())
+    rows = [TokenExample(("a", "b", "c"), ("B-PER", "I-PER", "O")), TokenExample(("d",), ("B-LOC",))]
+    task = tasks.Task(config, kind="token", read=lambda split, language: rows, metric="f1")
+    predicted = [["B-PER", "I-PER", "B-LOC"], ["O"]]
+    assert task.counts(rows, predicted) == [(1, 2, 1), (0, 0, 1)]
+    assert task.score(rows, predicted)["f1"] == pytest.approx(2 * 1 / (2 + 2))
+
+
+def test_the_examples_that_were_asked_are_kept_with_their_labels(tested: Path) -> None:
+    found, task = load_predictions(tested), tasks.load(trial().task, Locations())
+    assert found is not None
+    for language in found.languages:
+        kept = load_examples(TrialFolder(tested), found.examples[language])
+        asked = task.examples("test", language)
+        assert kept is not None and kept.metric == task.metric and kept.name == found.examples[language]
+        assert kept.gold == [labels_of(example) for example in asked]
+        assert [tuple(text) for text in kept.texts] == [
+            (each.text_a, each.text_b) if isinstance(each, PairExample) else each.words for each in asked
+        ]
+
+
+def test_trials_of_a_sweep_share_the_examples_that_they_were_asked(tmp_path: Path) -> None:
+    rows = [PairExample("a", "b", "yes"), PairExample("c", "d", "no")]
+    one = TestExamples.of(rows, task="xnli", language="en", metric="accuracy", style=None)
+    names = {save_examples(TrialFolder(tmp_path / "trials" / trial_id), one) for trial_id in ("aa", "bb")}
+    assert [path.name for path in (tmp_path / "test_examples").iterdir()] == [f"{name}.json.gz" for name in names]
+    other = TestExamples.of(rows[:1], task="xnli", language="en", metric="accuracy", style=None)
+    assert other.name not in names
 
 
 def test_they_say_which_test_data_they_belong_to(tested: Path) -> None:
@@ -115,7 +168,7 @@ def test_four_hundred_sentences_in_ten_languages_take_less_than_sixty_kilobytes(
     assert path.stat().st_size < 60_000
 
 
-@pytest.mark.parametrize("module", ["predictions", "messages", "warm_keys", "schedule"])
+@pytest.mark.parametrize("module", ["messages", "warm_keys", "schedule"])
 def test_what_drivers_and_reports_read_is_imported_without_torch(module: str) -> None:
     code = f"import sys, tunekit.training.{module}; assert not {{'torch', 'transformers'}} & sys.modules.keys()"
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -123,7 +176,7 @@ def test_what_drivers_and_reports_read_is_imported_without_torch(module: str) ->
 
 def test_predictions_are_loaded_without_torch(tested: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from tunekit.training import load_predictions\n"
+        "import sys; from pathlib import Path; from tunekit.predictions import load_predictions\n"
         f"assert load_predictions(Path({str(tested)!r})).languages == ('en', 'xx')\n"
         "assert 'torch' not in sys.modules"
     )

@@ -20,7 +20,7 @@ from rich.console import Console
 from tunekit import reports
 from tunekit.errors import ConfigError, StorageError
 from tunekit.journal import SCHEMA, Journal, replay
-from tunekit.reports.results import read
+from tunekit.reports.results import SweepResult, read
 from tunekit.schema import build
 from tunekit.sweep import SearchConfig, resolved
 from tunekit.trial import EpochReport, FinalScores, Locations, Outcome, TrialConfig
@@ -685,8 +685,8 @@ def test_one_line_in_the_registry_adds_a_report(tmp_path: Path, monkeypatch: pyt
     assert files.written["listing"] == (tmp_path / "out" / "arms.txt",)
 
 
-def _write_listing(record: Any, out: Path) -> list[Path]:
-    (out / "arms.txt").write_text("\n".join(arm.name for arm in read(record).arms), encoding="utf-8")
+def _write_listing(result: SweepResult, out: Path) -> list[Path]:
+    (out / "arms.txt").write_text("\n".join(arm.name for arm in result.arms), encoding="utf-8")
     return [out / "arms.txt"]
 
 

@@ -11,9 +11,9 @@ from builders import JournalBuilder, cells, definition
 from tunekit import reports
 from tunekit.execution import Execution, run_sweep
 from tunekit.journal import FILE_NAME, replay
+from tunekit.predictions import load_predictions
 from tunekit.storage import TrialFolder
 from tunekit.sweep import Source, parse_sweep
-from tunekit.training.predictions import load_predictions
 from tunekit.trial import FinalScores
 
 SENTENCE = "w{a}\tA\nw{b}\tB\nw{c}\tC\n\n"

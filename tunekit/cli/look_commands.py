@@ -64,7 +64,7 @@ def report(
 
     folder = sweep_folder(name, root)
     record = replay(folder.path)
-    files = write(record, out or folder.report)
+    files = write(record, out or folder.report, folder)
     page = console()
     page.print(summary(record))
     page.print(written(files), soft_wrap=True, markup=False)

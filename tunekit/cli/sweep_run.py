@@ -149,7 +149,7 @@ def conclude(console: Console, folder: SweepFolder) -> None:
     from tunekit.reports import summary, write
 
     record = replay(folder.path)
-    files = write(record, folder.report)
+    files = write(record, folder.report, folder)
     console.print()
     console.print(summary(record))
     console.print(written(files), soft_wrap=True, markup=False)

@@ -1,6 +1,6 @@
 """What a person reads: made from a sweep's journal alone, without torch and without Ray.
 
-Adding a report is one file with ``write(record, out) -> list[AnyPath]`` and one line in :data:`REPORTS`.
+Adding a report is one file with ``write(result, out) -> list[AnyPath]`` and one line in :data:`REPORTS`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tunekit.journal import SweepRecord
-from tunekit.storage import AnyPath
+from tunekit.storage import AnyPath, SweepFolder
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -22,7 +22,7 @@ REPORTS: dict[str, str] = {
     "references": "tunekit.reports.render.references:write",
     "best_config": "tunekit.reports.render.best_config:write",
 }
-"""Every report by name. Values: ``(SweepRecord, AnyPath) -> list[AnyPath]`` writes into a folder, names its files."""
+"""Every report by name. Values: ``(SweepResult, AnyPath) -> list[AnyPath]`` writes into a folder, names its files."""
 
 
 @dataclass(frozen=True)
@@ -42,16 +42,23 @@ class ReportFiles:
         return iter(self.files)
 
 
-def write(record: SweepRecord, out: AnyPath) -> ReportFiles:
+def write(record: SweepRecord, out: AnyPath, folder: SweepFolder | None = None) -> ReportFiles:
     """Write every report of :data:`REPORTS` into the folder `out`, which is made; older ones are replaced.
+
+    Args:
+        record: the sweep, in any state.
+        out: where to.
+        folder: of the sweep, whose predictions tell which differences are significant; None: the journal alone is read.
 
     Raises:
         StorageError: `out` cannot be written.
     """
-    written = {}
+    from tunekit.reports.results import read
+
+    result, written = read(record, folder), {}
     for name, target in REPORTS.items():
         module, _, attribute = target.partition(":")
-        written[name] = tuple(getattr(importlib.import_module(module), attribute)(record, out))
+        written[name] = tuple(getattr(importlib.import_module(module), attribute)(result, out))
     return ReportFiles(out, written)
 
 

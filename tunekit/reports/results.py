@@ -14,6 +14,7 @@ from functools import cached_property
 from tunekit.errors import ConfigError, nearest
 from tunekit.journal import ArmProgress, ArmRecord, FinalTrial, Point, SweepProgress, SweepRecord, TrialRecord
 from tunekit.reports.scores import FinalPoint, final_point
+from tunekit.storage import SweepFolder
 from tunekit.sweep import Arm, Limit, Sweep
 from tunekit.trial import TaskConfig, TrialFacts
 
@@ -149,6 +150,8 @@ class SweepResult:
     arms: tuple[ArmResult, ...]
     stopped_by_budget: str | None = None
     """Why it ended before all that its file asks for; None if no limit of its budget ended it."""
+    folder: SweepFolder | None = None
+    """Where the predictions of its trials are; None if only the journal is at hand."""
 
     @property
     def comparisons(self) -> tuple[Comparison, ...]:
@@ -181,8 +184,12 @@ class SweepResult:
         raise ConfigError(f"sweep {self.sweep.name!r} has no arm {name!r}; {nearest(name, known)}")
 
 
-def read(record: SweepRecord) -> SweepResult:
+def read(record: SweepRecord, folder: SweepFolder | None = None) -> SweepResult:
     """Read a record; it may be of a sweep in any state, and is not changed.
+
+    Args:
+        record: what the journal tells.
+        folder: of the sweep, for what was predicted; None: the journal is all there is.
 
     Raises:
         ConfigError: no sweep was launched.
@@ -190,7 +197,8 @@ def read(record: SweepRecord) -> SweepResult:
     progress = SweepProgress(record)
     sweep = record.sweep
     arms = tuple(_arm_result(record, progress, arm) for arm in sweep.arms)
-    return SweepResult(record=record, sweep=sweep, arms=arms, stopped_by_budget=progress.stopped_by_budget())
+    stopped = progress.stopped_by_budget()
+    return SweepResult(record=record, sweep=sweep, arms=arms, stopped_by_budget=stopped, folder=folder)
 
 
 def _arm_result(record: SweepRecord, progress: SweepProgress, arm: Arm) -> ArmResult:

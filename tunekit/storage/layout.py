@@ -7,6 +7,7 @@
 ``logs/driver.log``     what the driver and its libraries print
 ``report/``             tables and configurations
 ``trials/TRIAL_ID/``    a trial's checkpoints, outcome, test scores and predictions
+``test_examples/``      what trials were asked on test, once for each language
 ======================  ===============================================================================
 
 In an object store ``journal/`` and ``lock/`` stand in the place of the first two, and ``driver.log`` is a copy that is
@@ -28,6 +29,8 @@ JOURNAL = "journal.jsonl"
 LOG = "logs/driver.log"
 SEGMENTS = "journal"
 """The prefix of its segments in an object store."""
+TRIALS = "trials"
+"""The folder of a sweep that holds those of its trials."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,11 @@ class TrialFolder:
     def predictions(self) -> AnyPath:
         """Beside the scores: what was predicted for each test example."""
         return self.path / "test_predictions.json.gz"
+
+    def test_examples(self, name: str) -> AnyPath:
+        """Examples that the trial was asked on test: beside all trials of its sweep; in its own folder without one."""
+        own = self.path if self.path.parent.name != TRIALS else self.path.parent.parent
+        return own / "test_examples" / f"{part_of_a_path(name)}.json.gz"
 
     @property
     def locations(self) -> AnyPath:
@@ -140,7 +148,7 @@ class SweepFolder:
 
     def trial(self, trial_id: str) -> TrialFolder:
         """The folder of a trial."""
-        return TrialFolder(self.path / "trials" / part_of_a_path(trial_id))
+        return TrialFolder(self.path / TRIALS / part_of_a_path(trial_id))
 
     @property
     def exists(self) -> bool:

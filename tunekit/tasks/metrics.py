@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from itertools import chain
+from operator import eq
 from typing import cast
 
 from tunekit.errors import DataError
@@ -15,6 +16,20 @@ from tunekit.tasks.seqeval_chunks import chunk_f1
 
 Predictions = Sequence[str] | Sequence[Sequence[str]]
 """One label for each pair, or for each sentence a list of exactly one label per word."""
+
+Counts = tuple[int, int, int]
+"""Of one example: what is right, what was predicted and what there is, in entities or in words (or pairs)."""
+
+
+def counts(examples: Sequence[Example], predictions: Predictions, reading: Reading) -> list[Counts]:
+    """What the main metric is made of, for each example; see `Task.counts`."""
+    gold = [labels_of(example) for example in examples]
+    given = [(each,) if isinstance(each, str) else tuple(each) for each in predictions]
+    if reading.metric == "f1":
+        assert reading.tags is not None  # f1 is always of tags
+        return entity_counts(gold, given, reading.tags)
+    pairs = zip(gold, given, strict=True)
+    return [(sum(map(eq, true, said)), len(true), len(true)) for true, said in pairs]
 
 
 def scored(examples: Sequence[Example], predictions: Predictions, reading: Reading) -> dict[str, float]:
@@ -59,20 +74,27 @@ def entity_scores(
         DataError: labels that cannot be read as entities.
         ValueError: rows of different lengths.
     """
-    if tags is None:
-        tags = _tags_of(gold, predicted)
-    right = num_gold = num_predicted = 0
-    for true, given in zip(gold, predicted, strict=True):
-        if len(true) != len(given):
-            raise ValueError(f"{len(given)} predicted labels for {len(true)} words")
-        here, there = set(tags.spans(true)), set(tags.spans(given))
-        right += len(here & there)
-        num_gold += len(here)
-        num_predicted += len(there)
+    counted = entity_counts(gold, predicted, _tags_of(gold, predicted) if tags is None else tags)
+    right, num_predicted, num_gold = (sum(each[place] for each in counted) for place in range(3))
     precision = right / num_predicted if num_predicted else 0.0
     recall = right / num_gold if num_gold else 0.0
     f1 = 2 * precision * recall / (precision + recall) if right else 0.0
     return {"f1": f1, "precision": precision, "recall": recall}
+
+
+def entity_counts(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]], tags: Tags) -> list[Counts]:
+    """For each sentence its entities: those that are right, those predicted, those that are there.
+
+    Raises:
+        ValueError: rows of different lengths.
+    """
+    counted = []
+    for true, given in zip(gold, predicted, strict=True):
+        if len(true) != len(given):
+            raise ValueError(f"{len(given)} predicted labels for {len(true)} words")
+        here, there = set(tags.spans(true)), set(tags.spans(given))
+        counted.append((len(here & there), len(there), len(here)))
+    return counted
 
 
 def label_scores(gold: Sequence[str], predicted: Sequence[str]) -> dict[str, float]:

@@ -22,7 +22,7 @@ from tunekit.tasks.fingerprints import of_examples
 from tunekit.tasks.inventory import Inventory, Key
 from tunekit.tasks.keys import check_keys
 from tunekit.tasks.label_faults import split_off_nulls
-from tunekit.tasks.metrics import Predictions, scored
+from tunekit.tasks.metrics import Counts, Predictions, counts, scored
 from tunekit.tasks.parallel_pairs import PARALLEL, NoParallelText, ParallelPair, ParallelTexts
 from tunekit.tasks.readers.parsed import ReadingNotes
 from tunekit.tasks.readers.sources import Given, Source
@@ -183,6 +183,23 @@ class Task:
             ValueError: there are no examples, or not exactly one prediction for each pair or word.
         """
         return scored(examples, predictions, self._known().reading)
+
+    def counts(self, examples: Sequence[Example], predictions: Predictions) -> list[Counts]:
+        """What the main metric is made of, for each example: what is right, what was predicted, and what there is.
+
+        In entities for f1, else in words or pairs. With these summed over examples, the metric is
+        2 right / (predicted + there), which for words and pairs is the share that is right.
+
+        Raises:
+            ValueError: not exactly one prediction for each pair or word.
+        """
+        return counts(examples, predictions, self._known().reading)
+
+    @property
+    def style(self) -> str | None:
+        """How tags are written (`tunekit.tasks.schemes.Style`); None where labels mark no entities."""
+        tags = self._known().reading.tags
+        return None if tags is None else tags.style
 
     def majority(self, split: Split, language: str) -> dict[str, float]:
         """The score of knowing nothing: train's most frequent label everywhere, or no entity at all.

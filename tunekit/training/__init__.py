@@ -1,6 +1,6 @@
 """One trial, trained and scored in one folder. Knows nothing of Ray, of searches or of other trials.
 
-Names are imported when they are first used: `messages`, `pack_keys`, `pack_size`, `predictions`, `schedule` and
+Names are imported when they are first used: `messages`, `pack_keys`, `pack_size`, `schedule` and
 `warm_keys` need no torch.
 """
 
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from tunekit.training.checkpoints import CheckpointMissing
     from tunekit.training.messages import TrialMessage
     from tunekit.training.pack import Pack
-    from tunekit.training.predictions import TestPredictions, load_predictions
     from tunekit.training.schedule import planned_updates, updates_per_epoch
     from tunekit.training.trial_loop import perform, run_trial
     from tunekit.training.trial_run import TrialRun
@@ -22,11 +21,9 @@ if TYPE_CHECKING:
 _MODULES = {
     "CheckpointMissing": "checkpoints",
     "Pack": "pack",
-    "TestPredictions": "predictions",
     "TrialMessage": "messages",
     "TrialRun": "trial_run",
     "WorkerCache": "caches",
-    "load_predictions": "predictions",
     "perform": "trial_loop",
     "planned_updates": "schedule",
     "run_trial": "trial_loop",
@@ -36,11 +33,9 @@ _MODULES = {
 __all__ = [
     "CheckpointMissing",
     "Pack",
-    "TestPredictions",
     "TrialMessage",
     "TrialRun",
     "WorkerCache",
-    "load_predictions",
     "perform",
     "planned_updates",
     "run_trial",

@@ -11,9 +11,9 @@ import time
 from collections.abc import Generator, Iterator, Sequence
 from typing import Any, TypeVar
 
+from tunekit.predictions import Prediction
 from tunekit.tasks import Split
 from tunekit.training.learner import Learner, Questions, Update
-from tunekit.training.predictions import Prediction
 from tunekit.training.predictor import Predicted, predicted_all
 from tunekit.training.updates import Cost, updated
 

@@ -24,6 +24,7 @@ from tunekit.backbone import read
 from tunekit.errors import require
 from tunekit.methods import Feature, count_parameters
 from tunekit.methods.batch import Batch, Part
+from tunekit.predictions import Prediction
 from tunekit.schema import canonical_json
 from tunekit.segmentation import Granularity
 from tunekit.tasks import Split
@@ -33,7 +34,6 @@ from tunekit.training.checkpoints import LearnerState
 from tunekit.training.loaded import TokenizedSplit
 from tunekit.training.memory import failing_without_memory
 from tunekit.training.optimizer import Optimizer
-from tunekit.training.predictions import Prediction
 from tunekit.training.random_state import Draws, RandomState, RandomStream
 from tunekit.training.versions import versions
 from tunekit.trial import Locations, TrialConfig, TrialFacts

@@ -12,7 +12,9 @@ from torch import Tensor
 from tunekit.backbone import Backbone
 from tunekit.methods import Feature, Method
 from tunekit.methods.parts.granularity import granularity
+from tunekit.predictions import TestExamples, save_examples
 from tunekit.segmentation import Granularity
+from tunekit.storage import AnyPath, TrialFolder
 from tunekit.tasks import Split, Task
 
 
@@ -51,6 +53,7 @@ class LoadedTask:
         self._granularities: dict[Hashable, Granularity] = {}
         self._fingerprints: dict[str, str] = {}
         self._parallel: set[tuple[str, str]] = set()
+        self._kept_examples: dict[AnyPath, str] = {}
 
     @property
     def num_tokens(self) -> int:
@@ -86,6 +89,25 @@ class LoadedTask:
         if key not in self._majority:
             self._majority[key] = self.task.majority(split, language)
         return self._majority[key]
+
+    def keep_examples(self, language: str, folder: TrialFolder) -> str:
+        """Keep the test examples of a language for the sweep of a trial, unless this was done; gives their name.
+
+        Raises:
+            StorageError: they cannot be written.
+        """
+        place = folder.test_examples(language)  # told apart by sweep, not by trial
+        if place not in self._kept_examples:
+            task = self.task
+            examples = TestExamples.of(
+                task.examples("test", language),
+                task=task.config.name,
+                language=language,
+                metric=task.metric,
+                style=task.style,
+            )
+            self._kept_examples[place] = save_examples(folder, examples)
+        return self._kept_examples[place]
 
     def tokenized(self, method: Method, tokenizer: Hashable, split: Split, language: str) -> TokenizedSplit:
         """The rows of a split, tokenized by the first trial that asks.

@@ -15,12 +15,12 @@ import torch
 
 from tunekit.errors import TrialFailed
 from tunekit.methods import Feature, Method
+from tunekit.predictions import Prediction
 from tunekit.tasks import Example
 from tunekit.training import schedule
 from tunekit.training.learner import Learner, Questions, drawing, logits_together
 from tunekit.training.loaded import TokenizedSplit
 from tunekit.training.memory import is_out_of_memory, without_memory
-from tunekit.training.predictions import Prediction
 from tunekit.training.updates import nothing
 
 CPU_EVALUATION_TOKENS = 2048

@@ -13,17 +13,17 @@ from collections.abc import Generator, Mapping
 from dataclasses import replace
 from typing import Any, Literal
 
-from tunekit import storage
+from tunekit import predictions, storage
 from tunekit.errors import ConfigError, TrialFailed, require
+from tunekit.predictions import TestPredictions
 from tunekit.schema import build, coerce
 from tunekit.storage import AnyPath, TrialFolder
-from tunekit.training import checkpoints, predictions
+from tunekit.training import checkpoints
 from tunekit.training.caches import WorkerCache
 from tunekit.training.checkpoints import Checkpoint, CheckpointMissing
 from tunekit.training.fingerprints import require_unchanged
 from tunekit.training.joint import Work, alone
 from tunekit.training.learner import Learner, Questions
-from tunekit.training.predictions import TestPredictions
 from tunekit.training.predictor import Predicted
 from tunekit.trial import EpochReport, FinalScores, Locations, Outcome, TrialConfig, TrialFacts
 
@@ -212,11 +212,13 @@ class TrialRun:
         majority: dict[str, float] = {}
         num_examples: dict[str, int] = {}
         numbers: dict[str, list[int | list[int]]] = {}
+        parts: dict[str, list[tuple[int, int, int]]] = {}
         for language, predicted in found_labels.items():
             scores |= learner.score("test", language, predicted)
             majority |= {f"majority/{language}/{k}": v for k, v in learner.loaded.majority("test", language).items()}
             num_examples[language] = len(predicted)
             numbers[language] = predictions.numbered(learner.task.labels, predicted)
+            parts[language] = learner.task.counts(learner.task.examples("test", language), predicted)
         counts = {language: learner.task.label_counts("test", language) for language in num_examples}
         unseen = {language: dict(learner.task.unseen_labels("test", language)) for language in num_examples}
         found = FinalScores(
@@ -235,6 +237,8 @@ class TrialRun:
             fingerprints=prints,
             labels=learner.task.labels,
             numbers=numbers,
+            counts=parts,
+            examples={language: learner.loaded.keep_examples(language, self._files) for language in num_examples},
         )
         return found, kept
 

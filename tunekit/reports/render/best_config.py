@@ -5,10 +5,10 @@ from __future__ import annotations
 import yaml
 
 from tunekit.errors import ConfigError
-from tunekit.journal import Point, SweepRecord, TrialRecord
+from tunekit.journal import Point, TrialRecord
 from tunekit.reports.files import save
 from tunekit.reports.render.formats import metric_name, spread
-from tunekit.reports.results import ArmResult, SweepResult, read
+from tunekit.reports.results import ArmResult, SweepResult
 from tunekit.reports.scores import FinalPoint, Spread
 from tunekit.schema import JsonObject, to_json
 from tunekit.storage import AnyPath, part_of_a_path
@@ -22,9 +22,8 @@ def file_name(arm: str) -> str:
     return f"best_config.{part_of_a_path(arm)}.yaml"
 
 
-def write(record: SweepRecord, out: AnyPath) -> list[AnyPath]:
+def write(result: SweepResult, out: AnyPath) -> list[AnyPath]:
     """Write a file into `out` for each arm that has a COMPLETE point."""
-    result = read(record)
     return [
         save(out / file_name(arm.name), to_yaml(result, arm))
         for arm in result.arms

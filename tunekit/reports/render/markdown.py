@@ -8,7 +8,6 @@ from collections.abc import Iterator
 import yaml
 
 from tunekit import languages
-from tunekit.journal import SweepRecord
 from tunekit.markdown import plain
 from tunekit.reports.caveats import caveats
 from tunekit.reports.files import save
@@ -16,15 +15,15 @@ from tunekit.reports.published import ScoreTable, score_tables
 from tunekit.reports.render import groups, sections
 from tunekit.reports.render.formats import metric_name
 from tunekit.reports.render.published_rows import footnotes
-from tunekit.reports.results import Comparison, SweepResult, read
+from tunekit.reports.results import Comparison, SweepResult
 from tunekit.storage import AnyPath
 from tunekit.sweep.types import Sweep
 from tunekit.wording import names, parameters, plural
 
 
-def write(record: SweepRecord, out: AnyPath) -> list[AnyPath]:
+def write(result: SweepResult, out: AnyPath) -> list[AnyPath]:
     """Write ``report.md`` into `out`."""
-    return [save(out / "report.md", render(read(record)))]
+    return [save(out / "report.md", render(result))]
 
 
 def render(result: SweepResult) -> str:

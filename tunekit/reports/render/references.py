@@ -6,8 +6,8 @@ import csv
 import io
 from collections.abc import Sequence
 
-from tunekit.journal import SweepRecord
 from tunekit.reports.files import save
+from tunekit.reports.results import SweepResult
 from tunekit.schema import to_json
 from tunekit.storage import AnyPath
 from tunekit.sweep.types import Reference
@@ -16,9 +16,9 @@ COLUMNS = ("task", "method", "backbone", "language", "metric", "split", "value",
 """Values and spreads are fractions. None of these figures stands in ``results.csv``."""
 
 
-def write(record: SweepRecord, out: AnyPath) -> list[AnyPath]:
+def write(result: SweepResult, out: AnyPath) -> list[AnyPath]:
     """Write ``references.csv`` into `out` if the sweep has published figures, or had some when it was last written."""
-    path, references = out / "references.csv", record.sweep.references
+    path, references = out / "references.csv", result.sweep.references
     return [save(path, to_csv(references))] if references or path.exists() else []
 
 

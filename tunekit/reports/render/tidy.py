@@ -6,10 +6,10 @@ import csv
 import io
 from collections.abc import Iterator
 
-from tunekit.journal import SweepRecord, TrialRecord
+from tunekit.journal import TrialRecord
 from tunekit.reports.files import save
 from tunekit.reports.render.groups import has_words
-from tunekit.reports.results import ArmResult, SweepResult, read
+from tunekit.reports.results import ArmResult, SweepResult
 from tunekit.schema import JsonObject
 from tunekit.storage import AnyPath
 
@@ -22,13 +22,13 @@ COLUMNS = (
 those of the test texts; none a word where the data do not say what a word is and the language does not part them."""
 
 
-def write(record: SweepRecord, out: AnyPath) -> list[AnyPath]:
+def write(result: SweepResult, out: AnyPath) -> list[AnyPath]:
     """Write ``results.csv`` into `out`.
 
     All finalised points are in it (dev at the best epoch, and test), the reported one of each arm marked
     ``is_best_point``. An arm without a finalised point has the dev scores of the best point of its search.
     """
-    return [save(out / "results.csv", to_csv(read(record)))]
+    return [save(out / "results.csv", to_csv(result))]
 
 
 def to_csv(result: SweepResult) -> str:

@@ -6,22 +6,18 @@ The file is gzipped JSON: the inventory of labels once, then for each language t
 
 from __future__ import annotations
 
-import gzip
-import io
 import json
-import logging
-import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from tunekit.errors import ConfigError
-from tunekit.schema import build, to_json
-from tunekit.storage import AnyPath, TrialFolder, read_with, write_bytes
+from tunekit.predictions.packed import load_packed, packed
+from tunekit.schema import to_json
+from tunekit.storage import AnyPath, TrialFolder, write_bytes
 
 Prediction = str | Sequence[str]
 """The label of a pair, or one label for each word of a sentence."""
-
-logger = logging.getLogger(__name__)
+Counts = Sequence[int]
+"""Of one example: what is right, what was predicted, what there is; entities, or words (or pairs) for accuracy."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +35,10 @@ class TestPredictions:
     """The inventory: a label's number is its place here."""
     numbers: Mapping[str, Sequence[int | Sequence[int]]]
     """By language, for each example: the label's number, or one number for each word."""
+    counts: Mapping[str, Sequence[Counts]] = field(default_factory=dict)
+    """By language, for each example, what the main metric is made of (`Task.counts`); empty in older files."""
+    examples: Mapping[str, str] = field(default_factory=dict)
+    """By language the name of the examples that were asked (`load_examples`); empty in older files."""
 
     @property
     def languages(self) -> tuple[str, ...]:
@@ -75,10 +75,8 @@ def save(path: AnyPath, predictions: TestPredictions) -> None:
     Raises:
         StorageError: the file cannot be written.
     """
-    buffer = io.BytesIO()
-    with gzip.GzipFile(filename="", mode="wb", fileobj=buffer, mtime=0) as file:
-        file.write(json.dumps(to_json(predictions), separators=(",", ":"), ensure_ascii=False).encode())
-    write_bytes(path, buffer.getvalue())
+    content = json.dumps(to_json(predictions), separators=(",", ":"), ensure_ascii=False).encode()
+    write_bytes(path, packed(content))
 
 
 def load_predictions(folder: AnyPath) -> TestPredictions | None:
@@ -87,12 +85,4 @@ def load_predictions(folder: AnyPath) -> TestPredictions | None:
     Raises:
         StorageError: the file is there and cannot be read.
     """
-    path = TrialFolder(folder).predictions
-    compressed = read_with(path, lambda file: file.read())
-    if compressed is None:
-        return None
-    try:
-        return build(TestPredictions, json.loads(gzip.decompress(compressed)), str(path))
-    except (gzip.BadGzipFile, EOFError, zlib.error, ValueError, ConfigError) as error:
-        logger.warning("%s is torn and is ignored (%s)", path, error)
-        return None
+    return load_packed(TestPredictions, TrialFolder(folder).predictions)
