@@ -486,7 +486,7 @@ def test_the_page_says_whether_a_budget_suffices_and_what_the_disk_will_hold(rea
     assert "0.09 of money: does not suffice for all trials" in text
     plain, deep = (4 * int(arm.num_trainable.high) for arm in found.arms)
     need = disk_need(found.sweep, found.arms)
-    assert (need.kept, need.per_trial) == (4 * (plain + deep), 8 * max(plain, deep)), "two points on two seeds"
+    assert (need.kept, need.per_trial) == (4 * (plain + deep), 10 * max(plain, deep)), "two points on two seeds"
     assert f"{need.in_words()} (trained parameters of the best trials of each arm, never a frozen backbone)" in text
     assert "are free" in text and not any("disk" in note for note in found.notes)
     everything = check(read(storage={"keep": "all"}), flops_per_s=1e6)

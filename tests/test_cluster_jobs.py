@@ -160,7 +160,7 @@ def test_a_dry_run_says_what_would_be_done_and_reaches_for_no_cluster(
         assert done.code == 0, done
         said = done.out
         assert "exec python -m tunekit sweep sweep.yaml --name words --address auto --root /shared/runs" in said
-        assert re.search(r"tunekit +1\.\d MiB +\d+ files", said) and re.search(r"backbone .*4 files .*/tiny", said)
+        assert re.search(r"tunekit +1\.\d+ MiB +\d+ files", said) and re.search(r"backbone .*4 files .*/tiny", said)
         assert re.search(r"code .*1 file .*fakes\.py", said) and "packed" in said and "nothing was done" in said
     assert "ray up --yes cluster.yaml" in said and "ray dashboard cluster.yaml --port PORT" in said
     assert not (tmp_path / "cache" / "submitted").exists() and not Path("runs").exists()
@@ -277,7 +277,7 @@ def test_what_is_too_large_is_refused_with_a_cure(tmp_path: Path, monkeypatch: p
     (tmp_path / "big").write_bytes(os.urandom(9000))
     item = places.Item(what="backbone", source=str(tmp_path / "big"), files={"files/0/big": tmp_path / "big"})
     with (
-        pytest.raises(ConfigError, match=r"(?s)too large.*backbone +8\.8 KiB.*storage that all nodes share.*\$DATA"),
+        pytest.raises(ConfigError, match=r"(?s)too large.*backbone +8\.79 KiB.*storage that all nodes share.*\$DATA"),
         shipping.packed(shipping.Shipment(items=(item,))),
     ):
         pass

@@ -10,14 +10,15 @@ from work import Work
 
 from tunekit.errors import StorageError
 from tunekit.execution.protocol import Ask
-from tunekit.execution.room_on_disk import LEAST_BYTES, LOOK_S, RoomOnDisk, bytes_of_trial, too_little
+from tunekit.execution.room_on_disk import LEAST_BYTES, LOOK_S, RoomOnDisk, too_little
+from tunekit.storage import bytes_at_work
 from tunekit.training.messages import Started
 from tunekit.trial import TrialFacts
 
 
 def test_what_is_needed_is_what_trials_write_or_the_least(tmp_path: Path) -> None:
     folder = tmp_path / "runs" / "not there yet"
-    need = bytes_of_trial(278_000_000)
+    need = bytes_at_work(278_000_000)
     assert too_little(folder, need, free=lambda path: int(need)) is None
     text = too_little(folder, need, free=lambda path: int(need) - 1)
     assert text is not None and text.startswith(f"only 10.4 GiB are free where {folder} lies")

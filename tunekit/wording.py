@@ -72,13 +72,17 @@ def duration(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h" if seconds < 48 * 3600 else f"{short(seconds / 86400)} days"
 
 
-def gibibytes(number: float) -> str:
-    """An amount of memory.
+def in_bytes(num_bytes: float) -> str:
+    """A number of bytes in the unit that needs few digits.
 
-    >>> gibibytes(3 * 2**29), gibibytes(300 * 2**20), gibibytes(20 * 2**30)
-    ('1.5 GiB', '300 MiB', '20 GiB')
+    >>> [in_bytes(number) for number in (512, 1536, 300 * 2**20, 1010 * 2**20, 3 * 2**29, 5 * 2**40)]
+    ['512 B', '1.5 KiB', '300 MiB', '1010 MiB', '1.5 GiB', '5 TiB']
     """
-    return f"{number / 2**20:.0f} MiB" if number < 2**30 else f"{short(number / 2**30)} GiB"
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if num_bytes < 1024:
+            return f"{num_bytes:.0f} {unit}" if num_bytes >= 100 else f"{num_bytes:.3g} {unit}"
+        num_bytes /= 1024
+    return f"{num_bytes:,.4g} TiB"
 
 
 def clock(seconds: float) -> str:

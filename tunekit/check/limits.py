@@ -6,14 +6,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tunekit.check.findings import ArmCheck, SweepCheck
+from tunekit.storage import bytes_at_work
 from tunekit.sweep import Spent, Sweep
-from tunekit.wording import listed, plural
+from tunekit.wording import in_bytes, listed, plural
 
 BYTES = 4
 """Of a trained parameter; they are fp32 whatever the backbone is."""
-AT_WORK = 8
-"""A trial at work holds so many times its trained parameters at most: the best ones, two checkpoints with the two
-moments of the optimiser, and one more file while it is written."""
 
 
 def budget_in_words(sweep: Sweep) -> str:
@@ -96,7 +94,7 @@ def disk_need(sweep: Sweep, arms: Sequence[ArmCheck]) -> DiskNeed:
     """
     sizes = [BYTES * int(arm.num_trainable.high) for arm in arms]
     kept = sum(size * _num_kept(sweep, arm) for size, arm in zip(sizes, arms, strict=True))
-    return DiskNeed(kept=kept, per_trial=AT_WORK * max(sizes, default=0))
+    return DiskNeed(kept=kept, per_trial=bytes_at_work(max((arm.num_trainable.high for arm in arms), default=0)))
 
 
 def _num_kept(sweep: Sweep, arm: ArmCheck) -> int:
@@ -116,24 +114,17 @@ def disk_in_words(check: SweepCheck) -> str:
     return f"{disk_need(check.sweep, check.arms).in_words()} ({what}){free}"
 
 
+def lacks_room(sweep: Sweep, arms: Sequence[ArmCheck], free_bytes: int | None) -> bool:
+    """Whether the disk is too small for what is kept and one trial at work; False where nobody says what is free."""
+    need = disk_need(sweep, arms)
+    return free_bytes is not None and need.kept + need.per_trial > free_bytes
+
+
 def notes_of_disk(sweep: Sweep, arms: Sequence[ArmCheck], free_bytes: int | None) -> Iterator[str]:
     """Where the disk is too small."""
-    need = disk_need(sweep, arms)
-    if free_bytes is not None and need.kept + need.per_trial > free_bytes:
+    if lacks_room(sweep, arms, free_bytes):
+        need = disk_need(sweep, arms)
         yield (
-            f"the disk may not suffice: {need.in_words()}, and {in_bytes(free_bytes)} are free; free some, lower "
+            f"the disk may not suffice: {need.in_words()}, and {in_bytes(free_bytes or 0)} are free; free some, lower "
             "finalise.top, or use `storage: {keep: none}`"
         )
-
-
-def in_bytes(number: float) -> str:
-    """A size with its unit.
-
-    >>> in_bytes(1536), in_bytes(3 * 2**30)
-    ('1.5 KiB', '3 GiB')
-    """
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if number < 1024:
-            return f"{number:.3g} {unit}"
-        number /= 1024
-    return f"{number:,.4g} TiB"

@@ -13,7 +13,7 @@ from tunekit.cli.exits import DONE
 from tunekit.cli.next_command import SHARED_ROOT, root_option
 from tunekit.errors import ConfigError, StorageError
 from tunekit.storage import SweepFolder, place
-from tunekit.wording import plural, visible
+from tunekit.wording import in_bytes, plural, visible
 
 if TYPE_CHECKING:
     from tunekit.cluster.jobs import Job, Jobs, Submission
@@ -148,12 +148,12 @@ def how_to_go_on(name: str) -> str:
 
 def plan(submission: Submission, shipment: Shipment, package: Path) -> str:
     """What is about to run, and what goes along."""
-    from tunekit.cluster.shipping import MOST_BYTES, row, size
+    from tunekit.cluster.shipping import MOST_BYTES, row
 
     lines = [f"{submission.name}: runs on the cluster's head, with --root {submission.root}"]
     lines += [f"entry point: {submission.entrypoint}", "shipped:", *(f"  {row(item)}" for item in shipment.items)]
-    packed_bytes = size(package.stat().st_size)
-    lines += [f"  together {size(shipment.num_bytes)}, packed {packed_bytes} (at most {size(MOST_BYTES)})"]
+    packed_bytes = in_bytes(package.stat().st_size)
+    lines += [f"  together {in_bytes(shipment.num_bytes)}, packed {packed_bytes} (at most {in_bytes(MOST_BYTES)})"]
     lines += [f"not shipped: {sentence}" for sentence in shipment.left]
     if shipment.needed:
         lines += [f"must be installed on the cluster: {', '.join(shipment.needed)}"]
@@ -210,11 +210,10 @@ def _seen(name: str, root: str) -> SweepFolder | None:
 
 
 def _fetched(source: str, target: SweepFolder, num_files: int, num_bytes: int) -> int:
-    from tunekit.cluster.shipping import size
 
     options = root_option(target)
     report = " ".join(["tunekit", "report", shlex.quote(target.name), *([options] if options else [])])
-    fetched = f"fetched {plural(num_files, 'file')}, {size(num_bytes)}, from {source}"
+    fetched = f"fetched {plural(num_files, 'file')}, {in_bytes(num_bytes)}, from {source}"
     return _said(f"{fetched}\nto {target.path}. Its tables: {report}")
 
 

@@ -135,10 +135,14 @@ def banner(checked: SweepCheck, folder: SweepFolder, execution: Execution) -> st
 
 def _room(checked: SweepCheck, folder: SweepFolder, execution: Execution) -> tuple[str, ...]:
     """A sentence if the disk has no room for the trials that are about to run at once."""
-    from tunekit.execution.room_on_disk import bytes_of_trial, too_little
+    from tunekit.check.limits import lacks_room
+    from tunekit.execution.room_on_disk import too_little
+    from tunekit.storage import bytes_at_work
 
+    if lacks_room(checked.sweep, checked.arms, checked.free_bytes):  # which is said already
+        return ()
     largest = max((arm.num_trainable.high for arm in checked.arms), default=0.0)
-    found = too_little(folder.path, bytes_of_trial(largest) * (execution.workers or 1))
+    found = too_little(folder.path, bytes_at_work(largest) * (execution.workers or 1))
     return () if found is None else (found,)
 
 

@@ -13,7 +13,7 @@ from tunekit.cluster.places import Item, definition_text, place
 from tunekit.errors import ConfigError
 from tunekit.storage.packages import PackageTooLarge, write_package
 from tunekit.sweep import Sweep
-from tunekit.wording import plural
+from tunekit.wording import in_bytes, plural
 
 SWEEP_FILE = "sweep.yaml"
 MOST_BYTES = 100 * 1024**2 - 4096
@@ -83,8 +83,8 @@ def _too_large(shipment: Shipment) -> str:
     largest = sorted(shipment.items, key=lambda item: -item.num_bytes)[:3]
     listed = "".join(f"\n  {row(item)}" for item in largest if item.what != "tunekit")
     return (
-        f"what this sweep reads is too large to be sent along: {size(shipment.num_bytes)}, and Ray takes at most "
-        f"{size(MOST_BYTES)} once packed. The largest:{listed}\n"
+        f"what this sweep reads is too large to be sent along: {in_bytes(shipment.num_bytes)}, and Ray takes at most "
+        f"{in_bytes(MOST_BYTES)} once packed. The largest:{listed}\n"
         "Put these on storage that all nodes share, or on a mounted object store, and name them by their path there "
         "(such as /shared/data/xtreme, or $DATA/xtreme with DATA set on the nodes); a backbone may also be a hub id. "
         "What is not on this machine is taken to be on the cluster, and --no-data sends no data at all"
@@ -93,19 +93,4 @@ def _too_large(shipment: Shipment) -> str:
 
 def row(item: Item) -> str:
     """One line that says what is shipped and how large it is."""
-    return f"{item.what:17} {size(item.num_bytes):>10}  {plural(len(item.files), 'file')}  {item.source}"
-
-
-def size(num_bytes: float) -> str:
-    """A number of bytes as people read it.
-
-    >>> size(512), size(1536), size(100 * 1024**2)
-    ('512 B', '1.5 KiB', '100.0 MiB')
-    """
-    if num_bytes < 1024:
-        return f"{num_bytes:.0f} B"
-    for unit in ("KiB", "MiB"):
-        num_bytes /= 1024
-        if num_bytes < 1024:
-            return f"{num_bytes:.1f} {unit}"
-    return f"{num_bytes / 1024:.1f} GiB"
+    return f"{item.what:17} {in_bytes(item.num_bytes):>10}  {plural(len(item.files), 'file')}  {item.source}"

@@ -16,7 +16,7 @@ from tunekit.doctor.root import scratch
 from tunekit.errors import ConfigError, StorageError
 from tunekit.redaction import without_secrets
 from tunekit.storage import AnyPath, absolute, place
-from tunekit.wording import gibibytes, one_line, plural
+from tunekit.wording import in_bytes, one_line, plural
 
 if TYPE_CHECKING:
     from tunekit.execution.ray_look import NodeReport
@@ -143,7 +143,7 @@ def node(report: NodeReport, here: Mapping[str, str], root: AnyPath) -> Iterator
         for what, mine in here.items()
         if view.versions.get(what) != mine
     ]
-    room = f", {gibibytes(view.free_bytes)} of disk free" if view.free_bytes is not None else ""
+    room = f", {in_bytes(view.free_bytes)} of disk free" if view.free_bytes is not None else ""
     said = f"{report.offer.get('CPU', 0):g} CPU, {report.offer.get('GPU', 0):g} GPU{room}"
     if not view.sees_folder:
         yield wrong(name, f"does not see {root}", "put --root on storage that all nodes share")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from tunekit.doctor.findings import Finding, Patient, ok, warning, wrong
 from tunekit.doctor.libraries import installed_version
-from tunekit.wording import gibibytes, one_line, plural
+from tunekit.wording import in_bytes, one_line, plural
 
 if TYPE_CHECKING:
     import torch
@@ -93,7 +93,7 @@ def _device(index: int) -> Finding:
         return wrong(name, f"{said} computes wrong sums", "hide it with CUDA_VISIBLE_DEVICES and have it repaired")
     with torch.cuda.device(index):
         has_bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
-    said = f"{said}, {gibibytes(free)} of {gibibytes(total)} free, {'bf16' if has_bf16 else 'no bf16'}"
+    said = f"{said}, {in_bytes(free)} of {in_bytes(total)} free, {'bf16' if has_bf16 else 'no bf16'}"
     return judged(name, said, free_share=free / total, has_bf16=has_bf16)
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from tunekit import storage
 from tunekit.doctor.findings import Finding, Patient, ok, warning, wrong
 from tunekit.errors import StorageError
-from tunekit.wording import gibibytes, plural
+from tunekit.wording import in_bytes, plural
 
 GIB = 1024**3
 LITTLE_MEMORY, TOO_LITTLE_MEMORY = 4 * GIB, GIB
@@ -81,7 +81,7 @@ def memory(free: int | None, limit: int | None) -> Finding:
     if free is None:
         return warning(name, "the system does not say how much is free", "look yourself, with top or a monitor")
     usable = free if limit is None else min(free, limit)
-    said = f"{gibibytes(free)} free" + (f", the container may use {gibibytes(limit)}" if limit is not None else "")
+    said = f"{in_bytes(free)} free" + (f", the container may use {in_bytes(limit)}" if limit is not None else "")
     cure = "end other programs, or run fewer trials at once (--workers)"
     if usable < TOO_LITTLE_MEMORY:
         return wrong(name, said, cure)
@@ -130,10 +130,10 @@ def shared_memory(folder: Path) -> Iterator[Finding]:
         return
     size = found.f_blocks * found.f_frsize
     if size >= SHARED_MEMORY:
-        yield ok("shared memory", f"{gibibytes(size)} at {folder}")
+        yield ok("shared memory", f"{in_bytes(size)} at {folder}")
         return
     cure = "start the container with --shm-size=2g; Ray would use the disk in its place, which is slow"
-    yield warning("shared memory", f"{gibibytes(size)} at {folder}", cure)
+    yield warning("shared memory", f"{in_bytes(size)} at {folder}", cure)
 
 
 def temporary_files(folder: Path) -> Finding:
@@ -151,7 +151,7 @@ def disk(name: str, folder: Path, cure: str) -> Finding:
         free = storage.free_bytes(storage.nearest_folder(folder))
     except StorageError as error:
         return wrong(name, str(error), cure)
-    said = f"{gibibytes(free)} free at {folder}"
+    said = f"{in_bytes(free)} free at {folder}"
     if free < TOO_LITTLE_DISK:
         return wrong(name, said, cure)
     return warning(name, said, cure) if free < LITTLE_DISK else ok(name, said)

@@ -12,21 +12,13 @@ from pathlib import Path
 from tunekit import storage
 from tunekit.errors import StorageError
 from tunekit.journal import TrialRecord
-from tunekit.storage import AnyPath
+from tunekit.storage import AnyPath, bytes_at_work
 
 LOOK_S = 60.0
 """How often a driver looks."""
-BYTES_PER_PARAMETER = 40
-"""A trial's folder for each trained parameter, in fp32: three checkpoints of it and two moments (the last, the one
-before and the next, which is written beside them), and its best value."""
 LEAST_BYTES = 100 * 1024**2
 """Free on a disk that is not nearly full: the journal, logs, predictions and tables."""
 GIB = 1024**3
-
-
-def bytes_of_trial(num_parameters: float) -> float:
-    """What a trial with so many trained parameters has on the disk at most while it runs."""
-    return BYTES_PER_PARAMETER * num_parameters
 
 
 def too_little(folder: AnyPath, need: float, *, free: Callable[[Path], int] = storage.free_bytes) -> str | None:
@@ -80,6 +72,6 @@ class RoomOnDisk:
             return
         self._looked_at = now
         sizes = (trial.facts.num_trainable_parameters for trial in running if trial.facts is not None)
-        text = too_little(self._folder, sum(map(bytes_of_trial, sizes)), free=self._free)
+        text = too_little(self._folder, sum(map(bytes_at_work, sizes)), free=self._free)
         if text is not None:
             self._tell(text, "disk nearly full")

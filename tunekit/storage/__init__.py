@@ -4,7 +4,14 @@ The only room that opens, locks, renames or deletes the files of a sweep or of a
 """
 
 from tunekit.storage.digests import cache_folder, file_digest
-from tunekit.storage.layout import SweepFolder, TrialFolder, part_of_a_path, sweep_folder, sweep_folders
+from tunekit.storage.layout import (
+    SweepFolder,
+    TrialFolder,
+    bytes_at_work,
+    part_of_a_path,
+    sweep_folder,
+    sweep_folders,
+)
 from tunekit.storage.lease import Lease
 from tunekit.storage.local import (
     copy_or_link,
@@ -42,6 +49,7 @@ __all__ = [
     "TornFile",
     "TrialFolder",
     "absolute",
+    "bytes_at_work",
     "cache_folder",
     "copy_or_link",
     "create",

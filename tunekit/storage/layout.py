@@ -31,6 +31,14 @@ SEGMENTS = "journal"
 """The prefix of its segments in an object store."""
 TRIALS = "trials"
 """The folder of a sweep that holds those of its trials."""
+BYTES_AT_WORK = 40
+"""Of a trial's folder for each trained parameter, in fp32: three checkpoints of it and of two moments of the optimiser
+(the last, the one before, and the next, which is written beside them), and its best value."""
+
+
+def bytes_at_work(num_parameters: float) -> int:
+    """What a trial with so many trained parameters has on the disk at most while it runs."""
+    return int(BYTES_AT_WORK * num_parameters)
 
 
 @dataclass(frozen=True)
