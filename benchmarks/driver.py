@@ -6,8 +6,8 @@
 Simulated trials report a curve that follows from their parameters. The driver does all that it does in a real sweep:
 it draws points, decides at each epoch, and writes the journal (without waiting for the disk, whose speed is not the
 driver's). One row for each number of trials: the driver's own milliseconds per trial, the searcher's draw apart, then
-how long the journal takes to be replayed, a resumed search to be rebuilt, and ``status`` and ``report`` to be made of
-it, and the memory of a process that makes the report.
+how long the journal takes to be replayed, a resumed search to be rebuilt, and ``status``, ``report`` and its page,
+``report.html``, to be made of it, how large the page is, and the memory of a process that makes the report.
 """
 
 from __future__ import annotations
@@ -52,9 +52,15 @@ READERS = {
         "from rich.console import Console\nfrom tunekit.journal import replay\nfrom tunekit.reports import *\n"
         "Console(file=open('/dev/null', 'w')).print(status_table([('a', replay(folder))]))"
     ),
+    "page": (
+        "from tunekit.journal import replay\nfrom tunekit.reports.results import read\n"
+        "from tunekit.reports.render.html.page import write\nfrom tunekit.storage import SweepFolder\n"
+        "write(read(replay(folder), SweepFolder(folder)), folder / 'page')"
+    ),
     "report": (
         "from rich.console import Console\nfrom tunekit.journal import replay\nfrom tunekit.reports import *\n"
-        "record = replay(folder); write(record, folder / 'report')\n"
+        "from tunekit.storage import SweepFolder\n"
+        "record = replay(folder); write(record, folder / 'report', SweepFolder(folder))\n"
         "Console(file=open('/dev/null', 'w')).print(summary(record))"
     ),
 }
@@ -196,6 +202,7 @@ def measure(num_trials: int, searcher: str, scheduler: str, at_once: int) -> dic
             command = [sys.executable, "-c", MEASURED.format(code=code), str(folder)]
             seconds, memory = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
             row[f"{name} s"] = float(seconds)
+        row["page MB"] = (folder / "page" / "report.html").stat().st_size / 1e6
         row["report MiB"] = float(memory)
         return row
 

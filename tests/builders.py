@@ -221,7 +221,7 @@ def cells(markdown: str, first: str, *, header: Iterable[str] = ()) -> dict[str,
     columns: list[str] = []
     previous = ""
     for line in markdown.splitlines():
-        row = [cell.strip() for cell in line.strip().strip("|").split(" | ")]
+        row = [cell.strip().removeprefix("**").removesuffix("**") for cell in line.strip().strip("|").split(" | ")]
         if line.startswith("| :") or line.startswith("|:"):
             columns = [cell.strip() for cell in previous.strip().strip("|").split(" | ")]
         elif line.startswith("|") and columns and row[0] == first and set(header) <= set(columns):

@@ -2,7 +2,7 @@
 
 Usage: python sweep_driver.py FOLDER BACKBONE [--ray] [--address ADDRESS] [--workers N] [--trials N] [--epochs N]
 [--method NAME] [--prompt-method NAME] [--retries N] [--pack N] [--searcher NAME] [--scheduler NAME] [--idle SECONDS]
-[--hang SECONDS]
+[--hang SECONDS] [--track NAME]
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ def tiny_sweep(
     scheduler: str = "asha",
     retries: int = 3,
     pack: object = "auto",
+    tracking: str | None = None,
 ) -> Sweep:
     """Two arms on generated sentences and a random two-layer BERT: an epoch takes some 50 ms."""
     rate = {"low": 1e-4, "high": 3e-2, "log": True}
@@ -47,6 +48,7 @@ def tiny_sweep(
         "seeds": [10],
         "resources": {"retries": retries, "pack": pack},
         "finalise": {"top": 1, "seeds": [10, 42]},
+        "tracking": ["tensorboard", *([tracking] if tracking else [])],
     }
     return parse_sweep(content, Source("tiny.yaml"))
 
@@ -69,6 +71,7 @@ def main() -> None:
     parser.add_argument("--hang", type=float, help="after which a slot without progress is ended, at least")
     parser.add_argument("--retries", type=int, default=3)
     parser.add_argument("--pack", type=int)
+    parser.add_argument("--track", help="a tracker beside TensorBoard")
     words = parser.parse_args()
     if words.idle is not None:
         from tunekit.execution import ray_slots
@@ -89,6 +92,7 @@ def main() -> None:
         scheduler=words.scheduler,
         retries=words.retries,
         pack=words.pack or "auto",
+        tracking=words.track,
     )
     workers = words.workers or (None if words.address else 2)
     run_sweep(sweep, words.folder, Execution(in_process=not words.ray, address=words.address, workers=workers))

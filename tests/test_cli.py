@@ -40,10 +40,13 @@ SURFACE = {
     "resume": "NAME --trials --retry-failed --root=runs --workers --address --in-process",
     "trial": "CONFIG.yaml --out --test",
     "status": "[NAME] --root=runs",
-    "report": "NAME --out --root=runs",
+    "watch": "NAME --root=runs --every=2.0 --once",
+    "report": "NAME --out --languages --root=runs",
+    "compare": "NAME --out --root=runs",
     "best": "NAME --arm --root=runs",
     "export": "NAME --arm --out --root=runs",
     "dashboard": "NAME --root=runs --port=8080 --export",
+    "track": "NAME --to --root=runs",
     "doctor": "--root=runs --address --json",
     "launch": "FILE --cluster=cluster.yaml --name --set --trials --root=/shared/runs --workers --no-data --dry-run",
     "submit": "FILE --address --cluster --name --set --trials --root=/shared/runs --workers --no-data --dry-run",
@@ -222,13 +225,15 @@ def test_searchers_and_schedulers_are_those_that_a_sweep_file_accepts() -> None:
         ("status", "words"),
         ("status words", "tunekit report words"),
         ("report words --out {out}", "zero_shot"),
+        ("watch words", "tunekit report words"),
         ("best words --arm finetune", "learning_rate"),
         ("dashboard words --export {out}/studies.db", "words/ptuning_v2"),
     ],
 )
 def test_looking_at_a_sweep_loads_nothing_that_trains(words: str, said: str, finished: Path, tmp_path: Path) -> None:
-    """Each of these libraries costs a second or more."""
-    heavy = {"torch", "ray", "transformers", "datasets", "pandas", *(() if "dashboard" in words else ("optuna",))}
+    """Each of these libraries costs a second or more; distances of languages are asked of one that needs pandas."""
+    heavy = {"torch", "ray", "transformers", "datasets", *(() if "dashboard" in words else ("optuna",))}
+    heavy |= set() if words.startswith("report") else {"pandas"}
     code = (
         f"import sys\nfrom tunekit.cli import main\nsys.argv = {['tunekit', *words.format(out=tmp_path).split()]}\n"
         "try:\n    main()\nexcept SystemExit as ended:\n    assert not ended.code\n"
@@ -240,12 +245,56 @@ def test_looking_at_a_sweep_loads_nothing_that_trains(words: str, said: str, fin
     assert said in done.stdout
 
 
+TRAINING_LIBRARIES = {"torch", "ray", "transformers", "datasets", "tokenizers", "peft", "safetensors", "sentencepiece"}
+"""What a machine needs to train, and not to look."""
+
+
+def test_a_machine_without_torch_and_ray_reports_a_sweep(finished: Path, tmp_path: Path) -> None:
+    """The sweep's folder is a copy: what was run elsewhere is looked at here."""
+    for name in ("words", "again"):
+        shutil.copytree(finished / "runs" / "words", tmp_path / "runs" / name)
+    look = ["list sweeps", "status words", "best words --arm finetune", "report words", "track words --to tensorboard"]
+    look += ["compare words again", "watch words --once"]
+    code = (
+        "import sys\n"
+        "class Absent:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        f"        if name.partition('.')[0] in {TRAINING_LIBRARIES}:\n"
+        "            raise ModuleNotFoundError(f'{name} is not on this machine', name=name)\n"
+        "sys.meta_path.insert(0, Absent())\n"
+        "from tunekit.cli import main\n"
+        f"for words in {look}:\n"
+        "    sys.argv = ['tunekit', *words.split()]\n"
+        "    try:\n        main()\n"
+        "    except SystemExit as ended:\n        assert not ended.code, words\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    for said in ("6 trials finished", "learning_rate", "zero_shot", "report.md", "tensorboard: 6 trials"):
+        assert said in done.stdout
+    assert "unavailable" not in done.stdout + (tmp_path / "runs/words/report/report.md").read_text()
+
+
 def test_sweeps_are_listed_with_how_far_they_are(after: CommandLine) -> None:
     assert re.fullmatch(r"words  finetune, ptuning_v2  6 trials finished, last event .*\n", after("list", "sweeps").out)
     assert "no sweeps under elsewhere" in after("list", "sweeps", "--root", "elsewhere").out
 
 
 # -- a sweep's life --------------------------------------------------------------------------------------------------
+
+
+def test_a_sweep_has_its_event_files_and_track_makes_them_again(finished: Path, tunekit: CommandLine) -> None:
+    shutil.copytree(finished / "runs", "runs")
+    events = {path.relative_to("runs"): path.read_bytes() for path in Path("runs").rglob("*tfevents*")}
+    assert len(events) == 7, "one for each trial, and one for the columns of the HPARAMS tab"
+    shutil.rmtree("runs/words/tensorboard")
+    told = tunekit("track", "words")
+    assert (told.code, told.err) == (0, "")
+    assert told.out == "tensorboard: 6 trials; tensorboard --logdir runs/words/tensorboard\n"
+    assert {path.relative_to("runs"): path.read_bytes() for path in Path("runs").rglob("*tfevents*")} == events
+    assert "did you mean 'mlflow'" in tunekit("track", "words", "--to", "mflow").err
 
 
 def test_a_sweep_is_launched_extended_and_never_run_twice(tunekit: CommandLine) -> None:
@@ -411,7 +460,17 @@ def test_the_report_goes_where_it_is_told(after: CommandLine, tmp_path: Path) ->
     assert "zero_shot" in told.out
     for name in ("report.md", "results.csv", "best_config.finetune.yaml", "best_config.ptuning_v2.yaml"):
         assert (tmp_path / "mine" / name).is_file()
-        assert str(tmp_path / "mine" / name) in told.out
+        assert name in told.out
+    assert f"{tmp_path / 'mine' / 'report.md'}" in told.out
+
+
+def test_a_report_takes_figures_of_languages_and_refuses_a_wrong_file(after: CommandLine, tmp_path: Path) -> None:
+    path = tmp_path / "sizes.csv"
+    path.write_text("language,gib\nxx,0.5\n", encoding="utf-8")
+    assert after("report", "words", "--out", tmp_path / "mine", "--languages", path).code == 0
+    path.write_text("language,gib\nxx,much\n", encoding="utf-8")
+    told = after("report", "words", "--languages", path)
+    assert told.code == 2 and f"{path}:2: gib: 'much' is not a number" in " ".join(told.err.split())
 
 
 @pytest.mark.parametrize("arm", ["finetune", "ptuning_v2"])
@@ -497,10 +556,23 @@ def test_what_cannot_be_exported_is_said_in_one_line(after: CommandLine, tmp_pat
 
 
 def test_an_unknown_sweep_names_the_nearest(after: CommandLine) -> None:
-    for command in ("resume", "report", "status", "best", "export", "dashboard"):
+    for command in ("resume", "report", "status", "watch", "best", "export", "dashboard"):
         told = after(command, "wrods")
         assert told.code == 2
         assert told.err == "error: no sweep 'wrods' under runs; did you mean 'words'? (valid: words)\n"
+
+
+def test_a_sweep_and_its_copy_are_compared_example_by_example(after: CommandLine, tmp_path: Path) -> None:
+    shutil.copytree("runs/words", tmp_path / "copied")
+    compared = after("compare", "words", tmp_path / "copied", "--out", tmp_path / "out")
+    assert compared.code == 0, compared.err
+    assert "words/finetune" in compared.out and "copied/finetune" in compared.out
+    pair = next(
+        line
+        for line in (tmp_path / "out/compare.md").read_text().splitlines()
+        if "| words/finetune" in line and "copied/finetune" in line
+    )
+    assert " 0.0 " in pair, "nothing but the name differs"
 
 
 # -- stopped half-way ------------------------------------------------------------------------------------------------
@@ -805,6 +877,13 @@ def test_the_dashboard_answers_on_its_port(finished: Path) -> None:
         assert b"<html" in page.lower()
         studies = json.loads(_fetch(f"http://127.0.0.1:{port}/api/studies", process))["study_summaries"]
         assert {study["study_name"] for study in studies} == {"words/finetune", "words/ptuning_v2"}
+        for study in studies:
+            detail = json.loads(_fetch(f"http://127.0.0.1:{port}/api/studies/{study['study_id']}", process))
+            found = {each["number"]: (each["state"], each["values"]) for each in detail["trials"]}
+            arm = replay(finished / "runs" / "words").arm(study["study_name"].removeprefix("words/"))
+            searched = [trial for trial in arm.trials if trial.phase == "search"]
+            assert found == {trial.number: ("Complete", [trial.value]) for trial in searched}
+            assert [each["number"] for each in detail["best_trials"]] == [arm.top(1)[0].number]
         with _started(finished, "dashboard", "words", "--port", str(port)) as second:
             _, err = second.communicate(timeout=180)
         assert (second.returncode, err) == (2, f"error: --port {port} cannot be used: {ADDRESS_IN_USE}\n")

@@ -160,7 +160,7 @@ def test_a_dry_run_says_what_would_be_done_and_reaches_for_no_cluster(
         assert done.code == 0, done
         said = done.out
         assert "exec python -m tunekit sweep sweep.yaml --name words --address auto --root /shared/runs" in said
-        assert re.search(r"tunekit +1\.\d+ MiB +\d+ files", said) and re.search(r"backbone .*4 files .*/tiny", said)
+        assert re.search(r"tunekit +\d\.\d+ MiB +\d+ files", said) and re.search(r"backbone .*4 files .*/tiny", said)
         assert re.search(r"code .*1 file .*fakes\.py", said) and "packed" in said and "nothing was done" in said
     assert "ray up --yes cluster.yaml" in said and "ray dashboard cluster.yaml --port PORT" in said
     assert not (tmp_path / "cache" / "submitted").exists() and not Path("runs").exists()

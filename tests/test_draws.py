@@ -19,7 +19,8 @@ from simulation import Killed, facts, run, simulated_sweep
 
 from tunekit.errors import ConfigError, DataError
 from tunekit.journal import replay
-from tunekit.reports.render.markdown import render, selection
+from tunekit.reports.contents.rules import selection
+from tunekit.reports.render.markdown import render
 from tunekit.reports.render.tidy import to_csv
 from tunekit.reports.results import read
 from tunekit.reports.variance import components

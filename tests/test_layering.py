@@ -27,17 +27,21 @@ from tunekit import registry
 
 HEAVY = {
     "datasets",
+    "mlflow",
     "optuna",
     "optuna_dashboard",
     "pandas",
     "peft",
     "plotly",
+    "pyarrow",
     "ray",
     "seqeval",
     "sklearn",
+    "tensorboardX",
     "tokenizers",
     "torch",
     "transformers",
+    "wandb",
 }
 """Libraries that cost their importer a second or more, or that a machine may lack."""
 
@@ -72,7 +76,9 @@ ROOMS = {
     "trial": _room("errors schema"),
     "storage": _room("errors schema patience"),
     "sweep": _room(GROUND, looks_up=("method",)),
-    "journal": _room(f"{GROUND} sweep"),
+    "racing": _room(),
+    "journal": _room(f"{GROUND} sweep racing"),
+    "tracking": _room(f"{GROUND} sweep journal", heavy_inside="mlflow wandb"),
     "tasks": _room(GROUND, heavy_inside="datasets", looks_up=("task", "parallel corpus")),
     "predictions": _room(f"{GROUND} tasks"),
     "backbone": _room(GROUND, heavy="torch transformers", looks_up=("backbone",)),
@@ -80,14 +86,14 @@ ROOMS = {
     "methods": _room(f"{GROUND} tasks backbone", heavy="torch", heavy_inside="peft", looks_up=("method", "translator")),
     "training": _room(LEARNING, heavy="torch"),
     "search": _room(f"{GROUND} sweep journal", heavy="optuna"),
-    "execution": _room(f"{GROUND} sweep journal tasks training search", heavy="ray", heavy_inside="torch"),
-    "check": _room(f"{LEARNING} sweep training", heavy_inside="torch transformers"),
+    "execution": _room(f"{GROUND} sweep journal tracking tasks training search", heavy="ray", heavy_inside="torch"),
+    "check": _room(f"{LEARNING} sweep journal tracking training", heavy_inside="torch transformers"),
     "export": _room(f"{LEARNING} training", heavy="torch"),
-    "reports": _room(f"{GROUND} sweep journal tasks predictions"),
+    "reports": _room(f"{GROUND} sweep journal racing tasks predictions search", heavy_inside="optuna plotly pyarrow"),
     "cluster": _room(f"{GROUND} sweep", heavy="ray"),
     "doctor": _room(f"{GROUND} execution", heavy_inside="torch"),
     "cli": _room(
-        f"{GROUND} sweep journal training search execution check export reports cluster doctor",
+        f"{GROUND} sweep journal tracking training search execution check export reports cluster doctor",
         heavy_inside="optuna_dashboard",
     ),
 }
@@ -110,10 +116,11 @@ SECOND_MODULES = {
     "markdown": "wording",
     "redaction": "wording",
     "segmentation": "trial",
+    "typology": "wording",
 }
 """Modules beside the package's rooms that share the room of another."""
 
-USED_BY_LIBRARIES = {"cmaes", "scipy", "sentencepiece"}
+USED_BY_LIBRARIES = {"cmaes", "sentencepiece"}
 """Dependencies that Optuna's searchers and transformers' tokenizers import, and tunekit itself does not."""
 
 LIGHT_AT_THE_TOP = {"cli": frozenset(GROUND.split())}
@@ -123,6 +130,7 @@ LOADED_BY: dict[str, set[str]] = {
     "storage": set(),
     "sweep": set(),
     "journal": set(),
+    "tracking": set(),
     "tasks": set(),
     "reports": set(),
     "predictions": set(),
@@ -255,11 +263,14 @@ def test_reports_take_from_a_sweep_its_types_and_nothing_else() -> None:
 def test_every_library_that_is_imported_is_a_declared_dependency_and_the_other_way_round() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     declared = {_canonical(requirement) for requirement in project["dependencies"]}
+    extras = project["optional-dependencies"]
+    of_extras = {_canonical(requirement) for name in extras.keys() - {"dev"} for requirement in extras[name]}
     imported = (
         {i.name.split(".")[0] for path in modules() for i in imports(path)} - sys.stdlib_module_names - {"tunekit"}
     )
     distributions = metadata.packages_distributions()
-    needed = {_canonical(name) for library in imported for name in distributions.get(library, [library])}
+    sources = {library: {_canonical(name) for name in distributions.get(library, [library])} for library in imported}
+    needed = {name for names in sources.values() if not names & of_extras for name in names}
     assert needed <= declared, f"imported, but not declared in pyproject.toml: {sorted(needed - declared)}"
     assert declared - needed <= USED_BY_LIBRARIES, f"declared, but never imported: {sorted(declared - needed)}"
 
@@ -326,6 +337,7 @@ FILES_OUTSIDE_STORAGE: Mapping[str, tuple[set[str], str]] = {
     "tunekit.execution.ray_slots": ({"read_text"}, "the file in which Ray says why a worker died"),
     "tunekit.execution.ray_start": ({"mkdir", "open", "os.open", "chmod"}, "Ray's token, which it would show to all"),
     "tunekit.export": ({"save_file", "save_pretrained"}, "libraries that write a folder in peft's format themselves"),
+    "tunekit.reports.language_facts": ({"read_bytes"}, "figures of languages that a person wrote"),
     "tunekit.sweep.reference_rows": ({"read_bytes"}, "published figures that a person wrote"),
     "tunekit.sweep.yaml_text": ({"read_text"}, "the sweep file that a person wrote"),
     "tunekit.tasks.readers.rows": ({"read_bytes"}, "a person's data"),
@@ -472,9 +484,9 @@ def test_errors_are_caught_by_name_but_at_the_two_borders(path: Path) -> None:
         if isinstance(node, ast.ExceptHandler)
         and (node.type is None or re.search(r"\b(Base)?Exception\b", ast.unparse(node.type)))
     ]
-    is_border = room_of(module_name(path)) in ("execution", "training", "cli", "registry")
+    is_border = room_of(module_name(path)) in ("execution", "training", "cli", "registry", "tracking")
     assert is_border or not broad, (
-        f"{label(path)}:{broad}: only the trial wrapper, the command line and the import of foreign code catch all"
+        f"{label(path)}:{broad}: the trial wrapper, the command line, trackers and the import of foreign code catch all"
     )
 
 

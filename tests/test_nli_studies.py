@@ -81,7 +81,7 @@ def test_every_arm_of_a_study_trains_and_reports_its_alignment(file: str, world:
     finish = run_sweep(sweep, tmp_path / "run", Execution(in_process=True))
     assert finish.num_failed == 0
     record = replay(tmp_path / "run")
-    (csv_file,) = [each for each in reports.write(record, tmp_path / "out") if each.suffix == ".csv"]
+    (csv_file,) = [each for each in reports.write(record, tmp_path / "out") if each.name == "results.csv"]
     rows = list(csv.DictReader(csv_file.open(encoding="utf-8")))
     for arm in sweep.arms:
         figures = {row["metric"]: row for row in rows if row["arm"] == arm.name and row["language"] == "de"}

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 import uuid
@@ -16,8 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from simulation import launch, simulated_sweep
 
 from tunekit import storage
+from tunekit.cli import found_sweeps
 from tunekit.cli.next_command import resume_command
 from tunekit.errors import ConfigError, StorageError
 from tunekit.journal import Journal, SweepBusy, read_events, replay
@@ -279,6 +282,21 @@ def test_a_journal_in_a_store_is_busy_while_it_is_open_and_says_with_whom(
     with Journal(folder), pytest.raises(SweepBusy, match=rf"run by process {os.getpid()} on .* since 20"):
         Journal(folder)
     Journal(folder).close()
+
+
+def test_sweeps_of_a_bucket_are_looked_at_all_at_once(store: UPath, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether a driver that died elsewhere still lives takes some seconds to know, of each sweep."""
+    for name in "abc":
+        with Journal(store / name) as journal:
+            launch(simulated_sweep(), journal)
+    together = threading.Barrier(3)
+
+    def holder(path: object) -> None:
+        together.wait(timeout=30)
+
+    monkeypatch.setattr(found_sweeps, "holder_of", holder)
+    found = found_sweeps.found_sweeps(store)
+    assert [(sweep.folder.name, sweep.problem, sweep.is_running) for sweep in found] == [(n, "", False) for n in "abc"]
 
 
 def test_a_sweep_is_fetched_from_a_store_into_a_folder(store: UPath, tmp_path: Path) -> None:

@@ -128,7 +128,7 @@ def _fields(cls: type) -> set[str]:
 
 
 def test_every_key_of_a_sweep_file_is_documented_and_no_other() -> None:
-    from tunekit.sweep import arms, reader, space
+    from tunekit.sweep import RaceConfig, arms, reader, space
     from tunekit.sweep import types as model
 
     sections = {
@@ -139,10 +139,11 @@ def test_every_key_of_a_sweep_file_is_documented_and_no_other() -> None:
         "Backbone": _fields(trial.BackboneConfig) | {"path"},
         "Search": _fields(model.SearchConfig),
         "Scheduler": _fields(model.SchedulerConfig),
-        "Finalise": _fields(model.FinaliseConfig),
+        "Finalise": _fields(model.FinaliseConfig) | _fields(RaceConfig),
         "Resources": _fields(model.ResourcesConfig),
         "Budget": _fields(model.BudgetConfig),
         "Storage": _fields(model.StorageConfig),
+        "Tracking": _fields(model.TrackingConfig),
     }
     for section, keys in sections.items():
         assert _documented(section) == keys, section
@@ -285,6 +286,7 @@ def test_what_is_in_a_trials_name_and_what_is_not_is_said_to_the_field() -> None
         "finalise": _fields(types.FinaliseConfig),
         "budget": _fields(types.BudgetConfig),
         "storage": _fields(types.StorageConfig),
+        "trackers": {"tracking"} & _fields(types.Sweep),
         "published figures": {"references"} & _fields(types.Sweep),
     }
 

@@ -675,8 +675,26 @@ def test_a_report_is_made_again_from_the_journal_alone_and_is_the_same(tmp_path:
     sweep.journal.close()
     again = reports.write(replay(tmp_path), tmp_path / "two")
     assert [path.read_bytes() for path in files] == [path.read_bytes() for path in again]
-    assert [path.name for path in files] == ["report.md", "results.csv", "best_config.finetune.yaml"]
-    assert sorted(path.name for path in (tmp_path / "one").iterdir()) == sorted(path.name for path in files)
+    names = [path.name for path in files if path.parent == tmp_path / "one"]
+    rows = [f"{name}.{end}" for name in ("results", "trials", "curves") for end in ("csv", "parquet")]
+    assert names == ["report.md", "report.html", "tables.tex", *rows, "best_config.finetune.yaml"]
+    written = sorted(path for path in (tmp_path / "one").rglob("*") if path.is_file())
+    assert written == sorted(files)
+
+
+def test_the_files_of_a_report_are_listed_in_a_few_lines(tmp_path: Path) -> None:
+    files = reports.write(_finished(tmp_path).record, tmp_path / "out")
+    heads = [
+        "report.md",
+        "report.html",
+        "tables.tex",
+        "results.csv, results.parquet, trials.csv, ",
+        "tables/ (",
+        "best_config.finetune",
+    ]
+    head, *lines = str(files).splitlines()
+    assert head == "written:" and len(lines) == len(heads)
+    assert all(line.startswith(f"  {tmp_path}/out/{begin}") for line, begin in zip(lines, heads, strict=True))
 
 
 def test_one_line_in_the_registry_adds_a_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -696,7 +714,7 @@ def test_a_folder_that_cannot_be_written_is_one_clear_error(tmp_path: Path) -> N
         reports.write(_finished(tmp_path / "run").record, tmp_path / "file")
 
 
-def test_reports_load_neither_torch_nor_ray_nor_optuna(tmp_path: Path) -> None:
+def test_reports_load_neither_torch_nor_ray_and_no_optuna_before_there_is_a_search_to_draw(tmp_path: Path) -> None:
     _finished(tmp_path).journal.close()
     code = (
         "import sys; from pathlib import Path; from tunekit import journal, reports\n"

@@ -35,7 +35,7 @@ from tunekit.methods.parts.rows import RowEncoder
 from tunekit.methods.parts.segmentation import PieceSplitter
 from tunekit.methods.parts.text_tokenizer import TextTokenizer
 from tunekit.registry import METHODS, lookup
-from tunekit.reports.render.groups import has_words
+from tunekit.reports.contents.languages import has_words
 from tunekit.schema import build, canonical_json, to_json
 from tunekit.segmentation import Granularity, PieceSplit
 from tunekit.sweep import Source, parse_sweep

@@ -39,6 +39,10 @@ class ClusterError(TunekitError):
     """A cluster, or the way to it, failed half-way; what runs there goes on. The same command can be tried again."""
 
 
+class TrackerError(TunekitError):
+    """A tracker (TensorBoard, MLflow, W&B) does not take what it is sent; the sweep itself is whole."""
+
+
 def quoted(value: object, limit: int = MOST) -> str:
     """``repr(value)``, cut at `limit` characters; as cheap for a list of a million elements as for a short one.
 

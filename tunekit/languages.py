@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["SCRIPTS", "SOURCE", "resource_class", "script", "separates_words"]
+__all__ = ["SCRIPTS", "SOURCE", "resource_class", "script", "separates_words", "table_code"]
 
 SOURCE = "classes 0 to 5 of Joshi et al. 2020 (arXiv:2004.09095), scripts of Unicode CLDR"
 """Where the table comes from, in a line."""
@@ -44,9 +44,18 @@ _WITHOUT_SPACES = frozenset({"Hans", "Hant", "Jpan", "Khmr", "Laoo", "Mymr", "Th
 _KNOWN = {code: (script, level) for code, script, level in (row.split() for row in _TABLE.strip().split(","))}
 
 
-def _row(language: str) -> tuple[str, str] | None:
+def table_code(language: str) -> str:
+    """The code by which tables of languages have a language: in lower case, without script and region.
+
+    >>> table_code("zh-Hant"), table_code("fil"), table_code("xx")
+    ('zh', 'tl', 'xx')
+    """
     code = re.split("[-_]", language.lower())[0]
-    return _KNOWN.get(code) or _KNOWN.get(_OTHER_CODES.get(code, ""))
+    return _OTHER_CODES.get(code, code)
+
+
+def _row(language: str) -> tuple[str, str] | None:
+    return _KNOWN.get(table_code(language))
 
 
 def script(language: str) -> str | None:

@@ -7,10 +7,14 @@ import re
 from tunekit.wording import one_line
 
 
-def plain(text: object) -> str:
-    """A name or a value from outside as Markdown that shows it as it is, in one line: no markup, no HTML, no link."""
-    flat = one_line(str(text))
-    flat = re.sub("&(?=#?[0-9A-Za-z]+;)", "&amp;", flat).replace("<", "&lt;")
+def plain(text: object, *, limit: int = 200) -> str:
+    """A name or a value from outside as Markdown that shows it as it is, in one line: no markup, no HTML, no link.
+
+    It is cut at `limit` characters.
+    """
+    flat = one_line(str(text), limit=limit)
+    flat = re.sub("&(?=#?[0-9A-Za-z]+;)", "&amp;", flat)
+    flat = re.sub("<(?=[A-Za-z/!?])", "&lt;", flat)  # before anything else it is a sign like others
     return re.sub(r"([*`]|\\(?=[!-/:-@\[-`{-~])|\](?=\())", r"\\\1", flat)
 
 

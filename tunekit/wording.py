@@ -44,10 +44,10 @@ def short(number: float) -> str:
 def percent(score: float | None, *, decimals: int = 1) -> str:
     """A score, a fraction, as a percentage without its sign; :data:`NOTHING` for None.
 
-    >>> percent(0.8567), percent(0.8567, decimals=2), percent(None)
-    ('85.7', '85.67', '–')
+    >>> percent(0.8567), percent(0.8567, decimals=2), percent(-1e-9), percent(None)
+    ('85.7', '85.67', '0.0', '–')
     """
-    return NOTHING if score is None else f"{100 * score:.{decimals}f}"
+    return NOTHING if score is None else f"{100 * score:z.{decimals}f}"
 
 
 def share(fraction: float) -> str:

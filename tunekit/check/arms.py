@@ -17,7 +17,14 @@ from tunekit.check.corners import corner_params
 from tunekit.check.cost import Work
 from tunekit.check.findings import ArmCheck, DataCheck, Rate, Span, SweepCheck
 from tunekit.check.limits import notes_of_budget, notes_of_disk
-from tunekit.check.notes import notes_of_arm, notes_of_arms, notes_of_data, notes_of_dropout, notes_of_updates
+from tunekit.check.notes import (
+    notes_of_arm,
+    notes_of_arms,
+    notes_of_data,
+    notes_of_dropout,
+    notes_of_trackers,
+    notes_of_updates,
+)
 from tunekit.check.reading import Read, readings
 from tunekit.check.spelling import Limit
 from tunekit.check.text import Text, measure, tokenizer_of
@@ -67,7 +74,7 @@ def check(
     absent = (f"parallel text was not read: {why}" for why in inspector.absent_texts.values())
     free = _free_bytes(root)
     limits = (*notes_of_budget(sweep, found), *notes_of_disk(sweep, found, free))
-    notes = (*notes_of_arms(found), *limits, *notes_of_data(shown), *absent)
+    notes = (*notes_of_arms(found), *limits, *notes_of_data(shown), *absent, *notes_of_trackers(sweep))
     return SweepCheck(sweep=sweep, arms=tuple(found), readings=shown, notes=notes, free_bytes=free)
 
 
@@ -132,6 +139,7 @@ class _Inspector:
         points = self._num_points(arm)
         per_point = self._sweep.num_replicates(arm)
         final, trained_anew = _final_trials(self._sweep, arm, points)
+        raced = Span(low=self._sweep.num_confirming, high=self._sweep.num_raced(min(self._sweep.finalise.top, points)))
         epochs = max(corner.training.epochs for corner in corners)
         cut_share = max(corner.truncated_share for corner in corners)
         hours = Span.over(cost.seconds(c.work.flops, rate, num_updates=c.work.num_updates) / 3600 for c in corners)
@@ -141,7 +149,7 @@ class _Inspector:
             data=dataclasses.replace(_data(task, self._sweep), absence=self._absences.get(_places(arm))),
             num_points=points,
             num_search_trials=points * per_point,
-            num_final_trials=final,
+            num_final_trials=final + int(raced.high),
             num_backbone_parameters=corners[0].count.backbone,
             num_trainable=Span.over(c.count.trainable for c in corners),
             trainable_share=Span.over(c.count.share() for c in corners),
@@ -150,7 +158,10 @@ class _Inspector:
             trial_flops=Span.over(c.work.flops for c in corners),
             trial_hours=hours,
             search_hours=hours * (points * per_point),
-            final_hours=hours * trained_anew + testing * final,
+            final_hours=Span(
+                low=hours.low * (trained_anew + raced.low) + testing.low * (final + raced.low),
+                high=hours.high * (trained_anew + raced.high) + testing.high * (final + raced.high),
+            ),
             rate=rate,
             tokens_basis=_tokens_basis(backbone),
             shape_basis=_shape_basis(arm),
@@ -297,7 +308,7 @@ def _data(task: Task, sweep: Sweep) -> DataCheck:
 
 
 def _final_trials(sweep: Sweep, arm: Arm, points: int) -> tuple[int, int]:
-    """Trials that finalising scores on test, and how many of them it trains first, at most."""
+    """Trials that finalising scores on test, and how many of them it trains first, at most; a race adds to both."""
     top = min(sweep.finalise.top, points)
     return top * len(sweep.final_replicates(arm)), top * sweep.num_finals_anew(arm)
 

@@ -66,7 +66,7 @@ class ArmCheck:
     num_search_trials: int
     """Points times seeds times draws."""
     num_final_trials: int
-    """Trials scored on test, at most: top points times the seeds and draws of finalise."""
+    """Trials scored on test, at most: top points times the seeds and draws of finalise, and all that a race may add."""
     num_backbone_parameters: int
     num_trainable: Span
     trainable_share: Span
@@ -81,7 +81,8 @@ class ArmCheck:
     search_hours: Span
     """All search trials, none stopped early."""
     final_hours: Span
-    """Training on the seeds and draws of finalise that the search has not seen, and scoring test."""
+    """Training on the seeds and draws of finalise that the search has not seen, and scoring test. Of a race: the least
+    is that it ends at once, the most that all points run on all its seeds."""
     rate: Rate
     tokens_basis: str
     """How tokens were counted, as the end of a sentence."""

@@ -100,10 +100,11 @@ def disk_need(sweep: Sweep, arms: Sequence[ArmCheck]) -> DiskNeed:
 def _num_kept(sweep: Sweep, arm: ArmCheck) -> int:
     """Trials of an arm whose trained parameters stand on the disk at once, those at work left out."""
     top = min(sweep.finalise.top, arm.num_points)
+    anew = top * sweep.num_finals_anew(arm.arm) + sweep.num_raced(top)
     if sweep.storage.keep == "all":
-        return arm.num_search_trials + top * sweep.num_finals_anew(arm.arm)
-    anew = sweep.num_finals_anew(arm.arm) if sweep.storage.keep == "top" else 0
-    return top * (sweep.num_replicates(arm.arm) + anew)
+        return arm.num_search_trials + anew
+    has_finals = sweep.storage.keep == "top" or sweep.finalise.race is not None  # which wait for their test
+    return top * sweep.num_replicates(arm.arm) + (anew if has_finals else 0)
 
 
 def disk_in_words(check: SweepCheck) -> str:

@@ -18,12 +18,22 @@ from tunekit.check.reading import (
     Reading,
     Spellings,
 )
+from tunekit.errors import ConfigError
 from tunekit.sweep import Arm, Sweep
 from tunekit.sweep.parameters import method_class
+from tunekit.tracking import require_installed
 from tunekit.wording import count, listed, plural
 
 if TYPE_CHECKING:
     from tunekit.methods import Method
+
+
+def notes_of_trackers(sweep: Sweep) -> Iterator[str]:
+    """What trackers lack on this machine; the driver may be another."""
+    try:
+        require_installed(sweep.tracking)
+    except ConfigError as error:
+        yield str(error)
 
 
 def notes_of_arm(sweep: Sweep, arm: Arm, points: int, *, epochs: int, cut_share: float) -> Iterator[str]:

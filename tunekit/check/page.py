@@ -63,7 +63,8 @@ def _section(lines: Sequence[tuple[str, str]]) -> RenderableType:
 
 def _plan(check: SweepCheck) -> list[tuple[str, str]]:
     sweep = check.sweep
-    final = f" and {check.num_final_trials} to finalise" if check.num_final_trials else ""
+    most = "up to " if sweep.finalise.race is not None else ""
+    final = f" and {most}{check.num_final_trials} to finalise" if check.num_final_trials else ""
     return [
         ("trials", f"{count(check.num_search_trials)} to search{final}, in {plural(len(check.arms), 'arm')}"),
         ("search", _search(sweep)),
@@ -74,6 +75,7 @@ def _plan(check: SweepCheck) -> list[tuple[str, str]]:
         ("packing", packing_in_words(sweep, check.arms)),
         ("budget", budget_in_words(sweep)),
         ("disk", disk_in_words(check)),
+        ("tracking", listed(list(sweep.tracking)) or "nobody else is told"),
         *(("published", text) for text in published_lines(sweep)),
     ]
 
@@ -101,7 +103,9 @@ def _finalise(sweep: Sweep) -> str:
         return "nothing is finalised, so test is never scored"
     best = "best point" if sweep.finalise.top == 1 else f"{sweep.finalise.top} best points"
     drawn = f" and draws {listed(sweep.final_draws)}" if sweep.final_draws else ""
-    return f"the {best} of each arm on seeds {listed(sweep.finalise.seeds)}{drawn}, then test, once"
+    race = sweep.finalise.race
+    raced = f", then a race on up to {race.max_seeds} seeds for a winner within {race.delta:g}" if race else ""
+    return f"the {best} of each arm on seeds {listed(sweep.finalise.seeds)}{drawn}{raced}, then test, once"
 
 
 def _selection(sweep: Sweep) -> str:

@@ -12,12 +12,15 @@ from typing import Annotated
 import typer
 
 from tunekit.cli import cluster_commands, look_commands, render_command, run_commands
+from tunekit.cli.compare_command import compare
 from tunekit.cli.console import flushed
 from tunekit.cli.doctor_command import doctor
 from tunekit.cli.exits import DONE, UNFINISHED, complain, explain
 from tunekit.cli.help_pages import CommandPage, FrontPage, flowing
 from tunekit.cli.interruption import interruptible, leave_quietly
 from tunekit.cli.own_code import announced
+from tunekit.cli.track_command import track
+from tunekit.cli.watch_command import watch
 from tunekit.version import __version__
 
 app = typer.Typer(
@@ -118,8 +121,8 @@ render = typer.Typer(
 
 
 _add("Run", run_commands.check, run_commands.sweep, run_commands.resume, run_commands.trial)
-_add("Look", look_commands.status, look_commands.report, look_commands.best, look_commands.export)
-_add("Look", look_commands.dashboard, doctor)
+_add("Look", look_commands.status, watch, look_commands.report, compare, look_commands.best, look_commands.export)
+_add("Look", look_commands.dashboard, track, doctor)
 _add("Cluster", cluster_commands.launch, cluster_commands.submit, cluster_commands.logs)
 _add("Cluster", cluster_commands.stop, cluster_commands.fetch)
 _add("Choose", look_commands.list_)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -12,18 +11,16 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from tunekit.cli.sweep_words import ARM_COLUMNS, TOLD, EventWords, arm_row
 from tunekit.cli.time_left import TimeLeft
-from tunekit.wording import clock, parameters, percent, plural, visible
+from tunekit.wording import clock, plural, visible
 
 if TYPE_CHECKING:
-    from tunekit.journal import Event, TrialRecord
+    from tunekit.journal import Event
     from tunekit.search import Search
-    from tunekit.sweep import Arm
 
 SILENCE_S = 60.0
 """Plain lines: after so many seconds without a line, an epoch is worth one."""
-SHOWN_EPOCHS = 3
-"""Running trials per arm whose epochs the table shows."""
 
 
 class Progress:
@@ -38,8 +35,7 @@ class Progress:
         self._left: tuple[float, float] | None = None
         self._said_at = time.monotonic()
         self._is_finalising = False
-        self._num_ended: Counter[str] = Counter()
-        """Search trials of each arm that have ended, one event after the other; the record may be ahead."""
+        self._words: EventWords | None = None
 
     def __enter__(self) -> Progress:
         if self._console.is_terminal and not self._console.is_dumb_terminal:
@@ -57,8 +53,8 @@ class Progress:
         """Take one event of the sweep; None is the state found at the start."""
         if event is None:
             self._begin(search)
-        else:
-            self._count(search, event)
+        elif self._words is not None:
+            self._words.count(event)
             if self._live is None or _is_trouble(search, event):
                 self._tell(search, event)
         if self._live is not None:
@@ -66,8 +62,8 @@ class Progress:
 
     def _begin(self, search: Search) -> None:
         self._time_left, self._name = TimeLeft(search.progress), search.sweep.name
+        self._words = EventWords(search.progress)
         trials = search.record.trials.values()
-        self._num_ended.update(t.arm for t in trials if t.phase == "search" and t.state != "RUNNING")
         self._is_finalising = any(trial.phase == "finalise" for trial in trials)
         finished = sum(trial.state != "RUNNING" for trial in trials)
         again = sum(trial.state == "RUNNING" and bool(trial.earlier_failures) for trial in trials)
@@ -84,14 +80,9 @@ class Progress:
             f"{time.strftime('%H:%M:%S')}  {visible(' '.join(text.splitlines()))}", markup=False, soft_wrap=True
         )
 
-    def _count(self, search: Search, event: Event) -> None:
-        if event["event"] == "finished":
-            trial = search.record.trials[event["trial_id"]]
-            self._num_ended[trial.arm] += trial.phase == "search"
-
     def _tell(self, search: Search, event: Event) -> None:
         kind = event["event"]
-        if kind not in ("finished", "tested", "interrupted", "reported"):
+        if self._words is None or kind not in TOLD:
             return
         if kind == "reported" and time.monotonic() - self._said_at < SILENCE_S:
             return
@@ -99,23 +90,7 @@ class Progress:
         if (trial.phase == "finalise" or kind == "tested") and not self._is_finalising:
             self._is_finalising = True
             self.say("finalising: the best points on the final seeds, then test")
-        width = max(len(arm.name) for arm in search.sweep.arms)
-        self.say(f"{trial.arm:{width}}  {self._spelled(search, trial, event)}{self._left_in_words()}")
-
-    def _spelled(self, search: Search, trial: TrialRecord, event: Event) -> str:
-        """One event in a line, without its arm."""
-        who = f"seed {trial.replicate}  {trial.trial_id}"
-        if event["event"] == "interrupted":
-            return f"interrupted: {event['reason']}; it goes on from its last epoch  {who}"
-        if event["event"] == "tested":
-            return f"test scored  {who}"
-        if event["event"] == "reported":
-            report, epochs = event["report"], trial.config["training"]["epochs"]
-            return f"epoch {report['epoch']}/{epochs}  dev {_dev(report['value'])}  {who}"
-        planned = search.progress.num_trials_planned(search.sweep.arm(trial.arm))
-        count = f"{self._num_ended[trial.arm]}/{planned}" if trial.phase == "search" else "final"
-        params = parameters(trial.params, join="=", between=" ")
-        return f"{count:5}  {_verdict(trial)}  {params}  {trial.duration_s:.1f} s  {who}"
+        self.say(f"{self._words.line(event)}{self._left_in_words()}")
 
     def _left_in_words(self) -> str:
         left = self._time_left.seconds_left() if self._time_left else None
@@ -125,7 +100,7 @@ class Progress:
 
     def _look(self, search: Search) -> None:
         """Note what the table shows: it is drawn by another thread, while the record goes on changing in this one."""
-        self._rows = [_row(search, arm) for arm in search.sweep.arms]
+        self._rows = [arm_row(search.progress, arm) for arm in search.sweep.arms]
         left = self._time_left.seconds_left() if self._time_left else None
         self._left = None if left is None else (time.monotonic(), left)
 
@@ -133,7 +108,7 @@ class Progress:
         if self._time_left is None:
             return Group()
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim", show_edge=False)
-        for column in ("arm", "finished", "running", "pruned", "failed", "best dev", "now"):
+        for column in ARM_COLUMNS:
             table.add_column(column, justify="left" if column in ("arm", "now") else "right", no_wrap=True)
         for row in self._rows:
             table.add_row(*row)
@@ -144,35 +119,7 @@ class Progress:
         return Group(Text.assemble((self._name, "bold"), f"   {times}"), table)
 
 
-def _row(search: Search, arm: Arm) -> tuple[str, ...]:
-    found, planned = search.record.arm(arm.name), search.progress.num_trials_planned(arm)
-    best = next((point.value for point in found.top(1)), None)
-    running = list(found.running.values())
-    finished = f"{found.num_searched - found.num(phase='search', state='RUNNING')}/{planned}"
-    pruned, failed = (found.num(phase="search", state=state) for state in ("PRUNED", "FAILED"))
-    counts = (str(len(running)), str(pruned), str(failed))
-    tested = found.num_tested
-    now = [f"{tested}/{search.progress.num_finals_planned(arm)} tested"] if tested else []
-    training = [trial for trial in running if trial.num_attempts]
-    epochs = ", ".join(f"{len(t.reports) + 1}/{t.config['training']['epochs']}" for t in training[:SHOWN_EPOCHS])
-    more = f" +{len(training) - SHOWN_EPOCHS}" if len(training) > SHOWN_EPOCHS else ""
-    now += [f"epoch {epochs}{more}"] if training else ["starting"] if running else []
-    return (arm.name, finished, *counts, "" if best is None else _dev(best), ", ".join(now))
-
-
 def _is_trouble(search: Search, event: Event) -> bool:
     """Whether an event is worth a line even beside the table."""
     failed = event["event"] == "finished" and search.record.trials[event["trial_id"]].state == "FAILED"
     return failed or event["event"] == "interrupted"
-
-
-def _verdict(trial: TrialRecord) -> str:
-    assert trial.outcome is not None
-    if trial.state == "FAILED":
-        return f"FAILED: {trial.outcome.reason}"
-    text = f"{trial.state:8}  dev {_dev(trial.outcome.value or 0):>6}"
-    return f"{text}  stopped after epoch {len(trial.reports)}" if trial.state == "PRUNED" else text
-
-
-def _dev(score: float) -> str:
-    return percent(score, decimals=2)

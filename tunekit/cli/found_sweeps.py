@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tunekit.errors import TunekitError
@@ -11,6 +13,10 @@ from tunekit.wording import one_line
 
 if TYPE_CHECKING:
     from tunekit.journal import SweepRecord
+
+
+LOOKS_AT_ONCE = 32
+"""Sweeps of a bucket that are looked at at the same time: to tell a driver that died takes some seconds for each."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +38,11 @@ def found_sweeps(root: AnyPath) -> list[FoundSweep]:
         ConfigError: `root` is no folder, or a bucket that cannot be read.
     """
     require_place(root)
-    return [_read(folder) for folder in sweep_folders(root)]
+    folders = sweep_folders(root)
+    if isinstance(root, Path) or len(folders) < 2:
+        return [_read(folder) for folder in folders]
+    with ThreadPoolExecutor(max_workers=LOOKS_AT_ONCE) as pool:
+        return list(pool.map(_read, folders))
 
 
 def one_sweep(folder: SweepFolder) -> FoundSweep:

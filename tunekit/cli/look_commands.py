@@ -51,23 +51,39 @@ def report(
             "--out", metavar="DIR", parser=place, help="Folder to write to. Default: report/ in the sweep's folder."
         ),
     ] = None,
+    languages: Annotated[
+        Path | None,
+        typer.Option(
+            "--languages",
+            metavar="FILE.csv",
+            help="Figures of languages to set the gains against: a column language, and a column for each figure.",
+        ),
+    ] = None,
     root: Root = USUAL_ROOT,
 ) -> int:
     """Write a sweep's report and print its tables.
 
-    Writes report.md (transfer table, selection rule, budgets, failures), results.csv (one row for each arm, language,
-    seed and metric) and the best configuration of each arm. Works at any time, also for an unfinished sweep.
+    Writes report.md (scores and how sure they are, budgets, failures, how to repeat it), the tables for LaTeX
+    (tables.tex) and as CSV (tables/), every score, trial and epoch as CSV and Parquet (results, trials, curves), and
+    the best configuration of each arm. Works at any time, also for an unfinished sweep.
+
+    With --languages, each column of your file is one more property of the languages that gains are set against, such as
+    how much of each the backbone has read:
+
+      language,corpus_gib
+      de,12.5
+      sw,0.4
     """
-    from tunekit.cli.console import console, written
+    from tunekit.cli.console import console
     from tunekit.journal import replay
     from tunekit.reports import summary, write
 
     folder = sweep_folder(name, root)
     record = replay(folder.path)
-    files = write(record, out or folder.report, folder)
+    files = write(record, out or folder.report, folder, languages=languages)
     page = console()
     page.print(summary(record))
-    page.print(written(files), soft_wrap=True, markup=False)
+    page.print(str(files), soft_wrap=True, markup=False)
     return DONE
 
 

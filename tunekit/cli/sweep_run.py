@@ -124,13 +124,16 @@ def _follow(
 
 
 def banner(checked: SweepCheck, folder: SweepFolder, execution: Execution) -> str:
-    """What is about to run, where, and what the check found worth knowing."""
+    """What is about to run, where, who else shows it, and what the check found worth knowing."""
+    from tunekit.tracking import places
+
     sweep = checked.sweep
     where = "in this process" if execution.in_process else f"on Ray at {execution.address or 'this machine'}"
     arms = ", ".join(arm.name for arm in sweep.arms)
     notes = "".join(f"\nworth knowing: {note}" for note in (*checked.notes, *_room(checked, folder, execution)))
     plan = f"{sweep.name}: {arms}; {sweep.points_in_words()}, {where}"
-    return f"{plan}\nwhat libraries print is in {folder.driver_log}{notes}"
+    shown = "".join(f"\nto look at it elsewhere: {place}" for place in places(sweep, folder))
+    return f"{plan}\nwhat libraries print is in {folder.driver_log}{shown}{notes}"
 
 
 def _room(checked: SweepCheck, folder: SweepFolder, execution: Execution) -> tuple[str, ...]:
@@ -148,7 +151,6 @@ def _room(checked: SweepCheck, folder: SweepFolder, execution: Execution) -> tup
 
 def conclude(console: Console, folder: SweepFolder) -> None:
     """Write the report of the sweep in `folder` and print its tables."""
-    from tunekit.cli.console import written
     from tunekit.journal import replay
     from tunekit.reports import summary, write
 
@@ -156,4 +158,4 @@ def conclude(console: Console, folder: SweepFolder) -> None:
     files = write(record, folder.report, folder)
     console.print()
     console.print(summary(record))
-    console.print(written(files), soft_wrap=True, markup=False)
+    console.print(str(files), soft_wrap=True, markup=False)

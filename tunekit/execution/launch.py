@@ -24,6 +24,7 @@ from tunekit.search import Search
 from tunekit.storage import AnyPath, SweepFolder, remove, write_text
 from tunekit.storage.source_code import package_digest
 from tunekit.sweep import Source, Sweep, parse_sweep, resolved
+from tunekit.tracking import following, usable
 from tunekit.version import __version__
 from tunekit.wording import plural, printable
 
@@ -104,13 +105,14 @@ def run_sweep(
         notify: called with a sentence that the user should read while the sweep runs, such as what it waits for.
 
     Raises:
-        ConfigError: the folder holds another sweep, or is in use (`SweepBusy`).
+        ConfigError: the folder holds another sweep, or is in use (`SweepBusy`), or a tracker cannot be used.
         SweepInterrupted, StorageError: the sweep cannot go on now; it can be resumed.
     """
     if execution.address is not None and not execution.in_process:
         from tunekit.execution.ray_nodes import require_reachable
 
         require_reachable(execution.address)
+    trackers = usable(sweep, SweepFolder(folder))
     has_begun = False
     try:
         with listening(Notices(notify).take), Journal(folder) as journal:
@@ -120,13 +122,11 @@ def run_sweep(
                 _reopen(journal)
             journal.flush()
             has_begun = True
-            search = Search(sweep, journal, on_event=lambda event: watch(search, event) if watch else None)
-            if watch:
-                watch(search, None)
-            problems: list[str] = []
-            if not search.is_done:
+            with following(sweep, journal.folder, trackers, num_events=journal.num_events, say=notify) as track:
+                search = Search(sweep, journal, on_event=lambda event: _pass_on(event, search, track, watch))
+                if watch:
+                    watch(search, None)
                 problems = _run(search, folder, execution, notify, try_again=retry_failed)
-            search.flush()
             problems += _cut(search)
             failed = sum(trial.state == "FAILED" for trial in search.record.trials.values())
     except (Exception, KeyboardInterrupt) as error:
@@ -134,6 +134,15 @@ def run_sweep(
             _say_why(folder, error, is_in_process=execution.in_process)
         raise
     return Finish(num_failed=failed, problems=tuple(problems))
+
+
+def _pass_on(
+    event: Event, search: Search, track: Callable[[Event], None], watch: Callable[[Search, Event | None], None] | None
+) -> None:
+    """Tell trackers and the display of an event, which is on the disk."""
+    track(event)
+    if watch:
+        watch(search, event)
 
 
 def _cut(search: Search) -> list[str]:
@@ -163,13 +172,21 @@ def _say_why(folder: AnyPath, error: BaseException, *, is_in_process: bool) -> N
 def _run(
     search: Search, folder: AnyPath, execution: Execution, notify: Callable[[str], None], *, try_again: bool
 ) -> list[str]:
+    """Run what is left; gives problems that are no trial's failures."""
+    if search.is_done:
+        search.flush()
+        return []
     if execution.in_process:
         from tunekit.execution.in_process import run_in_process
 
-        return run_in_process(search, folder, notify=notify, try_again=try_again)
-    from tunekit.execution.ray_slots import run_on_ray
+        problems = run_in_process(search, folder, notify=notify, try_again=try_again)
+    else:
+        from tunekit.execution.ray_slots import run_on_ray
 
-    return run_on_ray(search, folder, address=execution.address, num_workers=execution.workers, notify=notify)
+        workers = execution.workers
+        problems = run_on_ray(search, folder, address=execution.address, num_workers=workers, notify=notify)
+    search.flush()
+    return problems
 
 
 def _announce(sweep: Sweep, journal: Journal, execution: Execution) -> None:
@@ -223,7 +240,7 @@ def _require_same(earlier: Sweep, sweep: Sweep, folder: AnyPath) -> None:
         more = f"\n  and {len(differences) - MAX_DIFFERENCES} more" if len(differences) > MAX_DIFFERENCES else ""
         raise ConfigError(
             f"{folder} holds another sweep of this name. What differs:{shown}{more}\nOnly search.num_trials, finalise, "
-            "budget, storage, resources and paths may change; give the new one another --name"
+            "budget, storage, resources, tracking and paths may change; give the new one another --name"
         )
 
 

@@ -1,4 +1,4 @@
-"""The journal of a sweep: an append-only file that the driver alone writes, and its replay.
+"""The journal of a sweep: an append-only file that the driver alone writes.
 
 ``journal.jsonl`` (in an object store the segments in ``journal/``) is the only truth. An event is on the disk before
 its effect leaves the driver. Everything else (the Optuna studies, early-stopping rungs, budget spent, tables) is
@@ -11,81 +11,18 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-from collections.abc import Iterator
-from pathlib import Path
 
-from tunekit.errors import ConfigError, TunekitError
-from tunekit.journal import events, schema_1
-from tunekit.journal.events import Event, JournalError
+from tunekit.errors import ConfigError
+from tunekit.journal import events
+from tunekit.journal.events import Event
+from tunekit.journal.reading import JournalReader
 from tunekit.journal.record import SweepRecord
 from tunekit.redaction import without_secrets
-from tunekit.storage import AnyPath, Lease, Lock, SweepFolder, make_folder, open_to_append, take_lock, whole_lines
+from tunekit.storage import AnyPath, Lease, Lock, SweepFolder, make_folder, open_to_append, take_lock
 
 
 class SweepBusy(ConfigError):
     """Another process is running this sweep."""
-
-
-def read_events(path: AnyPath) -> Iterator[Event]:
-    """The complete events of a journal, in order; a torn last line (a driver killed while writing) is left out.
-
-    Args:
-        path: `SweepFolder.journal`.
-
-    Raises:
-        ConfigError: there is no such file.
-        JournalError: a line that is not an event, is damaged, missing or repeated, or is of an unknown schema.
-    """
-    _require(path)
-    for event, _ in _lines(path):
-        yield event
-
-
-def _require(path: AnyPath) -> None:
-    is_there = path.exists() if isinstance(path, Path) else SweepFolder(path.parent).exists
-    if not is_there:
-        raise ConfigError(f"{path}: no journal is there, so no sweep")
-
-
-def _lines(path: AnyPath) -> Iterator[tuple[Event, int]]:
-    """Events, each with the size of the file up to its end."""
-    translator: schema_1.Translator | None = None
-    size = 0
-    for number, line in enumerate(whole_lines(path), start=1):
-        where = f"{path}:{number}"
-        size += len(line)
-        if number == 1 and schema_1.is_of_schema_1(line):
-            translator = schema_1.Translator(whole_lines(path))
-        event = translator.event(line, where) if translator else events.decoded(line, number, where)
-        if event["event"] == "launched" and event["schema"] not in range(schema_1.SCHEMA, events.SCHEMA + 1):
-            raise JournalError(
-                f"{where}: written by schema {event['schema']}, this tunekit reads {events.SCHEMA} and less"
-            )
-        yield event, size
-
-
-def _replayed(path: AnyPath, record: SweepRecord) -> Iterator[int]:
-    """Advance `record` by the journal's events; gives the size of the file up to each one's end."""
-    for number, (event, size) in enumerate(_lines(path), start=1):
-        try:
-            record.apply(event)
-        except (KeyError, TypeError, ValueError, TunekitError) as error:
-            what = f"no trial {error} was created before" if isinstance(error, KeyError) else str(error)
-            raise JournalError(
-                f"{path}:{number}: event {event['event']!r} does not fit: {what}; restore the file from a copy"
-            ) from error
-        yield size
-
-
-def replay(path: AnyPath) -> SweepRecord:
-    """The sweep that the journal at `path` (a file, or the sweep's folder) tells of. Reads only; takes no lock."""
-    is_folder = path.is_dir() if isinstance(path, Path) else path != SweepFolder(path.parent).journal
-    path = SweepFolder(path).journal if is_folder else path
-    _require(path)
-    record = SweepRecord()
-    for _ in _replayed(path, record):
-        pass
-    return record
 
 
 class Journal:
@@ -122,15 +59,16 @@ class Journal:
 
     def _replay(self) -> None:
         """Replay what is there, and cut what a killed driver left of a half-written line."""
-        end = 0
-        for size in _replayed(self.path, self.record):
-            self.num_events, end = self.num_events + 1, size
+        reader = JournalReader(self.path)
+        for _ in reader.new_events():
+            pass
+        self.record, self.num_events = reader.record, reader.num_events
         if self.num_events and self.record.schema < events.SCHEMA:
             raise ConfigError(
                 f"{self.path} was written by an earlier tunekit (schema {self.record.schema}): its report can be read, "
                 "but the sweep cannot go on; start it again under another --name"
             )
-        self._file.keep(size=end, num_lines=self.num_events)
+        self._file.keep(size=reader.size, num_lines=self.num_events)
 
     def append(self, kind: str, **content: object) -> Event:
         """Apply one event to :attr:`record`; `flush` then puts it on the disk.

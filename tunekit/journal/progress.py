@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tunekit.journal.points import ArmRecord, Point
+from tunekit.journal.racing import ArmRace, Races
 from tunekit.journal.record import SweepRecord
 from tunekit.journal.spending import ENDED, Spending
 from tunekit.journal.trial_record import TrialRecord
@@ -54,11 +55,15 @@ class FinalTrial:
     replicate: Replicate
     trial: TrialRecord | None
     """None if it was not created yet. Another point or another arm may have drawn it."""
+    test: bool = True
+    """Whether it is to be scored on test; not as long as the points of its arm race."""
 
     @property
     def is_over(self) -> bool:
-        """Whether it was scored on test, or cannot be."""
-        return self.trial is not None and self.is_ended(self.trial)
+        """Whether it was scored on test, or cannot be; if it is not to be, whether it was trained."""
+        if self.trial is None:
+            return False
+        return self.is_ended(self.trial) or (not self.test and self.trial.state == "COMPLETE")
 
     @staticmethod
     def is_ended(trial: TrialRecord) -> bool:
@@ -78,6 +83,7 @@ class SweepProgress:
         self.record = record
         self.sweep = sweep or record.sweep
         self.spending = Spending(record, self.sweep)
+        self._races = Races(record, self.sweep)
         self._num_points = {arm.name: self.sweep.num_points(arm) for arm in self.sweep.arms}
 
     def num_points_asked(self, arm: Arm) -> int:
@@ -110,11 +116,40 @@ class SweepProgress:
         return any(self.is_arm_open(arm) for arm in self.sweep.arms)
 
     def finals(self, arm: Arm) -> Iterator[FinalTrial]:
-        """What finalising asks for of `arm`, as the search left it: each of its best points on each seed and draw."""
-        for point in self._of(arm).top(self.sweep.finalise.top):
+        """What finalising asks for of `arm`, as the search left it: each of its best points on each seed and draw.
+
+        Where points race: on the seeds that the race has given them so far, and on test once it is over.
+        """
+        race, seeds = self.race(arm), self.sweep.finalise.seeds
+        test = race is None or race.is_over
+        for place, point in enumerate(self._of(arm).top(self.sweep.finalise.top)):
             found = self.record.replicates[point.point_id]
-            for replicate in self.sweep.final_replicates(arm):
-                yield FinalTrial(point=point, replicate=replicate, trial=found.get(replicate))
+            for replicate in self.sweep.on_final_draws(arm, seeds if race is None else race.asked(place)):
+                yield FinalTrial(point=point, replicate=replicate, trial=found.get(replicate), test=test)
+
+    def race(self, arm: Arm) -> ArmRace | None:
+        """How the points of `arm` race for further seeds; None where they do not.
+
+        It is cut, and over, where the budget has no room for any trial that it waits for.
+        """
+        found = self._races.of(arm)
+        if found is None or found.is_over or not found.points or self.is_search_open:
+            return found
+        lacking = list(self._races.lacking(arm, found))
+        if any(self._may_train(arm, trial) for trial in lacking):
+            return found
+        return self._races.of(arm, is_cut=True)
+
+    def may_test(self, arm: Arm) -> bool:
+        """Whether finalising may score trials of `arm` on test; not as long as its points race."""
+        race = self.race(arm)
+        return race is None or race.is_over
+
+    def _may_train(self, arm: Arm, trial: TrialRecord | None) -> bool:
+        """Whether a trial that a race waits for can still come; one that runs is heard to its next report."""
+        if trial is None:
+            return self.spending.may_begin(arm)
+        return trial.trial_id in self.record.taken or self.spending.may_run(trial)
 
     def arm(self, arm: Arm) -> ArmProgress:
         """How far `arm` is."""
@@ -138,8 +173,9 @@ class SweepProgress:
         """
         if trial is not None and (FinalTrial.is_ended(trial) or (trial.phase, trial.state) == ("finalise", "COMPLETE")):
             return True  # what has just been trained for it is scored in the same go
-        is_paused = trial is not None and trial.state == "RUNNING" and not self.spending.may_run(trial)
-        return self.spending.left_s(arm) > 0 and not is_paused
+        if trial is None:
+            return self.spending.may_begin(arm)
+        return self.spending.left_s(arm) > 0 and (trial.state != "RUNNING" or self.spending.may_run(trial))
 
     def stopped_by_budget(self) -> str | None:
         """Why the sweep ended before all that its file asks for, in words; None if no limit ended it."""
@@ -159,8 +195,12 @@ class SweepProgress:
         return planned if budget is None else min(planned, budget // len(self.sweep.arms))
 
     def num_finals_planned(self, arm: Arm) -> int:
-        """Trials of `arm` that are scored on test, if its search finds enough points."""
-        return min(self.sweep.finalise.top, self._num_points[arm.name]) * len(self.sweep.final_replicates(arm))
+        """Trials of `arm` that are scored on test, if its search finds enough points; a race adds to them."""
+        top, replicates = min(self.sweep.finalise.top, self._num_points[arm.name]), self.sweep.final_replicates(arm)
+        if self.sweep.finalise.race is None:
+            return top * len(replicates)
+        asked = 0 if self.is_search_open else sum(1 for _ in self.finals(arm))
+        return max(asked, (top + 1) * len(replicates))
 
     @property
     def spent_s(self) -> float:

@@ -72,6 +72,11 @@ class SweepRecord:
         return float((self.resolved.get("resources") or {}).get("gpu") or 0)
 
     @property
+    def _has_races(self) -> bool:
+        """Whether trials of finalising wait for their test until a race is over."""
+        return bool((self.resolved.get("finalise") or {}).get("race"))
+
+    @property
     def versions(self) -> dict[str, str]:
         """Of the driver's software, at the last launch."""
         return self.launches[-1] if self.launches else {}
@@ -189,7 +194,8 @@ class SweepRecord:
         self._require_order(trial.state == "RUNNING", trial)
         trial.outcome = Outcome(**event["outcome"])
         trial.num_deaths = trial.num_shared_deaths = 0
-        if trial.phase == "search" or trial.outcome.state != "COMPLETE":  # else its worker goes on to test it
+        if trial.phase == "search" or trial.outcome.state != "COMPLETE" or self._has_races:
+            # else its worker goes on to test it
             self.taken.pop(trial.trial_id, None)
         if event.get("facts") is not None:  # in journals of schema 1, what others say when they start
             trial.facts = build(TrialFacts, event["facts"], "journal")

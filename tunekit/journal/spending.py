@@ -56,14 +56,19 @@ class Spending:
     def finalising_s(self, arm: Arm) -> float:
         """Seconds that finalising `arm` will take, by its search: trials to train, and a test that takes an epoch.
 
-        0 before the first epoch.
+        Of a race: what two points need that run on all its seeds. 0 before the first epoch.
         """
         top, found = min(self._sweep.finalise.top, self._planned[arm.name]), self._of(arm)
         if not top or not found.num_epochs:
             return 0.0
         anew, tested = self._sweep.num_finals_anew(arm), len(self._sweep.final_replicates(arm))
-        epoch_s = found.spent["search"].worker_s / found.num_epochs
-        return top * (anew * (self._whole_s(found) or 0.0) + tested * epoch_s)
+        whole_s, test_s = self._whole_s(found) or 0.0, self._test_s(found)
+        return top * (anew * whole_s + tested * test_s) + self._sweep.num_raced(min(2, top)) * (whole_s + test_s)
+
+    @staticmethod
+    def _test_s(found: ArmRecord) -> float:
+        """Seconds that scoring test is taken for: those of an epoch."""
+        return found.spent["search"].worker_s / found.num_epochs if found.num_epochs else 0.0
 
     def num_fitting(self, arm: Arm) -> float:
         """New points of `arm` that the rest of its share has room for, by its mean trial; infinite without a limit.
@@ -81,12 +86,32 @@ class Spending:
         begun_s = max(0.0, running_s) + len(found.wanting) * trial_s
         return max(0, math.floor((left_s - begun_s) / (trial_s * self._sweep.num_replicates(arm))))
 
+    def training_left_s(self, arm: Arm) -> float:
+        """Seconds of a worker that finalising may still train trials of `arm`.
+
+        Trials that race are scored on test all together, after the race: what that takes is put aside. Neither what
+        the tests then take nor how many are done changes this, so that a race that was cut stays cut.
+        """
+        found, finalise = self._of(arm), self._sweep.finalise
+        if finalise.race is None or not self._budget.is_timed:
+            return self.left_s(arm)
+        spent = found.spent["search"] + found.spent["finalise"]
+        left_s = self._budget.left_s(spent, self._sweep.rates, part=1 / self._num_arms)
+        searched = len(self._sweep.final_replicates(arm)) - self._sweep.num_finals_anew(arm)
+        trained = sum(found.num(phase="finalise", state=state) for state in ("COMPLETE", "RUNNING"))
+        return left_s - (trained + searched * min(finalise.top, self._planned[arm.name])) * self._test_s(found)
+
+    def may_begin(self, arm: Arm) -> bool:
+        """Whether the budget lets finalising begin another trial of `arm`."""
+        left_s = self.training_left_s(arm)
+        return left_s > (self._test_s(self._of(arm)) if self._sweep.finalise.race is not None else 0.0)
+
     def may_run(self, trial: TrialRecord) -> bool:
         """Whether the budget lets a trial go on; one that has trained all its epochs is let to its end."""
         if max(trial.reports, default=0) >= trial.num_epochs:
             return True
         arm = self._sweep.arm(trial.arm)
-        return (self.search_left_s(arm) if trial.phase == "search" else self.left_s(arm)) > 0
+        return (self.search_left_s(arm) if trial.phase == "search" else self.training_left_s(arm)) > 0
 
     def limits(self, arm: Arm | None = None) -> list[Limit]:
         """Each limit of time and money with what was spent of it: of `arm` and its share, or of the whole sweep."""

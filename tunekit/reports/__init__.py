@@ -6,23 +6,34 @@ Adding a report is one file with ``write(result, out) -> list[AnyPath]`` and one
 from __future__ import annotations
 
 import importlib
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tunekit.journal import SweepRecord
 from tunekit.storage import AnyPath, SweepFolder
+from tunekit.wording import plural
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from tunekit.reports.across import Compared
+
 REPORTS: dict[str, str] = {
     "report": "tunekit.reports.render.markdown:write",
+    "page": "tunekit.reports.render.html.page:write",
+    "latex": "tunekit.reports.render.latex:write",
     "results": "tunekit.reports.render.tidy:write",
+    "tables": "tunekit.reports.render.table_files:write",
     "references": "tunekit.reports.render.references:write",
     "best_config": "tunekit.reports.render.best_config:write",
 }
 """Every report by name. Values: ``(SweepResult, AnyPath) -> list[AnyPath]`` writes into a folder, names its files."""
+
+MOST_NAMES = 6
+"""Files of one report that are named."""
 
 
 @dataclass(frozen=True)
@@ -41,21 +52,39 @@ class ReportFiles:
     def __iter__(self) -> Iterator[AnyPath]:
         return iter(self.files)
 
+    def __str__(self) -> str:
+        """A line for each report with its files, the first by its path; of a folder within it their number."""
+        lines = [", ".join(self._names(paths)) for paths in self.written.values() if paths]
+        return "\n".join(["written:", *(f"  {self.folder}/{line}" for line in lines)])
 
-def write(record: SweepRecord, out: AnyPath, folder: SweepFolder | None = None) -> ReportFiles:
+    def _names(self, paths: Sequence[AnyPath]) -> Iterator[str]:
+        here = [path.name for path in paths if path.parent == self.folder]
+        yield from here[:MOST_NAMES]
+        if len(here) > MOST_NAMES:
+            yield f"and {plural(len(here) - MOST_NAMES, 'more file')}"
+        for name, number in Counter(path.parent.name for path in paths if path.parent != self.folder).items():
+            yield f"{name}/ ({plural(number, 'file')})"
+
+
+def write(
+    record: SweepRecord, out: AnyPath, folder: SweepFolder | None = None, *, languages: Path | None = None
+) -> ReportFiles:
     """Write every report of :data:`REPORTS` into the folder `out`, which is made; older ones are replaced.
 
     Args:
         record: the sweep, in any state.
         out: where to.
         folder: of the sweep, whose predictions tell which differences are significant; None: the journal alone is read.
+        languages: a CSV file of figures of languages; see :func:`tunekit.reports.language_facts.read_facts`.
 
     Raises:
+        ConfigError: `languages` cannot be read, or is of none of the sweep's languages; names file and line.
         StorageError: `out` cannot be written.
     """
+    from tunekit.reports.language_facts import read_facts
     from tunekit.reports.results import read
 
-    result, written = read(record, folder), {}
+    result, written = read(record, folder, language_facts=read_facts(languages) if languages else None), {}
     for name, target in REPORTS.items():
         module, _, attribute = target.partition(":")
         written[name] = tuple(getattr(importlib.import_module(module), attribute)(result, out))
@@ -88,6 +117,31 @@ def summary(record: SweepRecord) -> RenderableType:
     from tunekit.reports.render import terminal
 
     return terminal.summary(record)
+
+
+def compared(sweeps: Sequence[tuple[SweepRecord, SweepFolder]]) -> Compared:
+    """The arms of several sweeps side by side; see :func:`tunekit.reports.across.compared`."""
+    from tunekit.reports import across
+
+    return across.compared(sweeps)
+
+
+def comparison_page(found: Compared) -> RenderableType:
+    """What :func:`compared` found, for the terminal."""
+    from tunekit.reports.render import compared as rendered
+
+    return rendered.on_terminal(found)
+
+
+def write_comparison(found: Compared, out: AnyPath) -> list[AnyPath]:
+    """Write what :func:`compared` found into `out`: ``compare.md`` and ``compare.csv``.
+
+    Raises:
+        StorageError: `out` cannot be written.
+    """
+    from tunekit.reports.render import compared as rendered
+
+    return rendered.write(found, out)
 
 
 def require_whole(record: SweepRecord) -> None:

@@ -2,47 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from tunekit.markdown import code, plain
+from tunekit.reports.best import SAMPLE_KEYS
+from tunekit.reports.budgets import unequal_budgets
 from tunekit.reports.differences import different_data, different_drivers, different_machines
 from tunekit.reports.results import ArmResult, Comparison, SweepResult
-from tunekit.wording import count, duration, names, one_line, percent, plural
-
-ALIKE = 1.1
-"""Budgets that differ by less than this factor are called equal; wall time always differs a little."""
+from tunekit.wording import count, names, one_line, percent, plural
 
 SPLITS = ("train", "dev", "test")
 MOST_LABELS = 5
 """Labels that are named; the rest is counted."""
-SAMPLE_KEYS = ("max_test_examples", "sample_seed")
-"""What decides which test examples are scored."""
 
 
 def caveats(result: SweepResult) -> list[str]:
     """One Markdown sentence or two for each reservation, the gravest first; none if there is nothing to say."""
-    about_a_table: tuple[Callable[[Comparison], Iterable[str]], ...] = (
-        _missing_seeds, _unequal_budgets, _different_tests, _unseen_labels, _below_majority, different_data,
-        _cut_pairs, different_machines, _samples,
-    )  # fmt: skip
-    found = [
-        *_selection(result),
+    return [*caveats_of_selection(result), *caveats_of_sweep(result), *caveats_of_tables(result.comparisons)]
+
+
+def caveats_of_sweep(result: SweepResult) -> list[str]:
+    """Those that concern a sweep as a whole, its selection rule left out."""
+    return [
         *_stopped(result),
         *_unfinished(result),
         *_extended(result),
         *_without_result(result),
         *different_drivers(result),
     ]
+
+
+def caveats_of_tables(comparisons: Sequence[Comparison]) -> list[str]:
+    """Those that concern rows of tables, whichever sweeps they come from."""
+    about_a_table: tuple[Callable[[Comparison], Iterable[str]], ...] = (
+        _missing_seeds, _unequal_budgets, _different_tests, _unseen_labels, _below_majority, different_data,
+        _cut_pairs, different_machines, _samples,
+    )  # fmt: skip
     tasks: dict[str, list[str]] = {}
     for about in about_a_table:
-        for comparison in result.comparisons:
+        for comparison in comparisons:
             for text in about(comparison):
                 tasks.setdefault(text, []).append(plain(comparison.task))
-    several = len(result.comparisons) > 1
-    return found + [f"{', '.join(where)}: {text}" if several else text for text, where in tasks.items()]
+    several = len(comparisons) > 1
+    return [f"{', '.join(where)}: {text}" if several else text for text, where in tasks.items()]
 
 
-def _selection(result: SweepResult) -> Iterator[str]:
+def caveats_of_selection(result: SweepResult) -> Iterator[str]:
+    """What its selection rule does to scores."""
     if result.is_target_dev:
         yield (
             "**Selected on TARGET-language dev.** Labelled data of the target languages chose the hyperparameters, the"
@@ -114,37 +120,26 @@ def _missing_seeds(comparison: Comparison) -> Iterator[str]:
 
 
 def _unequal_budgets(comparison: Comparison) -> Iterator[str]:
-    updates = {plain(arm.name): arm.num_updates("search") for arm in comparison.arms}
-    spent: list[tuple[str, Mapping[str, float], Callable[[float], str], float]] = [
-        ("search trials", {plain(arm.name): len(arm.searched) for arm in comparison.arms}, count, 1.0),
-        ("updates", {name: n for name, n in updates.items() if n is not None}, count, ALIKE),
-        ("time", {plain(arm.name): arm.duration_s("search") for arm in comparison.arms}, duration, ALIKE),
-    ]
     unequal = [
-        f"{unit} {', '.join(f'{name} {written(value)}' for name, value in values.items())}{_factor(values.values())}"
-        for unit, values, written, allowed in spent
-        if len(values) > 1 and max(values.values()) > allowed * min(values.values())
+        f"{budget.title} {', '.join(f'{plain(name)} {budget.written(name)}' for name in budget.known)}"
+        + (f" ({budget.factor:.1f} ×)" if budget.factor is not None else "")
+        for budget in unequal_budgets(comparison)
     ]
     if unequal:
-        yield f"**Unequal budgets** in the search: {'; '.join(unequal)}."
-
-
-def _factor(values: Iterable[float]) -> str:
-    least, most = min(values := list(values)), max(values)
-    return f" ({most / least:.1f} ×)" if least else ""
+        yield f"**Unequal budgets**: {'; '.join(unequal)}."
 
 
 def _different_tests(comparison: Comparison) -> Iterator[str]:
     targets = {plain(arm.name): ", ".join(map(plain, arm.targets)) or "none" for arm in comparison.arms}
     if len(set(targets.values())) > 1:
-        yield f"**Different target languages**, so zero-shot means are not comparable: {_by_value(targets)}."
+        yield f"**Different target languages**, so zero-shot means are not comparable: {by_value(targets)}."
     tests = {plain(arm.name): ", ".join(f"{k} {getattr(arm.task, k)}" for k in SAMPLE_KEYS) for arm in comparison.arms}
     sampled = any(arm.task.max_test_examples for arm in comparison.arms)
     if sampled and len(set(tests.values())) > 1:
-        yield f"**Different test samples**: {_by_value(tests)}."
+        yield f"**Different test samples**: {by_value(tests)}."
 
 
-def _by_value(values: Mapping[str, object]) -> str:
+def by_value(values: Mapping[str, object]) -> str:
     """``a, b: x; c: y`` for arms a and b with x, and c with y."""
     groups: dict[object, list[str]] = {}
     for name, value in values.items():
@@ -218,7 +213,7 @@ def _samples(comparison: Comparison) -> Iterator[str]:
     bests = [arm for arm in comparison.arms if arm.best is not None]
     has_draws = bool(bests) and all(arm.has_draws for arm in bests)
     if set(limits.values()) != {"none"}:
-        text = next(iter(limits.values())) if len(set(limits.values())) == 1 else _by_value(limits)
+        text = next(iter(limits.values())) if len(set(limits.values())) == 1 else by_value(limits)
         yield (
             f"Samples, not whole splits; at most, a language: {text} (sentences or pairs). ± is over training seeds"
             f" {'and draws of train and dev' if has_draws else 'on one draw of the data'}, and does not cover other"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from tunekit.storage import AnyPath, write_text
+from tunekit.storage import AnyPath, write_bytes, write_text
+
+CURE = "choose another folder with --out"
 
 
 def save(path: AnyPath, text: str) -> AnyPath:
@@ -11,4 +13,13 @@ def save(path: AnyPath, text: str) -> AnyPath:
     Raises:
         StorageError: the folder cannot be written.
     """
-    return write_text(path, text, cure="choose another folder with --out")
+    return write_text(path, text, cure=CURE)
+
+
+def save_bytes(path: AnyPath, content: bytes) -> AnyPath:
+    """Write `content` to `path` likewise.
+
+    Raises:
+        StorageError: the folder cannot be written.
+    """
+    return write_bytes(path, content, cure=CURE)

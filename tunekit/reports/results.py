@@ -1,22 +1,26 @@
 """What a journal's record adds up to for a reader: arms, their best points, and scores over seeds and draws.
 
 The best point of an arm is, among its finalised points, the one with the highest mean dev objective over the trials of
-finalising; of equals the one drawn first. Test scores take no part in it. Every renderer reads from here, so that no
-two of them can disagree.
+finalising; of equals the one drawn first. Where points raced for further seeds, it is the winner of the race. Test
+scores take no part in it. Every renderer reads from here, so that no two of them can disagree.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TypeVar, cast
 
 from tunekit.errors import ConfigError, nearest
-from tunekit.journal import ArmProgress, ArmRecord, FinalTrial, Point, SweepProgress, SweepRecord, TrialRecord
+from tunekit.journal import ArmProgress, ArmRace, ArmRecord, FinalTrial, Point, SweepProgress, SweepRecord, TrialRecord
+from tunekit.reports.language_facts import LanguageFacts
 from tunekit.reports.scores import FinalPoint, final_point
 from tunekit.storage import SweepFolder
 from tunekit.sweep import Arm, Limit, Sweep
-from tunekit.trial import TaskConfig, TrialFacts
+from tunekit.trial import Replicate, TaskConfig, TrialFacts
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,13 +31,17 @@ class ArmResult:
     record: ArmRecord
     progress: ArmProgress
     tested: tuple[FinalPoint, ...]
-    """Every point with test scores, best on dev first."""
+    """Every point with test scores, best on dev first; before them the winner of a race."""
     best: FinalPoint | None
     """The reported one: the first of `tested` that is still among the arm's top points."""
     finals: tuple[FinalTrial, ...]
     """What finalising asks for."""
+    race: ArmRace | None = None
+    """How its points raced for further seeds; None where they do not."""
     limits: tuple[Limit, ...] = ()
     """Its share of each limit of the budget in time and money, with what it has spent of it."""
+    folder: SweepFolder | None = None
+    """Of its sweep, where the predictions of its trials are; None if only the journal is at hand."""
 
     @property
     def name(self) -> str:
@@ -129,11 +137,14 @@ class Comparison:
     task: str
     source: str
     arms: tuple[ArmResult, ...]
+    further: tuple[str, ...] = ()
+    """Languages that some arms of several sweeps were scored in beside their targets: shown, and in no mean."""
 
     @property
     def languages(self) -> tuple[str, ...]:
-        """The source, then every arm's targets, in the order of the file."""
-        return tuple(dict.fromkeys([self.source, *(language for arm in self.arms for language in arm.targets)]))
+        """The source, then every arm's targets, in the order of the file, then `further` ones."""
+        targets = (language for arm in self.arms for language in arm.targets)
+        return tuple(dict.fromkeys([self.source, *targets, *self.further]))
 
     @property
     def metric(self) -> str:
@@ -152,6 +163,15 @@ class SweepResult:
     """Why it ended before all that its file asks for; None if no limit of its budget ended it."""
     folder: SweepFolder | None = None
     """Where the predictions of its trials are; None if only the journal is at hand."""
+    language_facts: LanguageFacts | None = None
+    """What the user told of languages; its languages are some of the sweep's."""
+    _made: dict[str, object] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def once(self, key: str, make: Callable[[], T]) -> T:
+        """What `make` gives: made when it is first asked for under this key, and kept for the formats that follow."""
+        if key not in self._made:
+            self._made[key] = make()
+        return cast("T", self._made[key])
 
     @property
     def comparisons(self) -> tuple[Comparison, ...]:
@@ -184,33 +204,50 @@ class SweepResult:
         raise ConfigError(f"sweep {self.sweep.name!r} has no arm {name!r}; {nearest(name, known)}")
 
 
-def read(record: SweepRecord, folder: SweepFolder | None = None) -> SweepResult:
+def read(
+    record: SweepRecord, folder: SweepFolder | None = None, *, language_facts: LanguageFacts | None = None
+) -> SweepResult:
     """Read a record; it may be of a sweep in any state, and is not changed.
 
     Args:
         record: what the journal tells.
         folder: of the sweep, for what was predicted; None: the journal is all there is.
+        language_facts: figures of languages, which the analysis of differences between languages takes.
 
     Raises:
-        ConfigError: no sweep was launched.
+        ConfigError: no sweep was launched, or the facts are of none of its languages.
     """
     progress = SweepProgress(record)
     sweep = record.sweep
-    arms = tuple(_arm_result(record, progress, arm) for arm in sweep.arms)
-    stopped = progress.stopped_by_budget()
-    return SweepResult(record=record, sweep=sweep, arms=arms, stopped_by_budget=stopped, folder=folder)
+    arms = tuple(_arm_result(record, progress, arm, folder) for arm in sweep.arms)
+    if language_facts is not None:
+        language_facts.require_some_of(each for arm in arms for each in (arm.source, *arm.targets))
+    return SweepResult(
+        record=record,
+        sweep=sweep,
+        arms=arms,
+        stopped_by_budget=progress.stopped_by_budget(),
+        folder=folder,
+        language_facts=language_facts,
+    )
 
 
-def _arm_result(record: SweepRecord, progress: SweepProgress, arm: Arm) -> ArmResult:
+def _arm_result(record: SweepRecord, progress: SweepProgress, arm: Arm, folder: SweepFolder | None) -> ArmResult:
     found, finalise = record.arm(arm.name), progress.sweep.finalise
-    top, asked = found.top(finalise.top), progress.sweep.final_replicates(arm)
+    top, race = found.top(finalise.top), progress.race(arm)
+    asked = {p.point_id: tuple(race.asked(place)) for place, p in enumerate(race.points)} if race else {}
+
+    def replicates(point_id: str) -> tuple[Replicate, ...]:
+        return progress.sweep.on_final_draws(arm, asked.get(point_id, finalise.seeds))
+
     points: Mapping[str, Point] = {point.point_id: point for point in (*reversed(found.points), *top)}
     tested = [
         final
         for point_id, point in points.items()
-        if (final := final_point(point, record.replicates[point_id], asked)) is not None
+        if (final := final_point(point, record.replicates[point_id], replicates(point_id))) is not None
     ]
-    tested.sort(key=lambda final: (-final.dev.mean, final.number))
+    winner = race.winner if race is not None else None
+    tested.sort(key=lambda final: (winner is None or final.number != winner.number, -final.dev.mean, final.number))
     top_numbers = {point.number for point in top}
     return ArmResult(
         arm=arm,
@@ -219,5 +256,7 @@ def _arm_result(record: SweepRecord, progress: SweepProgress, arm: Arm) -> ArmRe
         tested=tuple(tested),
         best=next((final for final in tested if final.number in top_numbers), None),
         finals=tuple(progress.finals(arm)),
+        race=race,
         limits=tuple(progress.spending.limits(arm)),
+        folder=folder,
     )

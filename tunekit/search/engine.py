@@ -11,9 +11,10 @@ from __future__ import annotations
 import math
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from tunekit.journal import Event, Journal, Point, SweepProgress, TrialRecord
+from tunekit.search.assignment import Assignment
 from tunekit.search.finalising import Finalising, Fits, LoadCost
 from tunekit.search.fingerprints import Fingerprints
 from tunekit.search.keeping import Keeping
@@ -32,16 +33,6 @@ def _no_cost(arm: Arm) -> float:
 
 def _any(trial: TrialRecord) -> bool:
     return True
-
-
-@dataclass(frozen=True, kw_only=True)
-class Assignment:
-    """What a worker does next: one trial."""
-
-    trial: TrialRecord
-    arm: Arm
-    test: bool
-    """Also score the test sets; if the trial is COMPLETE already, only that."""
 
 
 class Search:
@@ -149,7 +140,10 @@ class Search:
         if trial is None:
             return None
         self._interrupted.remove(trial)
-        return self._hold(trial, test=trial.phase == "finalise")
+        return self._hold(trial, test=trial.phase == "finalise" and self._may_test(trial))
+
+    def _may_test(self, trial: TrialRecord) -> bool:
+        return self.progress.may_test(self.sweep.arm(trial.arm))
 
     @property
     def waiting(self) -> tuple[TrialRecord, ...]:
@@ -249,7 +243,8 @@ class Search:
             phase=phase,
             sampler=sampler or {},
         )
-        return self._hold(self.record.trials[trial_id], test=phase == "finalise")
+        trial = self.record.trials[trial_id]
+        return self._hold(trial, test=phase == "finalise" and self._may_test(trial))
 
     # -- finalising ----------------------------------------------------------------------------------------------
 
@@ -265,7 +260,7 @@ class Search:
             seed, draw = final.replicate
             config = trial_config(self.sweep, arm, point.params, seed, draw=draw)
             return self._create(arm, point.number, point.params, config=config, phase="finalise")
-        return self._hold(final.trial, test=True)
+        return self._hold(final.trial, test=final.test)
 
     # -- taking back ---------------------------------------------------------------------------------------------
 
@@ -382,6 +377,8 @@ class Search:
         self._held.discard(trial.trial_id)
         if trial.state == "RUNNING":
             self._interrupted.append(trial)
+        if self.sweep.finalise.race is not None:
+            self._finalising.forget()  # it may have been the last of a round
 
     # -- weights that nothing will ask for -----------------------------------------------------------------------
 

@@ -1,10 +1,15 @@
-"""The last act: which trials finalising still needs, once the search is over."""
+"""The last act: which trials finalising still needs, once the search is over.
+
+Where points race for further seeds, what it needs grows from round to round, and no trial is handed out to be scored on
+test before the race of its arm is over.
+"""
 
 from __future__ import annotations
 
 import math
 from collections import deque
 from collections.abc import Callable, Container
+from dataclasses import replace
 
 from tunekit.journal import FinalTrial, SweepProgress, TrialRecord
 from tunekit.sweep import Arm
@@ -16,7 +21,7 @@ Fits = Callable[[TrialRecord], bool]
 
 
 class Finalising:
-    """Each of the best points on each final seed and draw, as the search left them.
+    """Each of the best points on each seed and draw that finalising asks for, as the search left them.
 
     Args:
         progress: of the sweep; followed, not copied.
@@ -28,7 +33,7 @@ class Finalising:
         self._given_up: set[str] = set()
 
     def forget(self) -> None:
-        """The search goes on: what it will leave is not known any more."""
+        """What finalising asks for may be other than it was: the search goes on, or a race does."""
         self._asked = None
 
     def give_up(self, trial_id: str) -> None:
@@ -67,7 +72,7 @@ class Finalising:
         return best
 
     def _work(self) -> deque[tuple[Arm, FinalTrial]]:
-        """What the search left to finalise; finalising itself does not change it."""
+        """What is left to finalise; only a race changes it, see `forget`."""
         if self._asked is None:
             arms = self._progress.sweep.arms
             asked = ((arm, final) for arm in arms for final in self._progress.finals(arm))
@@ -77,7 +82,7 @@ class Finalising:
     def _now(self, final: FinalTrial) -> FinalTrial:
         """The same with its trial as it is now."""
         trial = self._progress.record.replicates[final.point.point_id].get(final.replicate)
-        return FinalTrial(point=final.point, replicate=final.replicate, trial=trial)
+        return replace(final, trial=trial)
 
     def _is_open(self, arm: Arm, final: FinalTrial) -> bool:
         """Whether it can still be brought to an end."""
@@ -88,4 +93,16 @@ class Finalising:
 
     def _is_free(self, arm: Arm, final: FinalTrial, held: Container[str]) -> bool:
         trial = self._now(final).trial
-        return self._is_open(arm, final) and (trial is None or trial.trial_id not in held)
+        if not self._is_open(arm, final) or (trial is not None and trial.trial_id in held):
+            return False
+        return not (final.test and self._is_sealed(arm, held))
+
+    def _is_sealed(self, arm: Arm, held: Container[str]) -> bool:
+        """Whether the budget cut a race while a worker is at one of its trials, which may yet bring a score."""
+        if self._progress.sweep.finalise.race is None:
+            return False
+        running = self._progress.record.arm(arm.name).running.values()
+        if not any(trial.phase == "finalise" and trial.trial_id in held for trial in running):
+            return False
+        race = self._progress.race(arm)
+        return race is not None and race.standing.end == "cut"

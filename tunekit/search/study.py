@@ -45,7 +45,7 @@ def derived_seed(seed: int, *parts: object) -> int:
 def distribution(dimension: Dimension) -> BaseDistribution:
     """The dimension in Optuna's terms."""
     if dimension.kind == "choice":
-        return CategoricalDistribution([_plain(choice) for choice in dimension.choices])
+        return CategoricalDistribution([plain_choice(choice) for choice in dimension.choices])
     assert dimension.low is not None and dimension.high is not None
     if dimension.kind == "int":
         return IntDistribution(
@@ -84,8 +84,8 @@ def make_sampler(searcher: str, *, seed: int, draw_seed: int) -> optuna.samplers
 
 def _suggest(trial: optuna.trial.Trial, dimension: Dimension) -> object:
     if dimension.kind == "choice":
-        chosen = trial.suggest_categorical(dimension.name, [_plain(choice) for choice in dimension.choices])
-        return next(choice for choice in dimension.choices if _is_same(_plain(choice), chosen))
+        chosen = trial.suggest_categorical(dimension.name, [plain_choice(choice) for choice in dimension.choices])
+        return next(choice for choice in dimension.choices if _is_same(plain_choice(choice), chosen))
     assert dimension.low is not None and dimension.high is not None
     low, high, log = dimension.low, dimension.high, dimension.log
     if dimension.kind == "int":
@@ -93,7 +93,7 @@ def _suggest(trial: optuna.trial.Trial, dimension: Dimension) -> object:
     return trial.suggest_float(dimension.name, low, high, log=log, step=dimension.step)
 
 
-def _plain(value: object) -> Choice:
+def plain_choice(value: object) -> Choice:
     """A value that Optuna takes as a choice: lists and mappings as JSON text."""
     return canonical_json(value) if isinstance(value, (Mapping, list, tuple)) else cast(Choice, value)
 
@@ -147,7 +147,7 @@ class ArmStudy:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             if known is not None:
-                self.study.enqueue_trial({name: _plain(value) for name, value in known.items()})
+                self.study.enqueue_trial({name: plain_choice(value) for name, value in known.items()})
             trial = self.study.ask()
             params: JsonObject = {}
             for dimension in self._arm.space:
@@ -171,7 +171,7 @@ class ArmStudy:
         return found
 
     def _in_optunas_terms(self, params: Values) -> tuple[dict[str, Any], dict[str, BaseDistribution]]:
-        found = {name: _plain(value) for name, value in params.items()}
+        found = {name: plain_choice(value) for name, value in params.items()}
         return found, {d.name: distribution(d) for d in self._arm.space if d.name in params}
 
     def _known_setting(self, number: int) -> Values | None:

@@ -4,6 +4,7 @@ The only room that opens, locks, renames or deletes the files of a sweep or of a
 """
 
 from tunekit.storage.digests import cache_folder, file_digest
+from tunekit.storage.growing import append_at, grow_to
 from tunekit.storage.layout import (
     SweepFolder,
     TrialFolder,
@@ -34,21 +35,24 @@ from tunekit.storage.local import (
     write_text,
     write_with,
 )
-from tunekit.storage.locks import AppendFile, Lock
+from tunekit.storage.locks import AppendFile, LinesGone, Lock
 from tunekit.storage.objects import create
 from tunekit.storage.places import AnyPath, absolute, folder_of_this_machine, place, require_place
 from tunekit.storage.sealed import TornFile, read_sealed, read_sealed_json, write_sealed, write_sealed_json
-from tunekit.storage.sole_writer import holder_of, open_to_append, take_lock, whole_lines
+from tunekit.storage.sole_writer import HolderWatch, holder_of, open_to_append, take_lock, whole_lines
 
 __all__ = [
     "AnyPath",
     "AppendFile",
+    "HolderWatch",
     "Lease",
+    "LinesGone",
     "Lock",
     "SweepFolder",
     "TornFile",
     "TrialFolder",
     "absolute",
+    "append_at",
     "bytes_at_work",
     "cache_folder",
     "copy_or_link",
@@ -57,6 +61,7 @@ __all__ = [
     "filled_folder",
     "folder_of_this_machine",
     "free_bytes",
+    "grow_to",
     "holder_of",
     "make_folder",
     "nearest_folder",

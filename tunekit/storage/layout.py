@@ -8,6 +8,8 @@
 ``report/``             tables and configurations
 ``trials/TRIAL_ID/``    a trial's checkpoints, outcome, test scores and predictions
 ``test_examples/``      what trials were asked on test, once for each language
+``tensorboard/``        the same as the journal, for TensorBoard
+``wandb/``              the same for W&B, if the sweep asks for it
 ======================  ===============================================================================
 
 In an object store ``journal/`` and ``lock/`` stand in the place of the first two, and ``driver.log`` is a copy that is
@@ -149,6 +151,21 @@ class SweepFolder:
     def optuna(self) -> Path:
         """A copy of the searches as an Optuna storage, on this machine."""
         return own_folder(self.path, cache_folder()) / "optuna.db"
+
+    @property
+    def tensorboard(self) -> Path:
+        """What TensorBoard reads, one folder for each trial, on this machine; made of the journal alone."""
+        return own_folder(self.path, cache_folder()) / "tensorboard"
+
+    @property
+    def mlflow(self) -> Path:
+        """The folder of MLflow's ``mlflow.db`` where no server is named: beside the sweeps, which share it."""
+        return own_folder(self.path, cache_folder()).absolute().parent
+
+    @property
+    def wandb(self) -> Path:
+        """The folder in which W&B keeps its runs, on this machine."""
+        return own_folder(self.path, cache_folder()) / "wandb"
 
     def export(self, arm: str | None) -> AnyPath:
         """The folder of an exported adapter."""

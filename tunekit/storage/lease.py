@@ -141,6 +141,36 @@ def holder_of_lease(folder: UPath, *, pause: Sleep = time.sleep) -> str | None:
     return None
 
 
+class LeaseWatch:
+    """Who holds the lease at `folder`, asked again and again without waiting: each look compares with those before.
+
+    Args:
+        folder: prefix of its objects.
+        clock: seconds of this machine.
+    """
+
+    def __init__(self, folder: UPath, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._folder, self._clock = folder, clock
+        self._seen: tuple[int, bytes | None] | None = None
+        self._since = 0.0
+
+    def look(self) -> str | None:
+        """What the holder says of itself; None if nobody holds it, or it has not beaten for :data:`PATIENCE_S` seconds.
+
+        Raises:
+            StorageError: the store does not answer.
+        """
+        newest = _newest(self._folder)
+        if not newest:
+            return None
+        holder, beat = _read(self._folder, newest), objects.read(_beat_of(self._folder, newest))
+        if beat == RELEASED or holder.is_dead_here:
+            return None
+        if self._seen != (newest, beat):
+            self._seen, self._since = (newest, beat), self._clock()
+        return holder.text if self._clock() - self._since < PATIENCE_S else None
+
+
 def _require_free(folder: UPath, generation: int, pause: Sleep) -> None:
     """Return once the holder of `generation` is known to be gone; raise a BlockingIOError if it lives."""
     holder, beat = _read(folder, generation), objects.read(_beat_of(folder, generation))

@@ -84,17 +84,31 @@ def holder_of_lock(path: Path) -> str | None:
             os.close(descriptor)
 
 
-def lines_of_file(path: Path) -> Iterator[bytes]:
+class LinesGone(StorageError):
+    """Lines that were read before are no longer there: a journal was cut, or another one stands in its place."""
+
+
+def lines_of_file(path: Path, *, size: int = 0) -> Iterator[bytes]:
     """The lines of a file that an `AppendFile` writes, each with its line feed.
 
     A last one without it is left out: it is torn, or still being written.
 
+    Args:
+        path: of the file.
+        size: of the whole lines that are known already; those after them are read.
+
     Raises:
+        LinesGone: no line ends after `size` bytes.
         StorageError: the file cannot be read.
     """
     with storage_errors(f"read {path}"):
         stream = path.open("rb")
     with stream:
+        if size:
+            with storage_errors(f"read {path}"):
+                stream.seek(size - 1)
+                if stream.read(1) != b"\n":
+                    raise LinesGone(f"{path} is shorter than it was, or another file")
         while True:
             with storage_errors(f"read {path}"):
                 line = stream.readline()

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from tunekit.errors import StorageError
 from tunekit.storage import objects
+from tunekit.storage.locks import LinesGone
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -72,16 +73,25 @@ def _segments(folder: UPath) -> list[_Segment]:
     return kept
 
 
-def segment_lines(folder: UPath) -> Iterator[bytes]:
+def segment_lines(folder: UPath, *, num_lines: int = 0) -> Iterator[bytes]:
     """The lines in the segments at `folder`, each once, in their order.
 
+    Args:
+        folder: prefix of the segments.
+        num_lines: that are known already; those after them are read, and no segment that holds none of them.
+
     Raises:
+        LinesGone: lines are known, and nothing is there.
         StorageError: they cannot be read.
     """
-    number = looks = 0
+    number, looks = num_lines, 0
     while looks < MAX_LOOKS:
         looks += 1
-        waiting = [each for each in _segments(folder) if each.last is None or each.last > number]
+        segments = _segments(folder)
+        if number and not segments:
+            raise LinesGone(f"{folder} is gone")
+        # A segment that was not merged was read whole, or its first line would not be known.
+        waiting = [each for each in segments if (each.last or each.first) > number]
         for start in range(0, len(waiting), FAN):
             batch = waiting[start : start + FAN]
             contents = objects.read_many([folder / each.name for each in batch])

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tunekit.storage.lease import Lease, holder_of_lease
+from tunekit.storage.lease import Lease, LeaseWatch, holder_of_lease
 from tunekit.storage.locks import AppendFile, Lock, holder_of_lock, lines_of_file
 from tunekit.storage.places import AnyPath
 from tunekit.storage.segments import SegmentedFile, segment_lines
@@ -59,12 +60,34 @@ def open_to_append(path: AnyPath, lock: Lock | Lease, *, durable: bool = True) -
     return SegmentedFile(path, lock.require_held)
 
 
-def whole_lines(path: AnyPath) -> Iterator[bytes]:
+def whole_lines(path: AnyPath, *, size: int = 0, num_lines: int = 0) -> Iterator[bytes]:
     """The lines of a file of :func:`open_to_append`, each with its line feed, while it may be growing.
 
     A last one without it is left out: it is torn, or still being written.
 
+    Args:
+        path: a file, or a prefix in an object store.
+        size: bytes of the lines that are known already, which are not read again.
+        num_lines: how many lines these are.
+
     Raises:
+        LinesGone: known lines are no longer there.
         StorageError: the file cannot be read.
     """
-    return lines_of_file(path) if isinstance(path, Path) else segment_lines(path)
+    return lines_of_file(path, size=size) if isinstance(path, Path) else segment_lines(path, num_lines=num_lines)
+
+
+class HolderWatch:
+    """Who holds the lock at `path`, asked again and again; no question waits, as :func:`holder_of` may."""
+
+    def __init__(self, path: AnyPath, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._path = path
+        self._lease = None if isinstance(path, Path) else LeaseWatch(path, clock=clock)
+
+    def look(self) -> str | None:
+        """What the holder says of itself; None if nobody holds the lock.
+
+        Raises:
+            StorageError: it cannot be read.
+        """
+        return self._lease.look() if self._lease is not None else holder_of(self._path)

@@ -2,14 +2,15 @@
 
 from tunekit.sweep.budget import BudgetConfig, Limit, Rates, Spent
 from tunekit.sweep.dimensions import Dimension
+from tunekit.sweep.finalise import FinaliseConfig, RaceConfig
 from tunekit.sweep.parameters import parameter_hints, resolve, trial_config
 from tunekit.sweep.paths import paths_in, with_paths
 from tunekit.sweep.reader import content_as_written, load_sweep, parse_sweep
 from tunekit.sweep.resolved import from_resolved, resolved
 from tunekit.sweep.source import Source, located
+from tunekit.sweep.trackers import TRACKERS, MlflowConfig, TrackingConfig, WandbConfig
 from tunekit.sweep.types import (
     Arm,
-    FinaliseConfig,
     Reference,
     ResourcesConfig,
     SchedulerConfig,
@@ -21,11 +22,14 @@ from tunekit.sweep.types import (
 from tunekit.sweep.yaml_text import read_yaml
 
 __all__ = [
+    "TRACKERS",
     "Arm",
     "BudgetConfig",
     "Dimension",
     "FinaliseConfig",
     "Limit",
+    "MlflowConfig",
+    "RaceConfig",
     "Rates",
     "Reference",
     "ResourcesConfig",
@@ -35,6 +39,8 @@ __all__ = [
     "Spent",
     "StorageConfig",
     "Sweep",
+    "TrackingConfig",
+    "WandbConfig",
     "content_as_written",
     "crossed",
     "from_resolved",

@@ -15,23 +15,22 @@ from tunekit.schema import JsonObject, Values, coerce
 from tunekit.sweep.arms import ARM_KEYS, NAME_IN_WORDS, ArmReader, is_name
 from tunekit.sweep.budget import BudgetConfig
 from tunekit.sweep.draws import check_final_draws, read_draws, with_draws
+from tunekit.sweep.finalise import SEED_RANGE, FinaliseConfig, is_seed
 from tunekit.sweep.parameters import resolve
 from tunekit.sweep.paths import with_paths
 from tunekit.sweep.places import require_distinct_names
 from tunekit.sweep.protocols import protocol_name, with_protocol
 from tunekit.sweep.references import absolute_places, read_references
 from tunekit.sweep.source import Source, known_keys
+from tunekit.sweep.trackers import read_tracking
 from tunekit.sweep.types import (
-    SEED_RANGE,
     Arm,
-    FinaliseConfig,
     Reference,
     ResourcesConfig,
     SchedulerConfig,
     SearchConfig,
     StorageConfig,
     Sweep,
-    is_seed,
 )
 from tunekit.sweep.yaml_text import read_override, read_yaml
 
@@ -40,6 +39,7 @@ __all__ = ["ARM_KEYS", "TOP_KEYS", "content_as_written", "load_sweep", "parse_sw
 TOP_KEYS = (
     "name", "task", "backbone", "arms", "fixed", "space", "search", "scheduler", "seeds", "finalise",
     "resources", "budget", "storage", "selection", "shots", "protocol", "protocols", "draws", "references",
+    "tracking",
 )  # fmt: skip
 
 
@@ -149,6 +149,7 @@ def parse_sweep(
         finalise=source.build(FinaliseConfig, content.get("finalise"), "finalise"),
         budget=source.build(BudgetConfig, content.get("budget"), "budget"),
         storage=source.build(StorageConfig, content.get("storage"), "storage"),
+        tracking=read_tracking(content, source),
         references=read_references(content, source, arms) if references is None else references,
         definition=definition,
         source=source,

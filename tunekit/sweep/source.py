@@ -56,7 +56,7 @@ class Source:
         except ConfigError as error:
             # A range that the class refuses: its message starts with the key, whose own line is wanted.
             text = str(error).removeprefix(f"{self.at(*path)}: ")
-            key = text.partition(" ")[0]
+            key = text.partition(" ")[0].partition(".")[0]
             raise ConfigError(f"{self.at(*path, key) if key in block else self.at(*path)}: {text}") from None
 
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from tunekit.errors import ConfigError, nearest, quoted
 from tunekit.schema import JsonObject, Values, coerce
 from tunekit.sweep.dimensions import Conditions, Dimension
+from tunekit.sweep.finalise import SEED_RANGE, is_seed
 from tunekit.sweep.source import Source, known_keys
-from tunekit.sweep.types import SEED_RANGE, is_seed
 
 _DIMENSION_KEYS = ("low", "high", "log", "step", "choices", "type", "when")
 

@@ -16,7 +16,9 @@ from tunekit.errors import ConfigError, nearest, require
 from tunekit.schema import JsonObject, Values, to_json
 from tunekit.sweep.budget import BudgetConfig, Rates
 from tunekit.sweep.dimensions import Dimension, points_of, space_size
+from tunekit.sweep.finalise import FinaliseConfig
 from tunekit.sweep.source import Source
+from tunekit.sweep.trackers import TrackingConfig
 from tunekit.trial import TOKENS_PER_STEP, BackboneConfig, Locations, Replicate, TaskConfig
 from tunekit.wording import plural
 
@@ -25,12 +27,6 @@ Selection = Literal["source_dev", "target_dev"]
 
 MIN_HANG_S = 60
 """A worker cannot be taken for hung sooner: it shows its progress every ten seconds or so."""
-SEED_RANGE = f"whole numbers from 0 to {2**32 - 1}"
-
-
-def is_seed(value: float) -> bool:
-    """Whether every random generator takes `value` as its seed (numpy's takes the least)."""
-    return 0 <= value < 2**32
 
 
 def crossed(seeds: Sequence[int], draws: Sequence[int | None]) -> tuple[Replicate, ...]:
@@ -110,26 +106,6 @@ class SchedulerConfig:
         require(self.grace_period >= 1, "grace_period", self.grace_period, "at least 1 epoch")
         require(self.reduction_factor >= 2, "reduction_factor", self.reduction_factor, "at least 2")
         require(self.min_trials >= 1, "min_trials", self.min_trials, "at least 1")
-
-
-@dataclass(frozen=True, kw_only=True)
-class FinaliseConfig:
-    """The last act: the best points of each arm on all seeds, then test, once."""
-
-    top: int = 1
-    """Points an arm, chosen by dev score."""
-    seeds: tuple[int, ...] = (10, 42, 421)
-    draws: tuple[int, ...] | None = None
-    """Each of these seeds runs on each of these draws; None: the sweep's own `draws`."""
-
-    def __post_init__(self) -> None:
-        require(self.top >= 0, "top", self.top, "0 (no finalising) or more")
-        require(len(self.seeds) >= 1, "seeds", self.seeds, "at least one seed")
-        require(len(set(self.seeds)) == len(self.seeds), "seeds", self.seeds, "seeds without repetition")
-        require(all(map(is_seed, self.seeds)), "seeds", self.seeds, SEED_RANGE)
-        draws = self.draws
-        require(draws is None or len(draws) >= 1, "draws", draws, "at least one draw, or left out")
-        require(len(set(draws or ())) == len(draws or ()), "draws", draws, "draws without repetition")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -224,6 +200,7 @@ class Sweep:
     resources: ResourcesConfig
     budget: BudgetConfig
     storage: StorageConfig = StorageConfig()
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
     selection: Literal["source_dev", "target_dev"]
     protocol: str | None = None
     """Which of the file's protocols this is; None where it has none."""
@@ -255,13 +232,34 @@ class Sweep:
         return crossed(self.seeds, self.draws or (arm.task.draw_seed,))
 
     def final_replicates(self, arm: Arm) -> tuple[Replicate, ...]:
-        """What the best points of `arm` run on when they are finalised."""
-        return crossed(self.finalise.seeds, self.final_draws or (arm.task.draw_seed,))
+        """What all of the best points of `arm` run on when they are finalised; in a race, some run on more."""
+        return self.on_final_draws(arm, self.finalise.seeds)
+
+    def on_final_draws(self, arm: Arm, seeds: Sequence[int]) -> tuple[Replicate, ...]:
+        """Each of `seeds` on each draw that finalising runs on."""
+        return crossed(seeds, self.final_draws or (arm.task.draw_seed,))
+
+    @property
+    def final_seeds(self) -> tuple[int, ...]:
+        """The seeds that a finalised point may come to run on, in their order."""
+        return self.finalise.seeds_in_order(self.seeds)
 
     def num_finals_anew(self, arm: Arm) -> int:
         """Trials of a finalised point that its search has not run; all of them, at most, where it searches the seed."""
         searched = () if arm.searches_seed else self.replicates(arm)
         return len(set(self.final_replicates(arm)) - set(searched))
+
+    def num_raced(self, num_points: int) -> int:
+        """Trials that a race of so many points adds at most to what all of them run on, confirmation included."""
+        race, num_first = self.finalise.race, len(self.finalise.seeds)
+        if race is None or not num_points:
+            return 0
+        return num_points * (race.max_seeds - num_first) * max(1, len(self.final_draws)) + self.num_confirming
+
+    @property
+    def num_confirming(self) -> int:
+        """Trials of the winner of a race on new seeds."""
+        return self.finalise.num_confirming * max(1, len(self.final_draws))
 
     def num_replicates(self, arm: Arm) -> int:
         """Trials of a point in the search."""

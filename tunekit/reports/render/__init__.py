@@ -1,1 +1,1 @@
-"""A report in one format each: the terminal, Markdown, CSV and YAML."""
+"""A report in one format each: the terminal, Markdown, LaTeX, CSV, Parquet and YAML."""

@@ -7,25 +7,21 @@ import yaml
 from tunekit.errors import ConfigError
 from tunekit.journal import Point, TrialRecord
 from tunekit.reports.files import save
-from tunekit.reports.render.formats import metric_name, spread
+from tunekit.reports.render.formats import spread
 from tunekit.reports.results import ArmResult, SweepResult
 from tunekit.reports.scores import FinalPoint, Spread
+from tunekit.reports.words import config_file, metric_name
 from tunekit.schema import JsonObject, to_json
-from tunekit.storage import AnyPath, part_of_a_path
+from tunekit.storage import AnyPath
 from tunekit.wording import names, percent, plural
 
 KEYS = ("task", "backbone", "method", "options", "training", "seed", "selection")
 
 
-def file_name(arm: str) -> str:
-    """The file of an arm; an arm's name is fit for a folder."""
-    return f"best_config.{part_of_a_path(arm)}.yaml"
-
-
 def write(result: SweepResult, out: AnyPath) -> list[AnyPath]:
     """Write a file into `out` for each arm that has a COMPLETE point."""
     return [
-        save(out / file_name(arm.name), to_yaml(result, arm))
+        save(out / config_file(arm.name), to_yaml(result, arm))
         for arm in result.arms
         if arm.best is not None or arm.leader is not None
     ]
@@ -64,7 +60,7 @@ def _header(result: SweepResult, arm: ArmResult, best: FinalPoint | Point, trial
         f"Chosen by {rule}, {metric_name(arm.metric)}: {dev} over {plural(len(counted), unit)} ({names(counted)});"
         " test took no part in it.",
         f"This file is trial {trial.trial_id}: seed {trial.replicate}, {percent(trial.value)} on dev.",
-        f"Run it again: tunekit trial {file_name(arm.name)}",
+        f"Run it again: tunekit trial {config_file(arm.name)}",
     ]
     if not is_final and not result.is_finished:
         lines.insert(1, "The sweep is unfinished: a better point may still be found.")

@@ -1,58 +1,69 @@
-"""What belongs to the tables of a report: cells, headings, Markdown."""
+"""How a cell of a table is written for people, alike in Markdown, HTML, LaTeX and the terminal."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 from tunekit.reports.scores import Spread
-from tunekit.wording import NOTHING, one_line, parameters, percent
+from tunekit.reports.tables import Cell, Column, Kind, Value
+from tunekit.wording import NOTHING, count, duration, in_bytes, percent, share
 
-METRIC_NAMES = {
-    "f1": "entity F1 (micro)",
-    "accuracy": "accuracy",
-    "macro_f1": "macro F1",
-    "seqeval_f1": "seqeval F1 of the tags",
-}
-"""Metrics whose key says too little."""
-
-
-def metric_name(metric: str) -> str:
-    """A metric as a heading names it, scale included."""
-    return f"{METRIC_NAMES.get(metric, metric)} × 100"
+LEFT: tuple[Kind, ...] = ("text", "code")
+"""Kinds that are aligned left; numbers are aligned right."""
 
 
 def spread(value: Spread | None) -> str:
-    """``mean ± std``; the mean alone for one seed."""
+    """``mean ± std`` of a score; the mean alone for one seed."""
+    return _with_spread(percent, value)
+
+
+def cell_text(cell: Cell, column: Column) -> str:
+    """A cell as plain text: its value, what is remarked on it, and its marks."""
+    remark = f" {cell.remark}" if cell.remark else ""
+    marks = f" {''.join(cell.marks)}" if cell.marks else ""
+    return f"{value_text(cell.value, column.kind)}{remark}{marks}"
+
+
+def value_text(value: Value, kind: Kind) -> str:
+    """A value of a kind as plain text; a dash for None."""
     if value is None:
         return NOTHING
-    return percent(value.mean) if value.std is None else f"{percent(value.mean)} ± {percent(value.std)}"
+    if isinstance(value, str):
+        return value
+    return _with_spread(_NUMBERS[kind], value) if isinstance(value, Spread) else _NUMBERS[kind](value)
 
 
-def searched(params: Mapping[str, object]) -> str:
-    """What the search chose, in one line."""
-    return parameters(params) or "nothing was searched"
+def _with_spread(written: Callable[[float], str], value: Spread | None) -> str:
+    if value is None:
+        return NOTHING
+    return written(value.mean) if value.std is None else f"{written(value.mean)} ± {written(value.std).lstrip('+')}"
 
 
-def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, texts: Collection[str] = ()) -> str:
-    """A Markdown table that is also readable as plain text.
+def _signed(difference: float) -> str:
+    """With its sign; one that would be 0.0 has a digit more, so that an interval's end is seen on its side of 0."""
+    text = percent(difference)
+    if float(text) == 0:
+        text = percent(difference, decimals=2)
+    if float(text) == 0:
+        return percent(0.0)
+    return f"+{text}" if float(text) > 0 else text
 
-    Args:
-        header: the columns' names.
-        rows: cells; every row as long as the header.
-        texts: columns that are aligned left, as the first one is; the others hold numbers and are aligned right.
-    """
-    from rich.cells import cell_len
 
-    lines = [[one_line(cell, limit=1000).replace("|", "\\|") for cell in row] for row in [header, *rows]]
-    is_text = [index == 0 or name in texts for index, name in enumerate(header)]
-    widths = [max(3, *(cell_len(line[column]) for line in lines)) for column in range(len(header))]
+def _p(value: float) -> str:
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
-    def written(line: Sequence[str]) -> str:
-        cells = []
-        for column, (cell, width) in enumerate(zip(line, widths, strict=True)):
-            padding = " " * (width - cell_len(cell))
-            cells.append(cell + padding if is_text[column] else padding + cell)
-        return f"| {' | '.join(cells)} |"
 
-    rule = [":" + "-" * (w - 1) if is_text[column] else "-" * (w - 1) + ":" for column, w in enumerate(widths)]
-    return "\n".join([written(lines[0]), f"| {' | '.join(rule)} |", *map(written, lines[1:])])
+_NUMBERS: Mapping[Kind, Callable[[float], str]] = {
+    "text": str,
+    "code": str,
+    "count": count,
+    "score": percent,
+    "difference": _signed,
+    "number": lambda value: f"{value:z,.2f}",
+    "share": share,
+    "hours": lambda seconds: f"{seconds / 3600:.2f}",
+    "money": lambda value: f"{value:,.2f}",
+    "duration": duration,
+    "bytes": in_bytes,
+    "p": _p,
+}

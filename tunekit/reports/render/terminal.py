@@ -13,14 +13,18 @@ from rich.text import Text
 
 from tunekit.journal import SweepRecord
 from tunekit.markdown import unmarked
+from tunekit.reports.baselines import majority_rows
 from tunekit.reports.caveats import caveats
+from tunekit.reports.contents.costs import trainable
+from tunekit.reports.contents.failures import failed_alike, reason_of
 from tunekit.reports.published import score_tables
-from tunekit.reports.render.formats import metric_name, searched, spread
-from tunekit.reports.render.sections import failed_alike, majority_rows, reason_of, trainable
+from tunekit.reports.render.formats import spread, value_text
 from tunekit.reports.render.terminal_published import plain_table, published_below
 from tunekit.reports.results import ArmResult, Comparison, SweepResult, read
 from tunekit.reports.scores import Spread
-from tunekit.wording import NOTHING, duration, one_line, percent, plural
+from tunekit.reports.winner import winners
+from tunekit.reports.words import metric_name, searched
+from tunekit.wording import NOTHING, duration, names, one_line, percent, plural
 
 MAX_COLUMNS = 4
 """More arms than these would not fit beside each other."""
@@ -29,22 +33,33 @@ MAX_REASONS = 3
 
 
 def summary(record: SweepRecord) -> RenderableType:
-    """The transfer table of each task, each arm's best parameters and cost, and what to know before quoting them."""
+    """How sure each choice is, the transfer table of each task, each arm's best parameters and cost, and what to know
+    before quoting them."""
     result = read(record)
-    parts: list[RenderableType] = []
+    parts: list[RenderableType] = _choices(result)
     for comparison in result.comparisons:
-        parts += [*_scores(result, comparison), _best(comparison), Text()]
+        parts += [*scores(result, comparison), best_points(comparison), Text()]
     notes = caveats(result)
     if notes:
         grid = Table.grid(padding=(0, 1))
         for note in notes:
-            grid.add_row("•", _plain(note))
+            grid.add_row("•", bold(note))
         parts += [Text("Before you quote a number", style="bold"), grid]
     return Group(*parts)
 
 
-def _plain(markdown: str) -> Text:
-    """Markdown's bold as rich's; backticks go, and what was escaped is as it was."""
+def _choices(result: SweepResult) -> list[RenderableType]:
+    """Which point each arm ends with and how sure that is; of many arms only those where it is not."""
+    final = [winner for winner in winners(result) if winner.is_final]
+    if len(final) <= MAX_COLUMNS:
+        return [*(Text(one_line(winner.first_line, limit=1000)) for winner in final), *([Text()] if final else [])]
+    doubt = [one_line(winner.arm) for winner in final if not winner.is_told]
+    text = f"The choice of a point cannot be told from noise in {plural(len(doubt), 'arm')}: {names(doubt)}."
+    return [Text(text), Text()] if doubt else []
+
+
+def bold(markdown: str) -> Text:
+    """Text whose bold is Markdown's; backticks go, and what was escaped is as it was."""
     text, is_bold = Text(), False
     for piece in re.findall(r"\\[*`\\\]]|\*\*|`|&lt;|&amp;|[^\\*`&]+|.", markdown):
         if piece == "**":
@@ -54,7 +69,8 @@ def _plain(markdown: str) -> Text:
     return text
 
 
-def _scores(result: SweepResult, comparison: Comparison) -> list[RenderableType]:
+def scores(result: SweepResult, comparison: Comparison) -> list[RenderableType]:
+    """The transfer table of a comparison below its title; its dev scores, as long as nothing is finalised."""
     loud = ", selected on TARGET dev" if result.is_target_dev else ""
     main, *beside = score_tables(comparison, result.sweep.references)
     if all(arm.best is None for arm in comparison.arms):
@@ -123,11 +139,12 @@ def _arms_table(comparison: Comparison, metric: str) -> Table:
             Text(one_line(arm.name)), str(len(arm.best.trials)), source, zero_shot, _gap(comparison, arm, metric)
         )
     for label, row in majority_rows(comparison, metric):
-        table.add_row(Text(label), NOTHING, percent(row[0]), percent(row[-2]), percent(row[-1]))
+        table.add_row(Text(one_line(label)), NOTHING, percent(row[0]), percent(row[-2]), percent(row[-1]))
     return table
 
 
-def _best(comparison: Comparison) -> Table:
+def best_points(comparison: Comparison) -> Table:
+    """The parameters of each arm's chosen point, and what its search cost."""
     table = Table.grid(padding=(0, 2))
     for arm in comparison.arms:
         chosen = arm.best or arm.leader
@@ -135,10 +152,9 @@ def _best(comparison: Comparison) -> Table:
         states = (("COMPLETE", "complete"), ("PRUNED", "pruned"), ("FAILED", "failed"), ("RUNNING", "running"))
         counts = ", ".join(f"{n} {word}" for state, word in states if (n := arm.num_searched(state)))
         number, share = trainable(arm)
+        trained = f"trains {value_text(number, 'count')} ({value_text(share, 'share')} of the backbone)"
         cost = f"{plural(len(arm.searched), 'search trial')} ({counts or 'none'}), {duration(arm.duration_s('search'))}"
-        table.add_row(
-            Text(one_line(arm.name), style="bold"), Text(f"{params}\n{cost}; trains {number} ({share} of the backbone)")
-        )
+        table.add_row(Text(one_line(arm.name), style="bold"), Text(f"{params}\n{cost}; {trained}"))
     return table
 
 

@@ -7,10 +7,9 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from tunekit.markdown import unmarked
+from tunekit.reports.headline import footnotes
 from tunekit.reports.published import ScoreTable
 from tunekit.reports.render.formats import spread
-from tunekit.reports.render.published_rows import footnotes
 from tunekit.reports.results import Comparison
 from tunekit.wording import NOTHING, one_line, percent
 
@@ -38,7 +37,7 @@ def published_below(comparison: Comparison, table: ScoreTable, *, by_language: b
     shown = _by_language(comparison, table) if by_language else _means(comparison, table)
     grid = Table.grid(padding=(0, 1))
     for number, (row, note) in enumerate(zip(table.published, footnotes(comparison, table), strict=True), start=1):
-        grid.add_row(Text(f"[{number}]"), Text(f"{one_line(table.label(row))}: {unmarked(note)}"))
+        grid.add_row(Text(f"[{number}]"), Text(f"{one_line(table.label(row))}: {one_line(note, limit=1000)}"))
     return [Text("Published, not of this sweep", style="bold"), shown, grid]
 
 

@@ -1,0 +1,64 @@
+"""``tables/NAME.csv``: each table of the report as numbers, to paste into a spreadsheet or to plot."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+
+from tunekit.reports.contents import tables
+from tunekit.reports.files import save
+from tunekit.reports.results import SweepResult
+from tunekit.reports.scores import Spread
+from tunekit.reports.tables import Cell, Column, Table
+from tunekit.storage import AnyPath, remove
+
+Row = dict[str, str | float | None]
+
+
+def write(result: SweepResult, out: AnyPath) -> list[AnyPath]:
+    """Write a file into ``out/tables`` for each table.
+
+    In the sweep's own folder, files of tables that are no more are removed; elsewhere they may be somebody else's.
+    """
+    folder = out / "tables"
+    written = [save(folder / f"{table.name}.csv", to_csv(table)) for table in tables(result)]
+    if result.folder is not None and out == result.folder.report:
+        remove(*(path for path in folder.glob("*.csv") if path not in written))
+    return written
+
+
+def to_csv(table: Table) -> str:
+    """The text of a file: its heading has the keys of the columns, scores are fractions and times seconds.
+
+    Where a column holds means with a spread, ``KEY_std`` and ``KEY_n`` follow it; ``KEY_mark`` where cells are marked,
+    with ``best`` for the best of a column, or have a remark.
+    """
+    rows = [_row(table, row) for row in table.rows]
+    heads = dict.fromkeys(key for column in table.columns for key in (column.key, *_further(column, rows)))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(heads), lineterminator="\n", extrasaction="ignore")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _row(table: Table, row: tuple[Cell, ...]) -> Row:
+    return dict(pair for cell, column in zip(row, table.columns, strict=True) for pair in _values(cell, column))
+
+
+def _values(cell: Cell, column: Column) -> Iterator[tuple[str, str | float | None]]:
+    value = cell.value
+    if isinstance(value, Spread):
+        yield column.key, value.mean
+        yield f"{column.key}_std", value.std
+        yield f"{column.key}_n", value.n
+    else:
+        yield column.key, value
+    marks = [*(["best"] if cell.is_best else []), *cell.marks, *([cell.remark] if cell.remark else [])]
+    if marks:
+        yield f"{column.key}_mark", " ".join(marks)
+
+
+def _further(column: Column, rows: list[Row]) -> list[str]:
+    return [key for end in ("std", "n", "mark") if any((key := f"{column.key}_{end}") in row for row in rows)]
