@@ -25,7 +25,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -281,13 +281,9 @@ def head_killed(scene: Scene, worker: int) -> Recovered:
 def disk_full(scene: Scene, worker: int) -> Recovered:
     """Nothing can be written for a while."""
     filler = scene.folder.parent / "filler"
-    with filler.open("wb") as file:
-        try:
-            while True:
-                file.write(bytes(2**16))
-                file.flush()
-        except OSError:
-            pass
+    with filler.open("wb", buffering=0) as file, suppress(OSError):  # a buffer would fail again when it is closed
+        while True:
+            file.write(bytes(2**16))
     time.sleep(scene.random.uniform(1, 4))
     filler.unlink()
     return _goes_on(scene)

@@ -63,7 +63,8 @@ def searched_with(result: SweepResult) -> str:
     search, scheduler = result.sweep.search, result.sweep.scheduler
     rule = "no early stopping"
     if scheduler.name == "median":
-        rule = f"early stopping by `median` (from epoch {scheduler.grace_period}, {scheduler.min_trials} trials)"
+        trials = plural(scheduler.min_trials, "trial")
+        rule = f"early stopping by `median` (from epoch {scheduler.grace_period}, {trials})"
     elif scheduler.name != "none":
         factor = scheduler.reduction_factor
         rule = f"early stopping by `{scheduler.name}` (from epoch {scheduler.grace_period}, one in {factor} goes on)"
