@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -24,6 +24,7 @@ from tunekit.execution import Execution, run_sweep
 from tunekit.execution.notices import AGAIN_S, Notices
 from tunekit.journal import Journal, read_events, replay
 from tunekit.storage import SweepFolder
+from tunekit.sweep import TrackingConfig
 from tunekit.training import TrialRun, WorkerCache, checkpoints
 from tunekit.trial import Locations
 
@@ -261,7 +262,8 @@ def test_a_checkpoint_waits_for_room_on_a_full_disk(small_disk: Path, locations:
 def test_a_sweep_on_a_full_disk_waits_says_so_once_and_ends_as_on_an_empty_one(
     small_disk: Path, backbone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sweep = tiny_sweep(backbone, num_trials=2, epochs=2)
+    quietly = TrackingConfig(tensorboard=False)  # a tracker that finds no room has a sentence of its own
+    sweep = replace(tiny_sweep(backbone, num_trials=2, epochs=2), tracking=quietly)
     said: list[str] = []
     run_sweep(sweep, tmp_path / "empty", Execution(in_process=True))
     filler = fill(small_disk)
