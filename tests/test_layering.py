@@ -337,8 +337,6 @@ FILES_OUTSIDE_STORAGE: Mapping[str, tuple[set[str], str]] = {
     "tunekit.execution.ray_slots": ({"read_text"}, "the file in which Ray says why a worker died"),
     "tunekit.execution.ray_start": ({"mkdir", "open", "os.open", "chmod"}, "Ray's token, which it would show to all"),
     "tunekit.export": ({"save_file", "save_pretrained"}, "libraries that write a folder in peft's format themselves"),
-    "tunekit.reports.language_facts": ({"read_bytes"}, "figures of languages that a person wrote"),
-    "tunekit.sweep.reference_rows": ({"read_bytes"}, "published figures that a person wrote"),
     "tunekit.sweep.yaml_text": ({"read_text"}, "the sweep file that a person wrote"),
     "tunekit.tasks.readers.rows": ({"read_bytes"}, "a person's data"),
     "tunekit.toy.backbones": ({"mkdir", "rename", "read_bytes"}, "a backbone in the cache, put there as a whole"),

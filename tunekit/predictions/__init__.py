@@ -5,7 +5,6 @@ sweep, however many trials were asked them.
 """
 
 from tunekit.predictions.examples import TestExamples, load_examples, save_examples
-from tunekit.predictions.packed import gc_paused
 from tunekit.predictions.predicted import Counts, Prediction, TestPredictions, load_predictions, numbered, save
 
 __all__ = [
@@ -13,7 +12,6 @@ __all__ = [
     "Prediction",
     "TestExamples",
     "TestPredictions",
-    "gc_paused",
     "load_examples",
     "load_predictions",
     "numbered",

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import gc
 import gzip
 import io
 import json
 import logging
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TypeVar
 
 from tunekit.errors import ConfigError
 from tunekit.schema import build
 from tunekit.storage import AnyPath, read_with
+from tunekit.tasks.readers.rows import collected_later
 
 T = TypeVar("T")
 
@@ -39,22 +37,8 @@ def load_packed(kind: type[T], path: AnyPath) -> T | None:
     if compressed is None:
         return None
     try:
-        with gc_paused():
+        with collected_later():
             return build(kind, json.loads(gzip.decompress(compressed)), str(path))
     except (gzip.BadGzipFile, EOFError, zlib.error, ValueError, ConfigError) as error:
         logger.warning("%s is torn and is ignored (%s)", path, error)
         return None
-
-
-@contextmanager
-def gc_paused() -> Iterator[None]:
-    """For reading many examples: hundreds of thousands of lists are made, and looking for garbage among them takes most
-    of the time. May be nested; what a caller that reads several files is to drop, it drops before the end.
-    """
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()

@@ -11,14 +11,13 @@ An empty cell is unknown. Rows of other languages than the sweep's are left out,
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tunekit.errors import ConfigError, quoted
+from tunekit.storage.csv_lines import csv_lines, require_commas
 from tunekit.wording import names
 
 LANGUAGE = "language"
@@ -102,31 +101,17 @@ def read_facts(path: Path) -> LanguageFacts:
 
 def _lines(path: Path, name: str) -> list[tuple[str, list[str]]]:
     """The lines that are not empty, each with ``file:line``; cells without blanks around them."""
-    reader, found, line = csv.reader(io.StringIO(_text(path, name), newline=""), strict=True), [], 1
-    try:
-        for cells in reader:
-            if cells:
-                found.append((f"{name}:{line}", [cell.strip() for cell in cells]))
-            line = reader.line_num + 1
-            if len(found) > MOST_ROWS:
-                raise ConfigError(f"{name}:{line}: more than {MOST_ROWS} rows; keep those of the sweep's languages")
-    except csv.Error as error:
-        raise ConfigError(f"{name}:{line}: not CSV: {error}; a text with a quote or a comma needs quotes") from None
+    found = []
+    for where, cells in csv_lines(path, name):
+        if cells:
+            found.append((where, [cell.strip() for cell in cells]))
+        if len(found) > MOST_ROWS:
+            raise ConfigError(f"{where}: more than {MOST_ROWS} rows; keep those of the sweep's languages")
     return found
 
 
-def _text(path: Path, name: str) -> str:
-    try:
-        return path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{name}: cannot be read: it is not UTF-8 text ({error.reason})") from None
-    except OSError as error:
-        raise ConfigError(f"{name}: cannot be read: {error.strerror or error}") from None
-
-
 def _check_header(header: Sequence[str], where: str) -> None:
-    if len(header) == 1 and re.search("[;\t]", header[0]):
-        raise ConfigError(f"{where}: the heading is {quoted(header[0])}; separate the columns by commas")
+    require_commas(header, where)
     if LANGUAGE not in header:
         raise ConfigError(
             f"{where}: no column {LANGUAGE!r} among {', '.join(map(quoted, header))}; a heading such as {EXAMPLE} has"

@@ -104,6 +104,11 @@ class Section:
         yield from self.files
 
 
+def plain_row(values: Iterable[Value]) -> tuple[Cell, ...]:
+    """A row of cells of which nothing but the value is to be said."""
+    return tuple(Cell(value=value) for value in values)
+
+
 def table_name(*parts: str) -> str:
     """The parts as the name of a table.
 

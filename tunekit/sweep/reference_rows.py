@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Literal, NamedTuple, cast
 
 from tunekit.errors import ConfigError, nearest, quoted
+from tunekit.storage.csv_lines import csv_lines, require_commas
 from tunekit.sweep.types import Reference
 
 COLUMNS = ("method", "language", "metric", "split", "value", "source")
@@ -59,21 +58,16 @@ def read_rows(path: Path, name: str) -> Iterator[Row]:
     Raises:
         ConfigError: it cannot be read, a column is missing or unknown, or a cell is wrong; names file and line.
     """
-    reader = csv.reader(io.StringIO(_text(path, name), newline=""), strict=True)
     header: list[str] | None = None
-    number, line = 0, 1
-    try:
-        for cells in reader:
-            where, line = f"{name}:{line}", reader.line_num + 1
-            if header is None:
-                header = _header(cells, where)
-            elif cells:
-                number += 1
-                yield _row(_cells(cells, header, where), where)
-            if number > MOST_ROWS:
-                raise ConfigError(f"{where}: more than {MOST_ROWS} rows; name the figures that you compare with alone")
-    except csv.Error as error:
-        raise ConfigError(f"{name}:{line}: not CSV: {error}; a text with a quote or a comma needs quotes") from None
+    number = 0
+    for where, cells in csv_lines(path, name):
+        if header is None:
+            header = _header(cells, where)
+        elif cells:
+            number += 1
+            yield _row(_cells(cells, header, where), where)
+        if number > MOST_ROWS:
+            raise ConfigError(f"{where}: more than {MOST_ROWS} rows; name the figures that you compare with alone")
     if not number:
         raise ConfigError(f"{name}: holds no figures; it needs a heading ({','.join(COLUMNS)}) and a row for each")
 
@@ -101,19 +95,9 @@ def _is_code(language: str) -> bool:
     return _LANGUAGE.fullmatch(language) is not None and (len(main) > 2 or main in _ISO_639_1)
 
 
-def _text(path: Path, name: str) -> str:
-    try:
-        return path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{name}: cannot be read: it is not UTF-8 text ({error.reason})") from None
-    except OSError as error:
-        raise ConfigError(f"{name}: cannot be read: {error.strerror or error}") from None
-
-
 def _header(cells: list[str], where: str) -> list[str]:
     valid = (*COLUMNS, *OPTIONAL)
-    if len(cells) == 1 and re.search("[;\t]", cells[0]):
-        raise ConfigError(f"{where}: the heading is {quoted(cells[0])}; separate the columns by commas")
+    require_commas(cells, where)
     for cell in cells:
         if cell not in valid:
             raise ConfigError(f"{where}: unknown column {quoted(cell)}; {nearest(cell, valid)}")

@@ -14,7 +14,7 @@ from tunekit.reports.contents.points import dev_scores
 from tunekit.reports.headline import headline
 from tunekit.reports.marks import uncompared
 from tunekit.reports.significance import differences as differences_of
-from tunekit.reports.tables import Cell, Column, Section, Table, table_name
+from tunekit.reports.tables import Cell, Column, Section, Table, plain_row, table_name
 from tunekit.reports.words import metric_name, searched
 from tunekit.wording import names, plural
 
@@ -135,7 +135,7 @@ def points(group: Group) -> Table:
     for arm in group.comparison.arms:
         if arm.best is not None:
             cells = (arm.name, group.owners[arm.name].label, arm.arm.method, arm.arm.backbone.name, arm.best.number)
-            rows.append(tuple(Cell(value=value) for value in (*cells, arm.best.dev, searched(arm.best.params))))
+            rows.append(plain_row((*cells, arm.best.dev, searched(arm.best.params))))
     return Table(
         name=table_name("points", group.comparison.task, group.comparison.source),
         title="The points",

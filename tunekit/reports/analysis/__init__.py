@@ -6,7 +6,6 @@ texts that depend on a format. What is missing (no second arm, no predictions, t
 
 from __future__ import annotations
 
-import weakref
 from dataclasses import dataclass
 
 from tunekit.reports.analysis import across, errors, kept
@@ -39,21 +38,13 @@ class Analysis:
     """For figures: what `across` tells in its correlations, with every point."""
 
 
-_known: dict[int, Analysis] = {}
-"""By the identity of results that are alive: several reports of one run ask for the same."""
-
-
 def analyse(result: SweepResult) -> Analysis:
     """The analysis of a sweep in any state; the same object for the same result, which is read once.
 
     Raises:
         StorageError: a file of predictions is there and cannot be read.
     """
-    key = id(result)
-    if key not in _known:
-        _known[key] = _analysed(result)
-        weakref.finalize(result, _known.pop, key, None)
-    return _known[key]
+    return result.once("analysis", lambda: _analysed(result))
 
 
 def _analysed(result: SweepResult) -> Analysis:

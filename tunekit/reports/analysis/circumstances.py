@@ -9,7 +9,7 @@ import numpy as np
 
 from tunekit.languages import separates_words
 from tunekit.reports.analysis.kept import MOST_TEXTS, Answers, ArmAnswers, Asked, Bools, Ints, Kept
-from tunekit.reports.tables import Cell, Column, Table
+from tunekit.reports.tables import Cell, Column, Table, plain_row
 from tunekit.wording import count, names
 
 EDGES = (5, 10, 20, 40)
@@ -82,7 +82,7 @@ def _length_rows(where: str, edges: Sequence[int], by_arm: Sequence[Sequence[Int
         if not examples:
             continue
         scores = [_score(found[place]) for found in sums]
-        yield tuple(Cell(value=value) for value in (where, _bin(place, edges), examples, *scores))
+        yield plain_row((where, _bin(place, edges), examples, *scores))
 
 
 def _score(found: Ints) -> float | None:
@@ -170,4 +170,4 @@ def _kind_rows(where: str, by_arm: Sequence[Ints]) -> Iterator[tuple[Cell, ...]]
         if not words:
             continue
         shares = [int(f[place][1]) / int(f[place][0]) if int(f[place][0]) >= LEAST_WORDS else None for f in by_arm]
-        yield tuple(Cell(value=value) for value in (where, kind, words, *shares))
+        yield plain_row((where, kind, words, *shares))

@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tunekit.journal import TrialRecord
-from tunekit.predictions import TestExamples, TestPredictions, gc_paused, load_examples, load_predictions
+from tunekit.predictions import TestExamples, TestPredictions, load_examples, load_predictions
 from tunekit.reports.analysis.naming import title_of
 from tunekit.reports.results import ArmResult, Comparison, SweepResult
 from tunekit.storage import SweepFolder
+from tunekit.tasks.readers.rows import collected_later
 from tunekit.wording import names, plural
 
 MOST_TEXTS = 1000
@@ -130,7 +131,7 @@ def read(result: SweepResult, comparison: Comparison) -> Kept:
         StorageError: a file is there and cannot be read.
     """
     reader = _Reader(result.folder)
-    with gc_paused():
+    with collected_later():
         read = [reader.arm(arm) for arm in comparison.arms if arm.best is not None]
     found = [answers for answers in read if answers is not None]
     if result.folder is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tunekit.reports.analysis.confusions import Confusion, Confusions, pooled, scores_of, targets_of
 from tunekit.reports.analysis.entities import ALONE, BORDER, BOTH, RIGHT, TYPE
 from tunekit.reports.analysis.kept import Kept
-from tunekit.reports.tables import Cell, Column, Table
+from tunekit.reports.tables import Cell, Column, Table, plain_row
 
 ALL = "all targets"
 """All target languages together."""
@@ -63,7 +63,7 @@ def _entity_row(arm: str, language: str, found: Confusion) -> tuple[Cell, ...]:
     shares = [of_true[outcome] / there if there else None for outcome in OF_ENTITIES]
     invented = of_given[ALONE] / predicted if predicted else None
     f1 = scores_of(of_true[RIGHT], predicted, there)[2]
-    return tuple(Cell(value=value) for value in (arm, language, there, *shares, predicted, invented, f1))
+    return plain_row((arm, language, there, *shares, predicted, invented, f1))
 
 
 def label_errors_table(kept: Kept, found: Confusions, key: str) -> Table:
@@ -96,4 +96,4 @@ def _label_row(arm: str, language: str, found: Confusion) -> tuple[Cell, ...]:
     times, errors = int(wrong[right, said]), int(wrong.sum())
     pair = (found.names[right], found.names[said], times / errors) if errors else (None, None, None)
     accuracy = int(found.right.sum()) / there if there else None
-    return tuple(Cell(value=value) for value in (arm, language, there, accuracy, *pair))
+    return plain_row((arm, language, there, accuracy, *pair))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tunekit.journal import TrialRecord
 from tunekit.reports.results import ArmResult, Comparison
-from tunekit.reports.tables import Cell, Column, Table, Value, table_name
+from tunekit.reports.tables import Column, Table, Value, plain_row, table_name
 from tunekit.sweep import BudgetConfig
 from tunekit.wording import count, names
 
@@ -29,7 +29,7 @@ def budget(comparison: Comparison) -> Table:
             number,
             part,
         )
-        rows.append(tuple(Cell(value=value) for value in values))
+        rows.append(plain_row(values))
     return Table(
         name=table_name("budget", comparison.task, comparison.source),
         title=f"{comparison.task}: budget and size",
@@ -76,7 +76,7 @@ def spending(comparison: Comparison, prices: BudgetConfig) -> Table:
             num_tokens(arm),
             "; ".join(map(str, arm.limits)) or "no limit",
         )
-        rows.append(tuple(Cell(value=value) for value in values))
+        rows.append(plain_row(values))
     return Table(
         name=table_name("cost", comparison.task, comparison.source),
         title=f"{comparison.task}: cost",
@@ -134,7 +134,7 @@ def data(comparison: Comparison) -> Table:
             Column(key="samples", title="samples"),
             Column(key="data", title="data", kind="code"),
         ),
-        rows=tuple(tuple(Cell(value=value) for value in _read(arm)) for arm in comparison.arms),
+        rows=tuple(plain_row(_read(arm)) for arm in comparison.arms),
     )
 
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from tunekit.reports.results import ArmResult, SweepResult
-from tunekit.reports.tables import Cell, Column, Table
+from tunekit.reports.tables import Column, Table, plain_row
 from tunekit.trial import TrialFacts
 from tunekit.wording import names
 
@@ -91,5 +91,5 @@ def _table(
 ) -> Table | None:
     if not rows:
         return None
-    cells = tuple(tuple(Cell(value=value) for value in row) for row in rows)
+    cells = tuple(plain_row(row) for row in rows)
     return Table(name=name, title=title, columns=columns, rows=cells, notes=notes)

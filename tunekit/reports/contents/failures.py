@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from tunekit.journal import TrialRecord
 from tunekit.markdown import code, plain
 from tunekit.reports.results import SweepResult
-from tunekit.reports.tables import Cell, Column, Table
+from tunekit.reports.tables import Column, Table, plain_row
 from tunekit.reports.words import searched
 from tunekit.wording import names, one_line, plural
 
@@ -39,7 +39,7 @@ def failures(result: SweepResult) -> Table | None:
             first.trial_id,
             searched(first.params),
         )
-        rows.append(tuple(Cell(value=value) for value in values))
+        rows.append(plain_row(values))
     if not rows:
         return None
     return Table(

@@ -6,7 +6,7 @@ from collections import Counter
 
 from tunekit.reports.results import ArmResult, Comparison
 from tunekit.reports.scores import Spread
-from tunekit.reports.tables import Cell, Column, Table, table_name
+from tunekit.reports.tables import Cell, Column, Table, plain_row, table_name
 from tunekit.reports.words import config_file, searched
 from tunekit.wording import names, parameter, percent
 
@@ -33,7 +33,7 @@ def best_points(comparison: Comparison) -> Table:
             ", ".join(f"{trial.replicate}: {trial.trial_id}" for trial in trials),
             config_file(arm.name),
         )
-        rows.append(tuple(Cell(value=value) for value in values))
+        rows.append(plain_row(values))
     return Table(
         name=table_name("points", comparison.task, comparison.source),
         title=f"{comparison.task}: the points in the tables of test scores",
@@ -76,7 +76,7 @@ def _dev_row(arm: ArmResult) -> tuple[Cell, ...]:
         found = Spread.of(leader.counted)
         floor = arm.facts.majority.get(f"dev/{arm.source}/{arm.metric}") if arm.facts else None
         values = (arm.name, leader.number, found.n if found else 0, found, floor, searched(leader.params))
-    return tuple(Cell(value=value) for value in values)
+    return plain_row(values)
 
 
 def space(arm: ArmResult) -> Table:

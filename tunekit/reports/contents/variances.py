@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from tunekit.reports.results import ArmResult, Comparison
 from tunekit.reports.scores import Spread, mean_score
-from tunekit.reports.tables import Cell, Column, Table, Value, table_name
+from tunekit.reports.tables import Column, Table, Value, plain_row, table_name
 from tunekit.reports.variance import components
 from tunekit.trial import Replicate
 
@@ -25,7 +25,7 @@ def spread_parts(comparison: Comparison) -> Table | None:
             if found is not None:
                 parts = (found.seed, found.draw, found.rest, found.draw_share, found.standard_error)
             row: tuple[Value, ...] = (arm.name, label, values.n, values.mean, values.std, *parts)
-            rows.append(tuple(Cell(value=value) for value in row))
+            rows.append(plain_row(row))
     return Table(
         name=table_name("spread", comparison.task, comparison.source),
         title=f"{comparison.task}: where the spread comes from",

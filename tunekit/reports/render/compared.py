@@ -20,7 +20,7 @@ from tunekit.reports.best import GAP, ZERO_SHOT
 from tunekit.reports.files import save
 from tunekit.reports.render.formats import LEFT, cell_text
 from tunekit.reports.render.markdown import section_text
-from tunekit.reports.render.terminal import bold, scores
+from tunekit.reports.render.terminal import before_quoting, bold, scores
 from tunekit.reports.render.terminal_published import plain_table
 from tunekit.reports.results import ArmResult
 from tunekit.reports.scores import Spread
@@ -103,13 +103,7 @@ def on_terminal(found: Compared) -> RenderableType:
         for part in differences(found, group):
             parts += [bold(part)] if isinstance(part, str) else _on_the_mean(part)
         parts.append(Text())
-    notes = reservations(found)
-    if notes:
-        grid = RichTable.grid(padding=(0, 1))
-        for note in notes:
-            grid.add_row("•", bold(note))
-        parts += [Text("Before you quote a number", style="bold"), grid]
-    return Lines(*parts)
+    return Lines(*parts, *before_quoting(reservations(found)))
 
 
 def _on_the_mean(table: Table) -> list[RenderableType]:

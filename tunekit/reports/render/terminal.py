@@ -39,13 +39,15 @@ def summary(record: SweepRecord) -> RenderableType:
     parts: list[RenderableType] = _choices(result)
     for comparison in result.comparisons:
         parts += [*scores(result, comparison), best_points(comparison), Text()]
-    notes = caveats(result)
-    if notes:
-        grid = Table.grid(padding=(0, 1))
-        for note in notes:
-            grid.add_row("•", bold(note))
-        parts += [Text("Before you quote a number", style="bold"), grid]
-    return Group(*parts)
+    return Group(*parts, *before_quoting(caveats(result)))
+
+
+def before_quoting(notes: Sequence[str]) -> list[RenderableType]:
+    """What to know before quoting a number; nothing if there is nothing to say."""
+    grid = Table.grid(padding=(0, 1))
+    for note in notes:
+        grid.add_row("•", bold(note))
+    return [Text("Before you quote a number", style="bold"), grid] if notes else []
 
 
 def _choices(result: SweepResult) -> list[RenderableType]:
