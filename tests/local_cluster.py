@@ -97,7 +97,11 @@ class Cluster:
         node.wait()
 
     def stop(self) -> None:
-        """End all nodes, and wait until none of their processes is left."""
+        """End all nodes, and wait until none of their processes is left; say which ended by itself before."""
+        for number, node in enumerate(self._nodes):
+            if node.poll() not in (None, -signal.SIGKILL):
+                log = (self.folder / f"node-{number}.log").read_text(errors="replace")[-3000:]
+                print(f"node {number} ended by itself with exit code {node.returncode}; its log:\n{log}")
         everyone = [pid for node in self._nodes for pid in family(node.pid)]
         signal_all(everyone, signal.SIGKILL)
         for node in self._nodes:
@@ -124,10 +128,16 @@ def without_token(home: Path) -> dict[str, str]:
     return {**{k: v for k, v in os.environ.items() if not k.startswith("RAY_AUTH_")}, "HOME": str(home)}
 
 
+PORTS = range(12_000, 32_000)  # below those that Linux gives to whoever names none, so nobody takes one in between
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port of this machine that nobody uses now, and that none but another call of this can take."""
+    while True:
+        port = secrets.choice(PORTS)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def processes() -> list[tuple[int, int, str]]:

@@ -8,12 +8,10 @@ import re
 import shlex
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
 import urllib.request
-from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -23,6 +21,7 @@ import torch
 import typer
 import yaml
 from command_line import SWEEP, CommandLine
+from local_cluster import free_port
 
 from tunekit import registry
 from tunekit.cli import app, listing
@@ -869,9 +868,7 @@ def test_the_studies_load_with_optuna(after: CommandLine, tmp_path: Path) -> Non
 
 
 def test_the_dashboard_answers_on_its_port(finished: Path) -> None:
-    with closing(socket.socket()) as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     with _started(finished, "dashboard", "words", "--port", str(port)) as process:
         page = _fetch(f"http://127.0.0.1:{port}/", process)
         assert b"<html" in page.lower()

@@ -367,7 +367,10 @@ def test_the_doctor_joins_a_cluster_and_says_who_is_let_in_and_what_each_node_se
     Path(cluster.environment["RAY_AUTH_TOKEN_PATH"]).chmod(0o600)
     done = subprocess.run(command, cwd=tmp_path, env=cluster.environment, capture_output=True, text=True, timeout=300)
     rows = {row["name"]: row for row in json.loads(done.stdout) if row["part"] == "Ray"}
-    assert [row["level"] for row in rows.values()] == ["ok"] * 4, (rows, done.stderr)
-    assert {"token", "cluster", "authentication", f"node {socket.gethostname()}"} == rows.keys()
+    ours = f"node {socket.gethostname()}"
+    assert {"token", "cluster", "authentication", ours} == rows.keys(), (rows, done.stderr)
+    has_little_disk = rows[ours]["cure"] == "free some space there"  # this machine, whatever else it holds
+    assert rows[ours].pop("level") == ("warning" if has_little_disk else "ok"), rows
+    assert {row.get("level", "ok") for row in rows.values()} == {"ok"}, rows
     assert "who has none is refused" in rows["authentication"]["found"]
     assert not list(tmp_path.iterdir())

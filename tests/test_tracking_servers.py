@@ -6,18 +6,18 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from local_cluster import free_port
 from test_tracking import run, small, steps_of_journal, steps_of_tensorboard
 
 from tunekit.journal import replay
@@ -25,12 +25,6 @@ from tunekit.storage import SweepFolder
 from tunekit.tracking import send
 
 pytestmark = pytest.mark.slow
-
-
-def _free_port() -> int:
-    with closing(socket.socket()) as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 @contextmanager
@@ -65,7 +59,7 @@ def asked(process: subprocess.Popen[bytes], address: str, content: Any = None) -
 
 
 def test_tensorboard_shows_the_curves_and_the_settings_of_a_sweep(tmp_path: Path) -> None:
-    folder, port = run(small(), tmp_path / "s", "tensorboard"), _free_port()
+    folder, port = run(small(), tmp_path / "s", "tensorboard"), free_port()
     words = ("-m", "tensorboard.main", "--logdir", str(folder.tensorboard), "--host", "127.0.0.1", "--port", str(port))
     once = ("--load_fast", "false", "--reload_task", "blocking", "--reload_interval", "0")
     trials = replay(folder.path).trials
@@ -97,7 +91,7 @@ def test_tensorboard_shows_the_curves_and_the_settings_of_a_sweep(tmp_path: Path
 
 
 def test_mlflow_shows_the_runs_of_a_sweep(tmp_path: Path) -> None:
-    folder, port = run(small([], num_trials=1), tmp_path / "s"), _free_port()
+    folder, port = run(small([], num_trials=1), tmp_path / "s"), free_port()
     database = f"sqlite:///{tmp_path}/mlflow.db"
     send(folder, ["mlflow"], str)
     words = ("-m", "mlflow", "server", "--backend-store-uri", database, "--host", "127.0.0.1", "--port", str(port))
