@@ -437,9 +437,11 @@ def test_devices_that_differ_are_named(tmp_path: Path) -> None:
 def test_a_sweep_gone_on_with_by_other_software_says_so_where_no_trial_does(tmp_path: Path) -> None:
     sweep = _finished(tmp_path)
     again = {"tunekit": "0.1.1", "python": "3.12.1", "torch": "2.14.0", "optuna": "5.1"}
-    sweep.journal.append("resumed", host="node", pid=1, versions=again)
+    for commit in ("aa", "bb-dirty"):
+        sweep.journal.append("resumed", host="node", pid=1, versions={**again, "tunekit_commit": commit})
     markdown = _report(sweep)
     assert "**The sweep was gone on with by other software** than launched it: tunekit 0.1.0, then 0.1.1." in markdown
+    assert "tunekit_commit bb-dirty" in markdown
 
 
 def test_a_search_extended_after_test_was_scored_is_flagged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

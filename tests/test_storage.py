@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -15,7 +16,7 @@ import pytest
 from tunekit import storage
 from tunekit.errors import ConfigError, StorageError
 from tunekit.storage import AppendFile, Lock, digests, holder_of, sealed
-from tunekit.storage.source_code import files_digest, package_digest
+from tunekit.storage.source_code import commit_of, commits, files_digest, package_digest
 
 
 def test_a_write_that_fails_leaves_the_old_content_and_nothing_else(tmp_path: Path) -> None:
@@ -240,3 +241,29 @@ def test_a_digest_of_code_changes_with_a_byte_and_a_name_and_not_with_line_ends(
 
 def test_the_package_has_a_digest_of_its_own_code() -> None:
     assert re.fullmatch("[0-9a-f]{12}", package_digest())
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
+def test_a_commit_is_told_where_git_holds_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def git(*words: str) -> str:
+        own = ["-c", "user.name=a", "-c", "user.email=a@b.c", "-c", "commit.gpgsign=false"]
+        return subprocess.run(["git", *own, *words], cwd=tmp_path, check=True, capture_output=True, text=True).stdout
+
+    code, installed = tmp_path / "code", tmp_path / ".venv"
+    for folder in (code, installed):
+        folder.mkdir()
+        (folder / "a.py").write_text("1")
+    assert commit_of(code) == ""
+    git("init", "--quiet")
+    assert commit_of(code) == "", "nothing is committed"
+    git("add", "code")
+    git("commit", "--quiet", "-m", "first")
+    commit = git("rev-parse", "HEAD")[:12]
+    assert commit_of(code) == commit_of(tmp_path) == commit
+    assert commit_of(installed) == "", "a package that lies there is not of this commit"
+    (code / "a.py").write_text("2")
+    assert commit_of(code) == f"{commit}-dirty"
+    monkeypatch.chdir(code)
+    assert commits()["folder_commit"] == f"{commit}-dirty"
+    monkeypatch.setenv("PATH", "")
+    assert commit_of(code) == "" and commits() == {}

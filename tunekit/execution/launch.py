@@ -22,7 +22,7 @@ from tunekit.patience import listening
 from tunekit.schema import canonical_json, to_json
 from tunekit.search import Search
 from tunekit.storage import AnyPath, SweepFolder, remove, write_text
-from tunekit.storage.source_code import package_digest
+from tunekit.storage.source_code import commits, package_digest
 from tunekit.sweep import Source, Sweep, parse_sweep, resolved
 from tunekit.tracking import following, usable
 from tunekit.version import __version__
@@ -192,7 +192,7 @@ def _run(
 def _announce(sweep: Sweep, journal: Journal, execution: Execution) -> None:
     """Write who runs what; refuse a sweep that is not the one the journal began with."""
     content = {
-        "versions": versions(),
+        "versions": {**versions(), **commits()},
         "execution": to_json(execution),
         "host": socket.gethostname(),
         "pid": os.getpid(),

@@ -18,6 +18,8 @@ SPLITS = ("train", "dev", "test", "train and dev")
 """The last is of journals of schema 1, which have one fingerprint for both."""
 CODE_KEYS = ("tunekit_code", "method_code")
 """Versions that are digests of source files."""
+COMMIT_KEYS = {"tunekit_commit", "folder_commit"}
+"""Versions that are commits of git."""
 
 
 def different_data(comparison: Comparison) -> Iterator[str]:
@@ -144,6 +146,7 @@ def different_drivers(result: SweepResult) -> Iterator[str]:
     launches = result.record.launches
     # What trials say of themselves is told with them.
     told = {key for trial in result.record.trials.values() if trial.facts for key in trial.facts.versions}
+    told |= COMMIT_KEYS  # many a commit leaves the code as it was; its digest tells
     changed = []
     for key in dict.fromkeys(chain.from_iterable(launches)):
         seen = list(dict.fromkeys(versions[key] for versions in launches if key in versions))

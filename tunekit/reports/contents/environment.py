@@ -10,8 +10,13 @@ from tunekit.reports.tables import Column, Table, plain_row
 from tunekit.trial import TrialFacts
 from tunekit.wording import names
 
-WHAT = {"tunekit_code": "source files of tunekit", "method_code": "source files of a method"}
-"""Keys of versions that are digests of files, and what they are of."""
+WHAT = {
+    "tunekit_code": "source files of tunekit",
+    "method_code": "source files of a method",
+    "tunekit_commit": "commit of tunekit",
+    "folder_commit": "commit of the folder it was started in",
+}
+"""Keys of versions that are digests of files or commits, and what they are of."""
 DIGITS = 12
 """Of a fingerprint: as many tell files apart."""
 
@@ -38,7 +43,7 @@ def _software(result: SweepResult) -> Table | None:
         ),
         rows,
         "Launches: of the driver that searched with it. Trials: that trained with it; one that went on with another"
-        " version counts for both. A digest of source files stands for the commit.",
+        " version counts for both. Source files are told by a digest; -dirty: files of the commit were changed.",
     )
 
 
