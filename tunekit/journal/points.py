@@ -50,6 +50,8 @@ class ArmRecord:
     """Trials scored on test."""
     wanting: list[int] = field(default_factory=list)
     """Numbers of the points that still need a trial on another seed or draw, ascending."""
+    num_owed: int = 0
+    """Trials that the points begun will still need: their other seeds and draws, unless they are stopped or fail."""
     _ranking: Ranking = field(default_factory=Ranking)
 
     @property
@@ -64,9 +66,13 @@ class ArmRecord:
     def top(self, number: int) -> list[Point]:
         """The best `number` points by the dev objective of their search trials, best first; each configuration once.
 
-        A point that was drawn several times holds the trials of all draws and the number of the first.
+        A point that was drawn several times holds the trials of all draws and the number of the first. One that lacks
+        a seed or a draw, as where the budget ended the search, comes after all that lack none: it had fewer chances to
+        be unlucky.
         """
-        return self._ranking.best(number)
+        best = self._ranking.best(number + len(self.wanting))
+        wanting = set(self.wanting)
+        return sorted(best, key=lambda point: point.number in wanting)[:number]
 
     def add(self, trial: TrialRecord, sampler: Values, asked: Sequence[Replicate]) -> None:
         """Take a new trial; `asked` is what every point of the arm runs on in the search."""
@@ -139,11 +145,13 @@ class ArmRecord:
         if not point.trials:
             return
         self._ranking.leave(point)
+        self.num_owed -= point.num_owed(asked)
         if point.missing(asked) is not None:
             del self.wanting[bisect.bisect_left(self.wanting, point.number)]
 
     def _enter(self, point: Point, asked: Sequence[Replicate]) -> None:
         self._ranking.enter(point)
+        self.num_owed += point.num_owed(asked)
         if point.missing(asked) is not None:
             bisect.insort(self.wanting, point.number)
 

@@ -5,6 +5,7 @@ The search itself, the live display, ``status`` and every report ask here.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -32,6 +33,8 @@ class ArmProgress:
     """0 until the search is over, since the points are not known before."""
     num_paused: int = 0
     """Trials that the budget has stopped; they go on if it is raised."""
+    num_partial: int = 0
+    """Points without all seeds and draws of the search, since the budget had no room for them."""
     num_final_cut: int = 0
     """Trials of the finalised points that the budget has no room for."""
 
@@ -43,8 +46,8 @@ class ArmProgress:
     @property
     def lacks_budget(self) -> bool:
         """Whether the budget kept the arm from points of its search, from ending trials, or from finalising."""
-        has_all = self.num_points == self.num_points_asked and not self.num_paused and not self.num_final_cut
-        return not self.is_search_open and not has_all
+        has_cut = self.num_paused or self.num_partial or self.num_final_cut
+        return not self.is_search_open and (self.num_points < self.num_points_asked or bool(has_cut))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +98,8 @@ class SweepProgress:
         found, budget = self._of(arm), self.sweep.budget
         wanted: float = self._num_points[arm.name] - len(found.points)
         if budget.trials is not None:
-            wanted = min(wanted, budget.trials // len(self.sweep.arms) - found.num_searched)
+            left = budget.trials // len(self.sweep.arms) - found.num_searched - found.num_owed
+            wanted = min(wanted, math.ceil(left / self.sweep.num_replicates(arm)))  # the last may go a little over
         return int(min(wanted, self.spending.num_fitting(arm))) if wanted > 0 else 0
 
     def has_room(self, arm: Arm) -> bool:
@@ -163,6 +167,7 @@ class SweepProgress:
             num_final=sum(final.is_over for final in finals),
             num_final_asked=0 if is_search_open else len(finals),
             num_paused=0 if is_open else len(paused),
+            num_partial=0 if is_open else len(self._of(arm).wanting),
             num_final_cut=0 if is_search_open else sum(not self.may_finalise(arm, final.trial) for final in finals),
         )
 

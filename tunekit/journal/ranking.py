@@ -83,6 +83,13 @@ class Point:
         done = {trial.replicate for trial in self.trials}
         return next((replicate for replicate in self.search_replicates(asked) if replicate not in done), None)
 
+    def num_owed(self, asked: Sequence[Replicate]) -> int:
+        """How many trials the search owes this point, now or once others have ended; 0 after one was stopped."""
+        if any(trial.state in ("PRUNED", "FAILED") for trial in self.trials):
+            return 0
+        done = {trial.replicate for trial in self.trials}
+        return sum(replicate not in done for replicate in self.search_replicates(asked))
+
     def end(self, asked: Sequence[Replicate]) -> tuple[str, float | None] | None:
         """How the point's search ended, COMPLETE with its mean, PRUNED or FAILED; None if it has not."""
         stopped = next((trial.state for trial in self.trials if trial.state in ("PRUNED", "FAILED")), None)

@@ -83,7 +83,7 @@ class Spending:
             return math.inf
         ended_s = sum(found.ended_s.get(("search", state), 0.0) for state in ENDED)
         running_s = found.num(phase="search", state="RUNNING") * trial_s - (found.spent_s["search"] - ended_s)
-        begun_s = max(0.0, running_s) + len(found.wanting) * trial_s
+        begun_s = max(0.0, running_s) + found.num_owed * trial_s
         return max(0, math.floor((left_s - begun_s) / (trial_s * self._sweep.num_replicates(arm))))
 
     def training_left_s(self, arm: Arm) -> float:

@@ -1,8 +1,9 @@
 """What a journal's record adds up to for a reader: arms, their best points, and scores over seeds and draws.
 
-The best point of an arm is, among its finalised points, the one with the highest mean dev objective over the trials of
-finalising; of equals the one drawn first. Where points raced for further seeds, it is the winner of the race. Test
-scores take no part in it. Every renderer reads from here, so that no two of them can disagree.
+The best point of an arm is, among its finalised points that failed on the fewest seeds, the one with the highest mean
+dev objective over the trials of finalising; of equals the one drawn first. Where points raced for further seeds, it is
+the winner of the race. Test scores take no part in it. Every renderer reads from here, so that no two of them can
+disagree.
 """
 
 from __future__ import annotations
@@ -247,7 +248,13 @@ def _arm_result(record: SweepRecord, progress: SweepProgress, arm: Arm, folder: 
         if (final := final_point(point, record.replicates[point_id], replicates(point_id))) is not None
     ]
     winner = race.winner if race is not None else None
-    tested.sort(key=lambda final: (winner is None or final.number != winner.number, -final.dev.mean, final.number))
+
+    def place(final: FinalPoint) -> tuple[bool, int, float, int]:
+        # The mean of the seeds that a point survived says nothing of those on which it failed.
+        is_other = winner is None or final.number != winner.number
+        return is_other, final.num_failed, -final.dev.mean, final.number
+
+    tested.sort(key=place)
     top_numbers = {point.number for point in top}
     return ArmResult(
         arm=arm,

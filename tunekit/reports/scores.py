@@ -42,6 +42,11 @@ class FinalPoint:
     """Seeds and draws of `finalise` without a test score, and why."""
 
     @property
+    def num_failed(self) -> int:
+        """Seeds and draws of `finalise` on which it failed or was stopped."""
+        return sum(why.startswith(("FAILED", "PRUNED")) for why in self.missing.values())
+
+    @property
     def dev(self) -> Spread:
         """The objective over the trials of finalising."""
         spread = Spread.of(trial.value for trial in self.trials)

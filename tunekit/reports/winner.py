@@ -259,9 +259,13 @@ def _choice_of(result: SweepResult, arm: ArmResult) -> _Choice | None:
     chosen_by = [{s: v for s, v in row.items() if s < number} for row, number in zip(rows, num_asked, strict=True)]
     found = estimate(chosen_by)
     place = race.standing.leader if race else _reported(arm, points, found)
-    if place is None:
+    if place is None or place not in found.scored:  # its first seed may lack a draw yet
         return None
-    confirming = {sweep.final_seeds.index(seed) for seed in race.confirmed_on(place)} if race else set()
+    confirming = {
+        sweep.final_seeds.index(seed)
+        for seed in (race.confirmed_on(place) if race else ())
+        if not _is_searched(arm, points[place], seed)
+    }
     rule = sweep.finalise.race
     return _Choice(
         points=points,

@@ -28,11 +28,12 @@ class Keeping:
         kept, keep = self._kept[arm.name], self._sweep.storage.keep
         if keep == "all":
             return
-        top = self._record.arm(arm.name).top(self._sweep.finalise.top)
-        needed = {trial.trial_id for point in top for trial in point.trials}
+        found, asked = self._record.arm(arm.name), self._sweep.replicates(arm)
+        needed = {trial.trial_id for point in found.top(self._sweep.finalise.top) for trial in point.trials}
         for trial_id, trial in list(kept.items()):
             is_scored = trial.test_scores is not None
-            if trial_id not in needed or (keep == "none" and is_scored):
+            is_open = found.points[trial.number].end(asked) is None  # its other seeds may make it one of the best
+            if (trial_id not in needed and not is_open) or (keep == "none" and is_scored):
                 self._disposable.append(kept.pop(trial_id))
 
     def review_final(self, trial: TrialRecord) -> None:

@@ -120,8 +120,9 @@ class Kept:
 
     @property
     def style(self) -> str | None:
-        """How tags are written; None where labels mark no entities."""
-        return next(iter(self.arms[0].by_language.values())).asked.examples.style
+        """How tags are written; None where labels mark no entities, or arms write them in several ways."""
+        found = {answers.asked.examples.style for arm in self.arms for answers in arm.by_language.values()}
+        return found.pop() if len(found) == 1 else None
 
 
 def read(result: SweepResult, comparison: Comparison) -> Kept:
@@ -132,7 +133,7 @@ def read(result: SweepResult, comparison: Comparison) -> Kept:
     """
     reader = _Reader(result.folder)
     with collected_later():
-        read = [reader.arm(arm) for arm in comparison.arms if arm.best is not None]
+        read = [reader.arm(arm) for arm in comparison.arms if arm.best is not None and arm.metric == comparison.metric]
     found = [answers for answers in read if answers is not None]
     if result.folder is None:
         reader.missing.append("Errors: only the journal is at hand, and predictions are kept beside it.")

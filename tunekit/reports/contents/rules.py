@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tunekit.markdown import plain
 from tunekit.reports.results import SweepResult
+from tunekit.sweep import Sweep
 from tunekit.wording import names, percent, plural, share
 
 
@@ -25,14 +26,26 @@ def selection(result: SweepResult) -> str:
     final = _on(finalise.seeds, sweep.final_draws) + _race(result)
     last = (
         f"The best {plural(finalise.top, 'point')} of each arm were then trained on {final};"
-        " the one with the highest mean over these is reported, with the scores of these trials only. Test was scored"
-        " once a trial, at its best dev epoch, when its point was finalised, and took no part in any choice."
+        " the one with the highest mean over these is reported, with the scores of these trials only; one that failed on"
+        " a seed stands behind those that failed on fewer. Test was scored once a trial, at its best dev epoch, when its"
+        " point was finalised, and took no part in any choice."
         if finalise.top
         else "No point was finalised: `finalise: {top: 0}`."
     )
     return (
         f"Objective: {objective}, each trial at its best epoch. {searched} {last} {dev}"
-        " Being the highest of several, the dev score of a chosen point flatters it; its test score does not."
+        f" Being the highest of several, the dev score of a chosen point flatters it; {_of_test(sweep)}."
+    )
+
+
+def _of_test(sweep: Sweep) -> str:
+    """How far the choice by dev flatters test."""
+    again = [seed for seed in sweep.finalise.seeds if seed in sweep.seeds]
+    if not again:
+        return "its test score does not"
+    return (
+        f"its test score does so only as far as the runs on {_seeds(tuple(again))}, which the search chose by their dev"
+        " score, were lucky on test as well; seeds that are in `finalise` alone are free of that"
     )
 
 
