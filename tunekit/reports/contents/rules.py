@@ -26,9 +26,9 @@ def selection(result: SweepResult) -> str:
     final = _on(finalise.seeds, sweep.final_draws) + _race(result)
     last = (
         f"The best {plural(finalise.top, 'point')} of each arm were then trained on {final};"
-        " the one with the highest mean over these is reported, with the scores of these trials only; one that failed on"
-        " a seed stands behind those that failed on fewer. Test was scored once a trial, at its best dev epoch, when its"
-        " point was finalised, and took no part in any choice."
+        " the one with the highest mean over these is reported, with the scores of these trials only; one that failed"
+        " on a seed stands behind those that failed on fewer. Test was scored once a trial, at its best dev epoch, when"
+        " its point was finalised, and took no part in any choice."
         if finalise.top
         else "No point was finalised: `finalise: {top: 0}`."
     )
