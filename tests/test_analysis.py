@@ -34,7 +34,7 @@ from tunekit.reports.tables import Table
 from tunekit.segmentation import Granularity
 from tunekit.tasks import PairExample, TokenExample
 from tunekit.tasks.metrics import entity_counts
-from tunekit.tasks.schemes import Tags
+from tunekit.tasks.schemes import Style, Tags
 
 A = {"learning_rate": 1e-3}
 ARMS = {"finetune": {"method": "finetune", "space": SPACE}, "other": {"method": "ptuning_v2", "space": SPACE}}
@@ -68,7 +68,15 @@ def _result(sweep: JournalBuilder) -> SweepResult:
     return read(sweep.record, sweep.journal.folder)
 
 
-def _keep(sweep: JournalBuilder, arm: str, seed: int, asked: Mapping[str, Rows], said: Mapping[str, Any]) -> None:
+def _keep(
+    sweep: JournalBuilder,
+    arm: str,
+    seed: int,
+    asked: Mapping[str, Rows],
+    said: Mapping[str, Any],
+    *,
+    style: Style = "B-PER",
+) -> None:
     """Predictions of an arm's trial beside the journal, as a worker keeps them."""
     trial = next(t for t in sweep.record.trials.values() if t.arm == arm and t.seed == seed)
     folder = sweep.journal.folder.trial(trial.trial_id)
@@ -79,21 +87,21 @@ def _keep(sweep: JournalBuilder, arm: str, seed: int, asked: Mapping[str, Rows],
     for language, examples in asked.items():
         kept = TestExamples.of(
             examples, task="t", language=language, metric="f1" if is_entities else "accuracy",
-            style="B-PER" if is_entities else None,
+            style=style if is_entities else None,
         )  # fmt: skip
         names[language] = save_examples(folder, kept)
         numbers[language] = numbered(labels, said[language])
-        counts[language] = _counts(kept, said[language], is_entities)
+        counts[language] = _counts(kept, said[language], style if is_entities else None)
     found = TestPredictions(
         trial_id=trial.trial_id, epoch=2, fingerprints={}, labels=labels, numbers=numbers, counts=counts, examples=names
     )
     save(folder.predictions, found)
 
 
-def _counts(kept: TestExamples, said: Sequence[Any], is_entities: bool) -> list[tuple[int, int, int]]:
+def _counts(kept: TestExamples, said: Sequence[Any], style: Style | None) -> list[tuple[int, int, int]]:
     given = [(row,) if isinstance(row, str) else tuple(row) for row in said]
-    if is_entities:
-        return [(a, b, c) for a, b, c in entity_counts(kept.gold, given, Tags("B-PER"))]
+    if style is not None:
+        return [(a, b, c) for a, b, c in entity_counts(kept.gold, given, Tags(style))]
     return [(sum(map(str.__eq__, gold, row)), len(gold), len(gold)) for gold, row in zip(kept.gold, given, strict=True)]
 
 
@@ -543,7 +551,7 @@ def _near(example: Any, labels: Sequence[str], generator: random.Random) -> Any:
 
 def _score(asked: Sequence[Any], said: Sequence[Any], task: str) -> float:
     kept = TestExamples.of(asked, task="t", language="en", metric="x", style="B-PER")
-    right, predicted, there = np.sum(_counts(kept, said, task == "panx"), axis=0)
+    right, predicted, there = np.sum(_counts(kept, said, "B-PER" if task == "panx" else None), axis=0)
     return float(2 * right / (predicted + there))
 
 
@@ -663,3 +671,18 @@ def test_a_table_of_errors_names_the_trials_that_it_tells_of(tmp_path: Path) -> 
 def test_a_result_is_analysed_once(tmp_path: Path) -> None:
     result, _ = _random_sweep(tmp_path, "xnli", 6)
     assert analysis.analyse(result) is analysis.analyse(result)
+
+
+def test_arms_that_write_tags_in_several_ways_have_their_labels_counted_one_by_one(tmp_path: Path) -> None:
+    row, other = _tokens("a/B-PER b/I-PER c/O"), _tokens("a/PER b/PER c/O")
+    scores = {10: {"en": 1.0, "de": 1.0, "ja": 1.0}}
+    sweep = _sweep(tmp_path, {"finetune": scores, "other": scores}, task="panx", finalise={"top": 1, "seeds": [10]})
+    for arm, rows, style in (("finetune", row, "B-PER"), ("other", other, "PER")):
+        asked = dict.fromkeys(("en", "de", "ja"), rows)
+        said = {language: [list(each.labels) for each in rows] for language in asked}
+        _keep(sweep, arm, 10, asked, said, style=style)  # type: ignore[arg-type]
+    result = _result(sweep)
+    tables = [table.name for table in analysis.tables(result)]
+    assert "entity_errors_panx_en" not in tables
+    assert _row(_table(result, "labels_panx_en"), "PER", "other")["there"] == 4
+    assert any("several ways" in note for note in analysis.analyse(result).errors.notes)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from builders import JournalBuilder, definition
 from simulation import TEST_S, Killed, facts, run, simulated_sweep
 
 from tunekit.errors import ConfigError
@@ -217,3 +218,42 @@ def test_status_and_report_say_what_ended_the_sweep_and_what_each_arm_has_spent(
     stream = io.StringIO()
     Console(file=stream, width=200).print(reports.status_table([("simulated", record)]))
     assert "of 0.0111111 GPU-hours" in stream.getvalue()
+
+
+@pytest.mark.parametrize("num_workers", [1, 8])
+def test_a_budget_of_trials_counts_the_seeds_that_points_begun_will_still_run_on(
+    num_workers: int, tmp_path: Path
+) -> None:
+    sweep = sweep_with({"trials": 2 * 10}, seeds=[10, 42, 7], finalise={"top": 0})
+    record = run(sweep, tmp_path, num_workers=num_workers)
+    for arm in ARMS:
+        found = record.arm(arm)
+        assert (len(found.points), found.num_searched, found.num_owed) == (4, 12, 0), "the last point is made whole"
+
+
+def test_a_point_without_all_of_its_seeds_comes_after_whole_ones_and_this_is_the_budgets_doing(tmp_path: Path) -> None:
+    sweep = JournalBuilder(tmp_path, definition(seeds=[10, 42], budget=seconds(99 * 120), finalise={"top": 1}))
+    for seed in (10, 42):
+        sweep.complete("finetune", {"learning_rate": 1e-3}, 0.80, seed=seed, number=0)
+    sweep.complete("finetune", {"learning_rate": 2e-3}, 0.86)
+    arm = sweep.record.arm("finetune")
+    assert [point.number for point in arm.top(2)] == [0, 1]
+    progress = SweepProgress(sweep.record)
+    assert progress.is_search_open and progress.stopped_by_budget() is None
+    sweep.complete("finetune", {"learning_rate": 2e-3}, 0.84, seed=42, number=1)
+    assert [point.number for point in arm.top(2)] == [1, 0]
+
+
+def test_a_search_that_a_budget_ended_before_the_last_seed_says_so(tmp_path: Path) -> None:
+    sweep = JournalBuilder(
+        tmp_path, definition(seeds=[10, 42], budget=seconds(3 * 120, reserve=0), finalise={"top": 1, "seeds": [10, 42]})
+    )
+    for seed in (10, 42):
+        sweep.complete("finetune", {"learning_rate": 1e-3}, 0.80, seed=seed, number=0)
+    sweep.complete("finetune", {"learning_rate": 2e-3}, 0.86)
+    progress = SweepProgress(sweep.record)
+    (arm,) = progress.sweep.arms
+    assert not progress.is_search_open
+    assert (progress.arm(arm).num_points, progress.arm(arm).num_partial) == (2, 1)
+    assert {final.point.number for final in progress.finals(arm)} == {0}, "one lucky seed is not finalised"
+    assert progress.stopped_by_budget() is not None

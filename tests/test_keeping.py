@@ -100,3 +100,14 @@ def test_a_trial_that_the_budget_has_stopped_keeps_what_it_needs_to_go_on(tmp_pa
     record = run(sweep, tmp_path)
     running = {trial.trial_id for trial in record.trials.values() if trial.state == "RUNNING"}
     assert running and running <= set.intersection(*kept(tmp_path).values())
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_with_several_search_seeds_every_trial_that_is_tested_has_kept_its_parameters(
+    seed: int, tmp_path: Path
+) -> None:
+    search = {"searcher": "random", "num_trials": 6, "seed": seed}
+    changes = {"search": search, "scheduler": {"name": "none"}, "seeds": [10, 42, 7]}
+    record = run(sweep_with(**changes, finalise={"top": 1, "seeds": [10, 42, 7]}), tmp_path)  # which looks at the files
+    assert len(scored(record)) == 2 * 3
+    assert kept(tmp_path) == {"best.pt": scored(record), "last.pt": set(), "previous.pt": set()}

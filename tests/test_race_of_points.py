@@ -370,3 +370,35 @@ def test_the_terminal_says_first_how_sure_each_choice_is(num_arms: int, tmp_path
         assert first.startswith("arm0: the choice of point ") and "cannot be told from noise" in first
     else:
         assert first.startswith("The choice of a point cannot be told from noise in 5 arms: arm0, arm1, arm2, arm3 and")
+
+
+def test_with_draws_a_report_may_be_asked_for_at_any_moment_of_finalising(tmp_path: Path) -> None:
+    drawn = {"task": {"name": "udpos", "target_languages": ["de"], "max_train_examples": 4}, "draws": [5]}
+    sweep = racing_sweep(**drawn, finalise={"top": 2, "seeds": [42, 7], "draws": [5, 6]})
+    run(sweep, tmp_path / "whole", num_workers=2)
+    record, num_partial = SweepRecord(), 0
+    for event in read_events(tmp_path / "whole" / FILE_NAME):
+        record.apply(event)
+        if event["event"] in ("tested", "finished"):
+            result = read(record)
+            num_partial += sum(arm.best is not None and not winner.new_seeds and winner.chance is None
+                               for arm, winner in zip(result.arms, winners(result), strict=False))  # fmt: skip
+    assert num_partial, "a point was tested on one draw of its first seed, and its report was written"
+
+
+def test_a_seed_that_the_search_drew_is_no_new_seed_of_the_winner(tmp_path: Path) -> None:
+    space = {"learning_rate": {"low": 1e-5, "high": 1e-3, "log": True}, "seed": {"low": 12, "high": 13}}
+    sweep = racing_sweep(
+        arms={
+            "finetune": {"method": "finetune", "space": space},
+            "other": {"method": "finetune", "space": {"learning_rate": [1e-4, 2e-4]}},
+        },
+        finalise={"top": 2, "seeds": [10, 11], "race": {"max_seeds": 5}},
+    )
+    result = read(run(sweep, tmp_path))
+    arm, winner = result.arms[0], winners(result)[0]
+    assert arm.race is not None and arm.race.winner is not None
+    searched = {trial.seed for trial in arm.race.winner.trials}
+    confirmed = set(arm.race.confirmed_on(arm.race.standing.leader or 0))
+    assert searched & confirmed, "the race confirmed its winner on the seed that the search had drawn"
+    assert set(winner.new_seeds) == confirmed - searched

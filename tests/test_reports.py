@@ -874,3 +874,24 @@ def test_a_fence_in_a_value_does_not_end_the_sweep_file_in_the_report(tmp_path: 
     task = {**TASK, "name": "```\n<script>\n````", "kind": "token"}
     markdown = _report(JournalBuilder(tmp_path, definition(task=task)))
     assert markdown.count("`````") == 2
+
+
+def test_a_point_that_failed_on_a_seed_stands_behind_one_that_failed_on_none(tmp_path: Path) -> None:
+    sweep = JournalBuilder(tmp_path, definition(finalise={"top": 2, "seeds": [10, 42]}))
+    sweep.finalised("finetune", {"learning_rate": 1e-3}, {10: (0.9, _scores(0.9, 0.5, 0.5))})
+    failed = sweep.create("finetune", {"learning_rate": 1e-3}, seed=42, number=0, phase="finalise")
+    sweep.finish(failed, "FAILED", reason="the loss is nan")
+    runs = {10: (0.8, _scores(0.8, 0.4, 0.4)), 42: (0.8, _scores(0.8, 0.4, 0.4))}
+    sweep.finalised("finetune", {"learning_rate": 2e-3}, runs)
+    (arm,) = read(sweep.record).arms
+    assert [(point.number, point.num_failed) for point in arm.tested] == [(1, 0), (0, 1)]
+    assert arm.best is not None and arm.best.number == 1
+    assert "one that failed on a seed stands behind" in _report(sweep)
+
+
+@pytest.mark.parametrize(
+    ("seeds", "said"),
+    [([10], "as the runs on seed 10, which the search chose"), ([7], "flatters it; its test score does not.")],
+)
+def test_how_far_the_choice_flatters_test_is_said(seeds: list[int], said: str, tmp_path: Path) -> None:
+    assert said in _report(_finished(tmp_path, seeds=seeds))

@@ -80,7 +80,7 @@ class DiskNeed:
     kept: int
     """Of trials that are over, at the end or as long as finalising may need them."""
     per_trial: int
-    """Of the largest trial at work."""
+    """Of the largest trial at work, and of the other seeds and draws of its point, which wait for it."""
 
     def in_words(self) -> str:
         """Both figures."""
@@ -92,9 +92,17 @@ def disk_need(sweep: Sweep, arms: Sequence[ArmCheck]) -> DiskNeed:
 
     Predictions, the journal and reports come on top.
     """
-    sizes = [BYTES * int(arm.num_trainable.high) for arm in arms]
-    kept = sum(size * _num_kept(sweep, arm) for size, arm in zip(sizes, arms, strict=True))
-    return DiskNeed(kept=kept, per_trial=bytes_at_work(max((arm.num_trainable.high for arm in arms), default=0)))
+    kept = sum(_trained_bytes(arm) * _num_kept(sweep, arm) for arm in arms)
+    return DiskNeed(kept=kept, per_trial=max((_bytes_at_work(sweep, arm) for arm in arms), default=0))
+
+
+def _trained_bytes(arm: ArmCheck) -> int:
+    return BYTES * int(arm.num_trainable.high)
+
+
+def _bytes_at_work(sweep: Sweep, arm: ArmCheck) -> int:
+    others = 0 if sweep.storage.keep == "all" else sweep.num_replicates(arm.arm) - 1  # all are counted as kept
+    return bytes_at_work(arm.num_trainable.high) + others * _trained_bytes(arm)
 
 
 def _num_kept(sweep: Sweep, arm: ArmCheck) -> int:

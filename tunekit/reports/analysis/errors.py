@@ -17,7 +17,7 @@ def tables(kept: Kept, key: str) -> list[Table]:
     if not kept.arms:
         return []
     keys = keys_of([answers.arm for answers in kept.arms])
-    if kept.is_entities and kept.style is not None:
+    if kept.style is not None and kept.is_entities:
         confusions = of_entities(kept, Inventory.of(kept.labels, kept.style))
         by_language = entity_tables(kept, confusions, key)
     else:

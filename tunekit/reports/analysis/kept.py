@@ -80,6 +80,11 @@ class ArmAnswers:
         return tuple(found or self.by_language.values())
 
     @property
+    def styles(self) -> set[str | None]:
+        """The ways in which tags are written."""
+        return {answers.asked.examples.style for answers in self.by_language.values()}
+
+    @property
     def num_examples(self) -> int:
         """Of `targets`."""
         return sum(len(answers.asked.lengths) for answers in self.targets)
@@ -110,8 +115,8 @@ class Kept:
 
     @property
     def is_entities(self) -> bool:
-        """Whether the main metric counts entities, not words or pairs."""
-        return self.metric == "f1"
+        """Whether errors are counted by entities: the main metric counts them, and all arms write tags in one way."""
+        return self.metric == "f1" and self.style is not None
 
     @property
     def is_pairs(self) -> bool:
@@ -121,7 +126,7 @@ class Kept:
     @property
     def style(self) -> str | None:
         """How tags are written; None where labels mark no entities, or arms write them in several ways."""
-        found = {answers.asked.examples.style for arm in self.arms for answers in arm.by_language.values()}
+        found = {style for arm in self.arms for style in arm.styles}
         return found.pop() if len(found) == 1 else None
 
 
@@ -135,6 +140,8 @@ def read(result: SweepResult, comparison: Comparison) -> Kept:
     with collected_later():
         read = [reader.arm(arm) for arm in comparison.arms if arm.best is not None and arm.metric == comparison.metric]
     found = [answers for answers in read if answers is not None]
+    if len({style for answers in found for style in answers.styles}) > 1:
+        reader.missing.append("Errors: the arms write tags in several ways, so labels are counted and not entities.")
     if result.folder is None:
         reader.missing.append("Errors: only the journal is at hand, and predictions are kept beside it.")
     return Kept(
