@@ -16,6 +16,7 @@ from work import SCORES, Work
 from tunekit.errors import ConfigError, DataChanged
 from tunekit.execution import driver as driver_module
 from tunekit.execution.driver import Driver, Messages
+from tunekit.execution.notices import Notices
 from tunekit.execution.protocol import (
     Ask,
     Beat,
@@ -357,6 +358,54 @@ def test_slots_that_can_never_start_end_the_sweep_with_the_reason(short: Sweep, 
     with pytest.raises(SweepInterrupted, match="no worker can start; 3 in a row ended with: ModuleNotFoundError"):
         made.run(exchange)
     assert len(pool.wanted) == 3
+
+
+def test_slots_that_cannot_start_end_nobodys_trials_and_are_tried_again_later(
+    short: Sweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    monkeypatch.setattr(driver_module.time, "monotonic", lambda: now)
+    made, pool, said = make_driver(Work(short, tmp_path), FakeCluster(4, is_fixed=True), 4)
+    rounds = 0
+
+    def exchange(replies: Messages, timeout_s: float) -> Messages:
+        nonlocal now, rounds
+        rounds, now = rounds + 1, now + 1.0
+        if rounds == 1:
+            return [("a", GREETING)]
+        if rounds == 2:
+            pool.lost += [(f"new-{number}", "libcudart.so.12: cannot open") for number in range(8)]
+        if rounds == 20:
+            pool.lost.append(("later", "libcudart.so.12: cannot open"))
+        if rounds == 60:
+            raise SweepInterrupted("enough")
+        return []
+
+    with pytest.raises(SweepInterrupted, match="enough"):
+        made.run(exchange)
+    assert set(pool.wanted[2:11]) == {1} and set(pool.wanted[13:19]) == {4} == set(pool.wanted[42:])
+    assert set(pool.wanted[21:38]) == {1}, "twice as long"
+    told = [words for words in said if "could not start" in words]
+    assert [words.partition(":")[0].partition("tried in ")[2] for words in told] == ["10 s", "20 s"]
+
+
+def test_a_slot_that_waits_for_its_disk_before_it_greets_is_heard(short: Sweep, tmp_path: Path) -> None:
+    work, said = Work(short, tmp_path), list[str]()
+    work.dispatcher._notices = Notices(said.append)
+    made, _, _ = make_driver(work, FakeCluster(1, is_fixed=True), 1)
+    notice = SlotMessage(slot="a", worker="w", content=Notice(text="cannot read x", topic="share fails"))
+    given = iter([[("a", notice.to_text())], [("a", GREETING)]])
+
+    def exchange(replies: Messages, timeout_s: float) -> Messages:
+        received = next(given, None)
+        if received is None:
+            assert ("a", "") in replies, "its greeting is answered"
+            raise SweepInterrupted("enough")
+        return received
+
+    with pytest.raises(SweepInterrupted, match="enough"):
+        made.run(exchange)
+    assert any("cannot read x" in text for text in said)
 
 
 def test_a_slot_on_a_node_that_cannot_serve_ends_the_sweep_before_it_gets_a_trial(short: Sweep, tmp_path: Path) -> None:

@@ -128,6 +128,24 @@ def test_a_reader_whose_segments_are_merged_under_its_hands_reads_each_line_once
     assert read + list(reader) == _lines(1, 16)
 
 
+def test_a_writer_that_has_lost_its_lease_while_it_merged_deletes_nothing(store: UPath) -> None:
+    _filled(store, 12)
+    before = set(objects.names(store))
+
+    def lost() -> None:
+        raise StorageError("another driver holds it")
+
+    with pytest.raises(StorageError, match="another driver"):
+        _file(store, 12, lost)
+    assert before < set(objects.names(store)) and len(list(segment_lines(store))) == 12
+
+
+def test_what_a_successor_adds_while_segments_are_merged_stays(store: UPath) -> None:
+    _filled(store, 12)
+    _file(store, 12, lambda: objects.create(store / "00000013.jsonl", b"13\n") and None)
+    assert list(segment_lines(store)) == [*_lines(1, 12), b"13\n"]
+
+
 def test_a_line_that_a_late_writer_adds_after_a_merge_does_not_count(store: UPath) -> None:
     _filled(store, 12)
     _file(store, num_lines=12)

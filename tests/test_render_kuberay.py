@@ -217,6 +217,13 @@ def test_the_manifest_is_written_to_a_file_but_not_on_a_dry_run(render: Any, tmp
     assert (tmp_path / "job.yaml").read_text() == shown.out == render().out
 
 
+def test_other_names_are_other_jobs_also_where_kubernetes_knows_no_such_letters(render: Any) -> None:
+    given = ("a-b", "a_b", "A-b", "a.b", "a" * 60, "a" * 60 + "b")
+    names = [documents(render("--name", name))["RayJob"]["metadata"]["name"] for name in given]
+    assert len(set(names)) == len(given) and names[0] == "tunekit-a-b"
+    assert all(re.fullmatch(r"[a-z]([-a-z0-9]{0,45}[a-z0-9])?", name) for name in names)
+
+
 def test_a_long_name_is_cut_to_what_a_rayjob_may_be_called(render: Any) -> None:
     name = documents(render("--name", "Mein_Suchlauf." * 6))["RayJob"]["metadata"]["name"]
     assert re.fullmatch(r"[a-z]([-a-z0-9]{0,45}[a-z0-9])?", name)

@@ -168,6 +168,49 @@ def test_what_cannot_be_appended_whole_is_not_there_at_all(tmp_path: Path, monke
     assert (tmp_path / "log").read_bytes() == b"one\n"
 
 
+@pytest.mark.parametrize("how", ["appended to", "cut", "replaced", "deleted"])
+def test_a_file_that_another_process_has_changed_is_written_no_more(how: str, tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    file = AppendFile(path)
+    file.append(b"one\n")
+    if how == "appended to":
+        with path.open("ab") as other:
+            other.write(b"theirs\n")
+    elif how == "cut":
+        os.truncate(path, 2)
+    else:
+        path.unlink()
+        if how == "replaced":
+            path.write_bytes(b"one\n")
+    before = path.read_bytes() if path.exists() else None
+    with pytest.raises(StorageError, match=r"cannot write .*log"):
+        file.append(b"two\n")
+    with pytest.raises(StorageError, match="it is closed"):
+        file.append(b"three\n")
+    assert (path.read_bytes() if path.exists() else None) == before
+
+
+def test_processes_with_one_number_on_two_machines_write_beside_each_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "getpid", lambda: 7)
+
+    def write(file: IO[bytes]) -> None:
+        file.write(b"ours")
+        with monkeypatch.context() as elsewhere:
+            elsewhere.setattr(storage.local, "_PROCESS", "0123abcd")
+            storage.write_text(tmp_path / "file", "theirs")
+
+    storage.write_with(tmp_path / "file", write)
+    assert (tmp_path / "file").read_bytes() == b"ours" and os.listdir(tmp_path) == ["file"]
+
+
+def test_a_tilde_is_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert storage.place("~/runs") == tmp_path / "runs"
+    assert storage.place("runs/~") == Path("runs/~")
+
+
 def test_a_digest_follows_the_bytes_and_is_computed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TUNEKIT_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(digests, "KEPT_BYTES", 0)

@@ -58,6 +58,10 @@ class Commands:
         return ["ray", "down", "--yes", str(self.file)]
 
 
+class _NoTunnel(ClusterError):
+    """Nothing has answered at all. A head that answers with an error runs, and ``ray up`` would end its jobs."""
+
+
 @contextmanager
 def reached(way: Way) -> Iterator[Jobs]:
     """The jobs of the cluster that `way` leads to.
@@ -89,7 +93,7 @@ def brought_up(commands: Commands, say: Callable[[str], object]) -> Iterator[Job
     with ExitStack() as stack:
         try:
             jobs = stack.enter_context(tunnel(commands, seconds=LOOK_S))
-        except ClusterError:
+        except _NoTunnel:
             say(f"no cluster of {commands.file} answers; bringing it up: {' '.join(commands.up)}")
             bring_up(commands)
             jobs = stack.enter_context(tunnel(commands, seconds=REACH_S))
@@ -144,7 +148,7 @@ def _answering(address: str, process: subprocess.Popen[bytes], said: Path, *, se
         except Unreachable:
             time.sleep(POLL_S)
     lines = "\n".join(read_text(said).strip().splitlines()[-SHOWN_LINES:]) or "it said nothing"
-    raise ClusterError(f"no tunnel to the head of the cluster: `ray dashboard` gave no answer. It said:\n{lines}")
+    raise _NoTunnel(f"no tunnel to the head of the cluster: `ray dashboard` gave no answer. It said:\n{lines}")
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

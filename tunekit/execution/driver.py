@@ -23,6 +23,8 @@ NOTICE_S = 30.0
 """No slot is there for so long: say what is waited for, and again after twice as long."""
 SPARE_SLOTS = 4
 """Slots asked for beyond what the cluster has room for, where no number of workers is given."""
+PAUSE_S, MOST_PAUSE_S = 10.0, 600.0
+"""After a worker that could not start while others work, so long no other is started; each time twice as long."""
 MAX_FALSE_STARTS = 3
 """So many slots in a row that died before their first word end the sweep."""
 END_S = 60.0
@@ -94,7 +96,7 @@ class Driver:
         """Those that left, died, or were given up as hung."""
         self._ending: dict[str, tuple[str, float]] = {}
         """Those that hang: what to say of each, and until when its end is waited for."""
-        self._num_false_starts = 0
+        self._num_false_starts, self._start_no_more_until, self._pause_s = 0, 0.0, PAUSE_S
         self._without_slots_since, self._notice_s = time.monotonic(), NOTICE_S
 
     def run(self, exchange: Callable[[Messages, float], Messages]) -> None:
@@ -128,9 +130,12 @@ class Driver:
                 at_once.append((slot, _farewell(text).to_text()))
             else:
                 greeting = json.loads(text)
+                if "view" not in greeting:  # it waits for its disk, and says so, before it can greet
+                    messages.append(SlotMessage.from_text(text))
+                    continue
                 self._cluster.check(greeting["view"])
                 self._slots[slot] = str(greeting.get("node"))
-                self._num_false_starts = 0
+                self._num_false_starts, self._pause_s = 0, PAUSE_S
                 at_once.append((slot, ""))
         answered = self._dispatcher.exchange(messages)
         for slot in [slot for slot, reply in answered if reply.kind == "leave"]:
@@ -148,9 +153,20 @@ class Driver:
             return
         if slot in self._gone:
             return
+        if self._slots:  # a node that cannot serve, or left at once, ends nobody's trials
+            self._start_later(reason)
+            return
         self._num_false_starts += 1
         if self._num_false_starts >= MAX_FALSE_STARTS:
             raise SweepInterrupted(f"no worker can start; {self._num_false_starts} in a row ended with: {reason}")
+
+    def _start_later(self, reason: str) -> None:
+        """Try no other slot for a while, longer each time until one starts; what fails meanwhile was begun before."""
+        if time.monotonic() < self._start_no_more_until:
+            return
+        self._start_no_more_until = time.monotonic() + self._pause_s
+        self._notify(f"a worker could not start, and another is tried in {self._pause_s:.0f} s: {reason}")
+        self._pause_s = min(MOST_PAUSE_S, 2 * self._pause_s)
 
     def _end_hung(self) -> None:
         """End the processes of slots that show no progress; a trial is handed out again only when its process is gone.
@@ -179,7 +195,10 @@ class Driver:
         limit = self._num_workers or self._room + SPARE_SLOTS
         possible = min(limit, self._room) if self._cluster.is_fixed else limit
         self._dispatcher.num_slots = max(1, possible)
-        return min(self._dispatcher.num_wanted_slots(), possible)
+        wanted = min(self._dispatcher.num_wanted_slots(), possible)
+        if time.monotonic() < self._start_no_more_until:
+            return min(wanted, max(1, len(self._slots)))
+        return wanted
 
     def _say_what_fits(self) -> None:
         if self._num_workers is not None and self._room < self._num_workers:

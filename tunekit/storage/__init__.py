@@ -16,6 +16,7 @@ from tunekit.storage.layout import (
 from tunekit.storage.lease import Lease
 from tunekit.storage.local import (
     copy_or_link,
+    exists,
     filled_folder,
     free_bytes,
     make_folder,
@@ -57,6 +58,7 @@ __all__ = [
     "cache_folder",
     "copy_or_link",
     "create",
+    "exists",
     "file_digest",
     "filled_folder",
     "folder_of_this_machine",

@@ -10,6 +10,7 @@ import contextlib
 import json
 import logging
 import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -30,6 +31,9 @@ T = TypeVar("T")
 
 CURE = "free or repair the disk, then run the same command"
 """What helps against most errors of a disk."""
+
+_PROCESS = secrets.token_hex(4)
+"""Tells processes on several machines apart, of which containers often have the same numbers."""
 
 logger = logging.getLogger(__name__)
 
@@ -158,14 +162,27 @@ def read_with(path: AnyPath, read: Callable[[IO[bytes]], T]) -> T | None:
     if not isinstance(path, Path):
         with storage_errors(f"read {path}, which is copied to this machine first"):
             return objects.read_with(path, read)
-    if not path.exists():
-        return None
 
-    def attempt() -> T:
-        with path.open("rb") as file:
+    def attempt() -> T | None:
+        try:
+            file = path.open("rb")
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        with file:
             return read(file)
 
     return patiently(attempt, f"read {path}")
+
+
+def exists(path: AnyPath) -> bool:
+    """Whether there is such a file, asked again where the disk or the store fails for a while.
+
+    Raises:
+        StorageError: nobody can say.
+    """
+    if not isinstance(path, Path):
+        return objects.exists(path)
+    return patiently(path.exists, f"read {path}")
 
 
 def read_text(path: AnyPath) -> str:
@@ -212,8 +229,7 @@ def remove(*paths: AnyPath) -> None:
         if not isinstance(path, Path):
             objects.remove([path])
             continue
-        with storage_errors(f"delete {path}"):
-            path.unlink(missing_ok=True)
+        patiently(partial(path.unlink, missing_ok=True), f"delete {path}")
 
 
 def rename(source: AnyPath, target: AnyPath) -> None:
@@ -257,8 +273,8 @@ def partial_files(folder: AnyPath) -> list[Path]:
     """What killed processes were still writing in `folder`; nothing in an object store, where all is whole."""
     if not isinstance(folder, Path):
         return []
-    with storage_errors(f"read {folder}"):
-        return [path for path in folder.iterdir() if path.name.startswith(".") and path.name.endswith(".tmp")]
+    names = patiently(lambda: os.listdir(folder), f"read {folder}")
+    return [folder / name for name in names if name.startswith(".") and name.endswith(".tmp")]
 
 
 def free_bytes(folder: Path) -> int:
@@ -312,7 +328,7 @@ def _in_one_store(source: AnyPath, target: AnyPath) -> tuple[UPath, UPath]:
 
 
 def _replace(path: Path, fill: Callable[[Path], None], *, cure: str = CURE) -> Path:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{_PROCESS}.tmp")
 
     def attempt() -> None:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -129,16 +129,19 @@ class AppendFile:
         self.path = path
         self._durable = durable
         self._stream = patiently(lambda: path.open("ab", buffering=0), f"write {path}")
+        self._size = patiently(lambda: os.fstat(self._stream.fileno()).st_size, f"read {path}")
 
     def append(self, content: bytes) -> None:
         """Add `content` at the end.
 
         Raises:
-            StorageError: the disk is full or gone. Nothing of `content` is kept, and this object takes no more.
+            StorageError: the disk is full or gone, or somebody else has written the file. Nothing of `content` is kept,
+                and this object takes no more.
         """
         if self._stream.closed:
             raise StorageError(f"cannot write {self.path}: it is closed, after an earlier failure or at the end")
-        end = os.fstat(self._stream.fileno()).st_size
+        self._require_sole()
+        end = self._size
 
         def attempt() -> None:
             try:
@@ -154,10 +157,32 @@ class AppendFile:
         is_written = False
         try:
             patiently(attempt, f"write {self.path}", cure=CURE_OF_APPENDING)
+            self._size += len(content)
             is_written = True
         finally:
             if not is_written:  # what was to be written is lost: nothing may stand in its place
                 self._stream.close()
+
+    def _require_sole(self) -> None:
+        """See that the file is still the one that we have written, so that two writers never mix their pieces.
+
+        A lock does not tell: somebody may have deleted its file, or a server have given it to another machine.
+        """
+
+        def is_ours() -> bool:
+            try:
+                there = os.stat(self.path)
+            except FileNotFoundError:
+                return False
+            ours = os.fstat(self._stream.fileno())
+            return (there.st_size, there.st_dev, there.st_ino) == (self._size, ours.st_dev, ours.st_ino)
+
+        if not patiently(is_ours, f"write {self.path}"):
+            self._stream.close()
+            raise StorageError(
+                f"cannot write {self.path}: somebody else has written, replaced or deleted it; nothing more is written"
+                " from here. See that one driver runs, then resume"
+            )
 
     def _take_back(self, end: int, error: OSError) -> None:
         """Cut what is torn, so that the piece can be tried again.
@@ -180,6 +205,7 @@ class AppendFile:
         """
         with storage_errors(f"write {self.path}"):
             self._stream.truncate(size)
+        self._size = size
 
     def close(self) -> None:
         """Close the file; a second time has no effect."""

@@ -44,7 +44,7 @@ def place(text: str | AnyPath) -> AnyPath:
     if not is_url:
         if _BAD_URL.match(text):
             raise ConfigError(f"{text!r} is neither a folder nor a URL; right would be s3://BUCKET/PREFIX")
-        return Path(text)
+        return Path(text).expanduser()
     if scheme not in STORES:
         raise ConfigError(f"{text!r}: unknown kind of storage {scheme!r}; {nearest(scheme, STORES)}; a folder has none")
     if not rest.strip("/"):

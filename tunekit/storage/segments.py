@@ -15,7 +15,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -71,6 +71,11 @@ def _segments(folder: UPath) -> list[_Segment]:
             kept.append(segment)
             end = segment.last or end
     return kept
+
+
+def _begun_by(num_lines: int, names: Iterable[str]) -> Iterator[str]:
+    """Segments whose first line is among the first `num_lines`; those that a successor has added are not."""
+    return (name for name in names if (match := _NAME.fullmatch(name)) and int(match[1]) <= num_lines)
 
 
 def segment_lines(folder: UPath, *, num_lines: int = 0) -> Iterator[bytes]:
@@ -134,7 +139,8 @@ class SegmentedFile:
         self._segments = [replace(each, level=OLD) for each in _segments(self.path)]
         if len(self._segments) > MANY and self._merge(self._segments, num_lines):
             kept = self._segments[0].name
-            objects.remove(self.path / name for name in objects.names(self.path) if name != kept)
+            self._require_held()
+            objects.remove(self.path / name for name in _begun_by(num_lines, objects.names(self.path)) if name != kept)
 
     def append(self, content: bytes) -> None:
         """Add whole lines at the end.
@@ -180,6 +186,7 @@ class SegmentedFile:
             logger.warning("segments of %s are left as they are: lines %d to %d do not fit", self.path, first, last)
             return False
         self._segments[-len(old) :] = [merged]
+        self._require_held()  # or a successor could have made other segments of these names
         objects.remove(self.path / each.name for each in old if each.name != merged.name)
         return True
 

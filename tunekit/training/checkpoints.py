@@ -20,7 +20,7 @@ from torch import Tensor
 from tunekit.errors import ConfigError, TunekitError
 from tunekit.patience import say
 from tunekit.schema import build, to_json
-from tunekit.storage import AnyPath, TornFile, TrialFolder, read_sealed, remove, rename, write_sealed
+from tunekit.storage import AnyPath, TornFile, TrialFolder, exists, read_sealed, remove, rename, write_sealed
 from tunekit.training.random_state import RandomState
 from tunekit.trial import EpochReport
 
@@ -78,7 +78,7 @@ def save_last(files: TrialFolder, checkpoint: Checkpoint) -> None:
     Raises:
         StorageError: the file cannot be written; the one before is kept.
     """
-    if files.last.exists():
+    if exists(files.last):
         rename(files.last, files.previous)
     save(files.last, checkpoint)
 
@@ -95,7 +95,7 @@ def load_last(files: TrialFolder) -> Checkpoint | None:
     for path in (files.last, files.previous):
         stored = load(path)
         if stored is None:
-            is_torn = is_torn or path.exists()
+            is_torn = is_torn or exists(path)
             remove(path)
             continue
         if path == files.previous:

@@ -7,6 +7,7 @@ is over. The journal is on shared storage, so that whatever dies, the same manif
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shlex
 from collections.abc import Mapping, Sequence
@@ -36,6 +37,8 @@ from tunekit.wording import plural
 
 MIN_KUBERAY = "1.5.1"
 """The first that gives a RayJob's cluster a token."""
+NUM_DIGITS = 6
+"""That tell names apart of which the letters that are allowed are the same."""
 MAX_NAME = 47
 """Characters of a RayJob's name; the cluster's name is made of it and must fit into a label."""
 MAX_MAP_BYTES = 900_000
@@ -230,7 +233,11 @@ def _key(name: str) -> str:
 def _kubernetes_name(name: str) -> str:
     """A sweep's name as the name of a RayJob."""
     plain = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
-    return f"tunekit-{plain}"[:MAX_NAME].strip("-")
+    whole = f"tunekit-{plain}"
+    if plain == name and len(whole) <= MAX_NAME:
+        return whole
+    mark = hashlib.sha256(name.encode()).hexdigest()[:NUM_DIGITS]  # other names may become the same letters
+    return f"{whole[: MAX_NAME - NUM_DIGITS - 1].strip('-')}-{mark}"
 
 
 def _require_variables(content: Values, pods: Pods) -> None:
