@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from transformers.cache_utils import Cache
 
+from tunekit.backbone.moving import moved
+
 
 @dataclass(frozen=True)
 class Inputs:
@@ -26,10 +28,8 @@ class Inputs:
 
     def to(self, device: torch.device | str) -> Inputs:
         """The same rows on `device`."""
-        types = self.token_type_ids
-        return Inputs(
-            self.input_ids.to(device), self.attention_mask.to(device), None if types is None else types.to(device)
-        )
+        (found,) = moved([self], device)
+        return found
 
 
 @dataclass(frozen=True)

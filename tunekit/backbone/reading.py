@@ -24,6 +24,7 @@ from transformers import DynamicCache
 from tunekit.backbone import t5
 from tunekit.backbone.encoder import Backbone
 from tunekit.backbone.inputs import EmbeddedRows, Inputs, Prefix
+from tunekit.backbone.moving import moved
 from tunekit.backbone.prefix_layers import prefix_hidden
 from tunekit.backbone.row_dropout import RowDropout, dropped
 
@@ -42,7 +43,8 @@ class RowKeys:
 
     def to(self, device: torch.device | str) -> RowKeys:
         """The same keys on `device`."""
-        return RowKeys(self.keys.to(device), None if self.columns is None else self.columns.to(device))
+        (found,) = moved([self], device)
+        return found
 
     def dropped(self, states: Tensor, rate: float, *, site: str) -> Tensor:
         """`states` [B, L, D], or [M, D], with numbers dropped at `rate` and the others made larger accordingly.
@@ -209,7 +211,9 @@ def _joined_prefix(readings: Sequence[Reading]) -> tuple[Prefix | None, Tensor |
     device = found[0].keys.device
     sizes = [0 if prefix is None else prefix.keys.shape[-3] for prefix in given]
     counts = [len(reading.inputs.input_ids) for reading in readings]
-    index = _prefix_index(given, sizes, counts).to(device)
+    index, lengths = moved(
+        [_prefix_index(given, sizes, counts), torch.tensor(sizes).repeat_interleave(torch.tensor(counts))], device
+    )
     nothing = torch.zeros_like(found[0].keys.flatten(1, -3)[:, :1])  # what fills up: no other trial's numbers
     keys, values = (
         torch.cat([nothing, *(states.flatten(1, -3) for states in tables)], dim=1)
@@ -217,7 +221,6 @@ def _joined_prefix(readings: Sequence[Reading]) -> tuple[Prefix | None, Tensor |
         .view(len(nothing), *index.shape, *nothing.shape[2:])
         for tables in ([prefix.keys for prefix in found], [prefix.values for prefix in found])
     )
-    lengths = torch.tensor(sizes).repeat_interleave(torch.tensor(counts)).to(device)
     return Prefix(keys, values, found[0].prompted), lengths
 
 
