@@ -25,6 +25,8 @@ class Inputs:
     """[B, L], 1 for text and 0 for padding."""
     token_type_ids: Tensor | None = None
     """[B, L]; None is all zero."""
+    has_padding: bool | None = None
+    """Whether `attention_mask` has a 0; None: it is not known here, so the mask's device is asked and waited for."""
 
     def to(self, device: torch.device | str) -> Inputs:
         """The same rows on `device`."""
@@ -74,6 +76,20 @@ class EmbeddedRows:
     """[B, L]; None is all zero."""
     past: Cache | None = None
     """Keys and values of S positions that stand before every row."""
+    has_padding: bool | None = None
+    """Whether `mask` has a 0; None: its device is asked and waited for."""
+
+
+@dataclass(frozen=True)
+class Places:
+    """Positions that are read."""
+
+    rows: Tensor
+    """[M]"""
+    columns: Tensor
+    """[M]"""
+    most_in_row: int | None = None
+    """Positions read in one row at most; None: the device of `rows` is asked and waited for."""
 
 
 def padded(strings: Sequence[tuple[int, ...]], pad_id: int) -> Inputs:
@@ -81,4 +97,4 @@ def padded(strings: Sequence[tuple[int, ...]], pad_id: int) -> Inputs:
     length = max(1, *map(len, strings))
     ids = [(*string, *(pad_id,) * (length - len(string))) for string in strings]
     mask = [(*(1,) * len(string), *(0,) * (length - len(string))) for string in strings]
-    return Inputs(torch.tensor(ids), torch.tensor(mask))
+    return Inputs(torch.tensor(ids), torch.tensor(mask), has_padding=any(len(string) < length for string in strings))

@@ -32,6 +32,21 @@ def moved(things: Sequence[T], device: torch.device | str) -> list[T]:
     return [_holding(thing, there) for thing in things]
 
 
+class Held:
+    """A tensor that is brought once to each device that asks for it."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        self._found = {tensor.device: tensor}
+        self._tensor = tensor
+
+    def on(self, device: torch.device) -> Tensor:
+        """The tensor on `device`."""
+        if device not in self._found:
+            with torch.inference_mode(False):  # a tensor made inside could not be used in training later
+                (self._found[device],) = moved([self._tensor], device)
+        return self._found[device]
+
+
 def _tensors(thing: object) -> Iterator[Tensor]:
     """All tensors of a thing, in the order of its fields."""
     if isinstance(thing, Tensor):

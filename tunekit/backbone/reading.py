@@ -23,7 +23,7 @@ from transformers import DynamicCache
 
 from tunekit.backbone import t5
 from tunekit.backbone.encoder import Backbone
-from tunekit.backbone.inputs import EmbeddedRows, Inputs, Prefix
+from tunekit.backbone.inputs import EmbeddedRows, Inputs, Places, Prefix
 from tunekit.backbone.moving import moved
 from tunekit.backbone.prefix_layers import prefix_hidden
 from tunekit.backbone.row_dropout import RowDropout, dropped
@@ -81,6 +81,8 @@ class Reading:
     """[M] row of each position read."""
     columns: Tensor
     """[M] its column in ``inputs.input_ids``."""
+    most_in_row: int | None = None
+    """Positions read in one row at most, as in `Places`."""
     prefix: Prefix | None = None
     """Keys and values for every layer, the same for all rows or one for each row."""
     vectors: Tensor | None = None
@@ -123,7 +125,7 @@ def read(backbone: Backbone, readings: Sequence[Reading]) -> list[Tensor]:
     where = _joined_places(readings)
     prefix, lengths = _joined_prefix(readings)
     embedded = _embedded(backbone, readings, inputs)
-    with _altered(backbone, readings, prefix), _dropping(backbone, readings, where):
+    with _altered(backbone, readings, prefix), _dropping(backbone, readings, (where.rows, where.columns)):
         states = _states(backbone, (embedded, inputs), (prefix, lengths), where)
     return list(torch.split(states, [len(reading.rows) for reading in readings]))
 
@@ -132,7 +134,7 @@ def _states(
     backbone: Backbone,
     rows: tuple[Tensor, Inputs],
     before: tuple[Prefix | None, Tensor | None],
-    where: tuple[Tensor, Tensor],
+    where: Places,
 ) -> Tensor:
     (embedded, inputs), (prefix, lengths) = rows, before
     size = 0 if prefix is None else prefix.keys.shape[-3]
@@ -141,7 +143,7 @@ def _states(
     if backbone.family == "encoder-decoder":
         with backbone.precision():
             states = t5.read_twice(backbone.model, embedded, inputs.attention_mask, layers, seen=seen)
-        return states[where].float()
+        return states[where.rows, where.columns].float()
     starts = torch.full((len(embedded),), size, device=embedded.device) if lengths is None else lengths
     mask = nn.functional.pad(inputs.attention_mask, (size, 0), value=1)
     if seen is not None:
@@ -152,10 +154,11 @@ def _states(
         starts=starts,
         segments=inputs.token_type_ids,
         past=None if layers is None else DynamicCache(layers),
+        has_padding=inputs.has_padding if lengths is None else True,
     )
     if backbone.family == "encoder":
-        return backbone.run_body_at(whole, *where)
-    return backbone.run_body(whole)[where]
+        return backbone.run_body_at(whole, where)
+    return backbone.run_body(whole)[where.rows, where.columns]
 
 
 # -- joining -----------------------------------------------------------------------------------------------------------
@@ -174,7 +177,16 @@ def _joined_inputs(backbone: Backbone, readings: Sequence[Reading]) -> Inputs:
         types = torch.cat(
             [torch.zeros_like(one.input_ids) if one.token_type_ids is None else one.token_type_ids for one in found]
         )
-    return Inputs(torch.cat([one.input_ids for one in found]), torch.cat([one.attention_mask for one in found]), types)
+    return Inputs(
+        torch.cat([one.input_ids for one in found]),
+        torch.cat([one.attention_mask for one in found]),
+        types,
+        _any_padding([one.has_padding for one in found]),
+    )
+
+
+def _any_padding(known: Sequence[bool | None]) -> bool | None:
+    return True if any(known) else None if None in known else False
 
 
 def _padded(inputs: Inputs, sides: tuple[int, int], pad_id: int, *, mask: int) -> Inputs:
@@ -186,22 +198,25 @@ def _padded(inputs: Inputs, sides: tuple[int, int], pad_id: int, *, mask: int) -
         pad(inputs.input_ids, sides, value=pad_id),
         pad(inputs.attention_mask, sides, value=mask),
         None if types is None else pad(types, sides),
+        inputs.has_padding if mask else True,
     )
 
 
-def _joined_places(readings: Sequence[Reading]) -> tuple[Tensor, Tensor]:
-    """Rows and columns of all positions read."""
+def _joined_places(readings: Sequence[Reading]) -> Places:
+    """All positions read."""
     if len(readings) == 1:
-        return readings[0].rows, readings[0].columns
+        return Places(readings[0].rows, readings[0].columns, readings[0].most_in_row)
     rows, before = [], 0
     for reading in readings:
         rows.append(reading.rows + before)
         before += len(reading.inputs.input_ids)
-    return torch.cat(rows), torch.cat([reading.columns for reading in readings])
+    known = [reading.most_in_row for reading in readings if reading.most_in_row is not None]
+    most = max(known) if len(known) == len(readings) else None
+    return Places(torch.cat(rows), torch.cat([reading.columns for reading in readings]), most)
 
 
 def _joined_prefix(readings: Sequence[Reading]) -> tuple[Prefix | None, Tensor | None]:
-    """One prefix for each row, filled up to the longest, and how long each really is; None where all are alike."""
+    """One prefix for each row, filled up to the longest, and how long each really is; None where all are as long."""
     given = [reading.prefix for reading in readings]
     if len(readings) == 1 or all(prefix is None for prefix in given):
         return given[0], None
@@ -221,7 +236,7 @@ def _joined_prefix(readings: Sequence[Reading]) -> tuple[Prefix | None, Tensor |
         .view(len(nothing), *index.shape, *nothing.shape[2:])
         for tables in ([prefix.keys for prefix in found], [prefix.values for prefix in found])
     )
-    return Prefix(keys, values, found[0].prompted), lengths
+    return Prefix(keys, values, found[0].prompted), None if len(set(sizes)) == 1 else lengths
 
 
 def _prefix_index(given: Sequence[Prefix | None], sizes: Sequence[int], counts: Sequence[int]) -> Tensor:

@@ -69,6 +69,8 @@ class Batch:
     """[M] which of the N labels the position belongs to."""
     row_sizes: tuple[int, ...]
     """Labels in each row; they sum to N."""
+    most_in_row: int | None = field(default=None, kw_only=True)
+    """Positions read in one row at most, where that is known."""
     keys: RowKeys | None = field(default=None, kw_only=True)
     """Of the B rows, while a method with a frozen backbone is trained: what its dropout is drawn from."""
     label_keys: RowKeys | None = field(default=None, kw_only=True)
@@ -142,6 +144,7 @@ def collated(features: Sequence[Feature], pad_id: int) -> Batch:
         read_columns=columns,
         read_labels=labels,
         row_sizes=sizes,
+        most_in_row=max((sum(map(len, f.reads)) for f in features), default=0),
     )
 
 
