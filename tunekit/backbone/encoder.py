@@ -10,11 +10,11 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from transformers import DynamicCache, PreTrainedConfig, PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
 
 from tunekit.backbone import attention, t5
 from tunekit.backbone.architectures import Family, architecture_of
-from tunekit.backbone.inputs import EmbeddedRows, Inputs, Places, Prefix
+from tunekit.backbone.inputs import EmbeddedRows, Inputs, Places, Prefix, cache_of
 from tunekit.backbone.linear import replace_linear_layers
 from tunekit.backbone.positions import states_at
 from tunekit.backbone.prefix_layers import prefix_hidden
@@ -295,7 +295,7 @@ class Backbone(nn.Module):
             mask=nn.functional.pad(inputs.attention_mask, (before + num_prompt, 0), value=1),
             starts=torch.full((len(whole),), before, device=whole.device),
             segments=None if segments is None else nn.functional.pad(segments, (num_prompt, 0)),
-            past=None if prefix is None else DynamicCache(prefix.layers(len(whole), self.arithmetic)),
+            past=None if prefix is None else cache_of(prefix.layers(len(whole), self.arithmetic)),
             has_padding=inputs.has_padding,
         )
 

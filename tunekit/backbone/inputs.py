@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from transformers.cache_utils import Cache
+from transformers.cache_utils import Cache, DynamicLayer
 
 from tunekit.backbone.moving import moved
 
@@ -90,6 +90,20 @@ class Places:
     """[M]"""
     most_in_row: int | None = None
     """Positions read in one row at most; None: the device of `rows` is asked and waited for."""
+
+
+class _PrefixLayer(DynamicLayer):  # type: ignore[no-untyped-call]  # transformers leaves it half typed
+    """A layer's keys and values [B, H, P, Dh] as they are; transformers' own way to begin with them copies them."""
+
+    def __init__(self, keys: Tensor, values: Tensor) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.keys, self.values, self.is_initialized = keys, values, True
+        self.dtype, self.device = keys.dtype, keys.device
+
+
+def cache_of(layers: Sequence[tuple[Tensor, Tensor]]) -> Cache:
+    """Keys and values of each layer, each [B, H, P, Dh], as a model of transformers takes what stands before a text."""
+    return Cache(layers=[_PrefixLayer(keys, values) for keys, values in layers])
 
 
 def padded(strings: Sequence[tuple[int, ...]], pad_id: int) -> Inputs:

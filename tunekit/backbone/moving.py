@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -20,13 +20,13 @@ def moved(things: Sequence[T], device: torch.device | str) -> list[T]:
     """The same things with all their tensors on `device`.
 
     Args:
-        things: tensors without gradients, and dataclasses, whose fields may be tensors and such dataclasses in turn.
-            All else in a field stays as it is.
-        device: on a CPU nothing is copied that is there already.
+        things: tensors, which lose their gradients, and dataclasses, whose fields may be tensors and such dataclasses
+            in turn. All else in a field stays as it is.
+        device: nothing is copied that is there already. A CPU waits for what it is to have.
     """
     target = torch.device(device)
     tensors = [tensor for thing in things for tensor in _tensors(thing)]
-    if all(tensor.device.type == target.type == "cpu" for tensor in tensors):
+    if all(_is_there(tensor, target) for tensor in tensors):
         return list(things)
     there = iter(_copied(tensors, target))
     return [_holding(thing, there) for thing in things]
@@ -56,29 +56,36 @@ def _tensors(thing: object) -> Iterator[Tensor]:
             yield from _tensors(getattr(thing, field.name))
 
 
-def _holding(thing: Any, tensors: Iterator[Tensor]) -> Any:
+def _holding(thing: T, tensors: Iterator[Tensor]) -> T:
     """`thing` with other tensors in place of its own, taken in the order of `_tensors`."""
     if isinstance(thing, Tensor):
-        return next(tensors)
+        return cast(T, next(tensors))
+    if not dataclasses.is_dataclass(thing) or isinstance(thing, type):
+        return thing
     held = {field.name: getattr(thing, field.name) for field in dataclasses.fields(thing)}
     changed = {name: _holding(value, tensors) for name, value in held.items() if any(True for _ in _tensors(value))}
-    return dataclasses.replace(thing, **changed)
+    return cast(T, dataclasses.replace(thing, **changed))
 
 
-def _copied(tensors: Sequence[Tensor], device: torch.device) -> list[Tensor]:
-    """The tensors on `device`; those of one number format that come from a CPU are views of one buffer there."""
-    found = [tensor if tensor.device.type == "cpu" else tensor.to(device) for tensor in tensors]
-    for dtype in dict.fromkeys(tensor.dtype for tensor in tensors):
-        places = [i for i, tensor in enumerate(tensors) if tensor.dtype == dtype and tensor.device.type == "cpu"]
-        if not places:
-            continue
-        sizes = [tensors[i].numel() for i in places]
-        buffer = torch.empty(sum(sizes), dtype=dtype, pin_memory=device.type == "cuda")
-        torch.cat([tensors[i].flatten() for i in places], out=buffer)
-        for i, part in zip(places, torch.split(_sent(buffer, device), sizes), strict=True):
-            found[i] = part.view(tensors[i].shape)
+def _is_there(tensor: Tensor, target: torch.device) -> bool:
+    return tensor.device.type == target.type and target.index in (None, tensor.device.index)
+
+
+def _copied(tensors: Sequence[Tensor], target: torch.device) -> list[Tensor]:
+    """The tensors on `target`; those of one number format that come from elsewhere are views of one buffer there."""
+    found, groups = list(tensors), dict[tuple[torch.device, torch.dtype], list[int]]()
+    for place, tensor in enumerate(tensors):
+        if not _is_there(tensor, target):
+            groups.setdefault((tensor.device, tensor.dtype), []).append(place)
+    for (device, dtype), places in groups.items():
+        sizes = [tensors[place].numel() for place in places]
+        is_pinned = device.type == "cpu" and target.type == "cuda"
+        buffer = torch.empty(sum(sizes), dtype=dtype, device=device, pin_memory=is_pinned)
+        torch.cat([tensors[place].detach().flatten() for place in places], out=buffer)
+        for place, part in zip(places, torch.split(_sent(buffer, target), sizes), strict=True):
+            found[place] = part.view(tensors[place].shape)
     return found
 
 
 def _sent(buffer: Tensor, device: torch.device) -> Tensor:
-    return buffer.to(device, non_blocking=True)
+    return buffer.to(device, non_blocking=buffer.is_pinned())

@@ -19,11 +19,10 @@ from typing import Protocol
 
 import torch
 from torch import Tensor, nn
-from transformers import DynamicCache
 
 from tunekit.backbone import t5
 from tunekit.backbone.encoder import Backbone
-from tunekit.backbone.inputs import EmbeddedRows, Inputs, Places, Prefix
+from tunekit.backbone.inputs import EmbeddedRows, Inputs, Places, Prefix, cache_of
 from tunekit.backbone.moving import moved
 from tunekit.backbone.prefix_layers import prefix_hidden
 from tunekit.backbone.row_dropout import RowDropout, dropped
@@ -153,7 +152,7 @@ def _states(
         mask=mask,
         starts=starts,
         segments=inputs.token_type_ids,
-        past=None if layers is None else DynamicCache(layers),
+        past=None if layers is None else cache_of(layers),
         has_padding=inputs.has_padding if lengths is None else True,
     )
     if backbone.family == "encoder":

@@ -140,7 +140,7 @@ def _predict_step(learners: Sequence[Learner], chosen: Sequence[tuple[Asked, int
         labels = [learner.method.predict(batches[0])]
     else:
         logits = logits_together([learner for learner, _ in groups], batches)
-        both = zip(groups, logits, batches, strict=True)
+        both = zip(groups, moved(logits, "cpu"), batches, strict=True)  # one wait for a GPU
         labels = [learner.method.best_labels(scores, batch) for (learner, _), scores, batch in both]
     for (_, found), predicted in zip(groups, labels, strict=True):
         for (part, row), best in zip(found, predicted, strict=True):
