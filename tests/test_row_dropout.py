@@ -12,7 +12,7 @@ from tiny_models import ARCHITECTURES, backbone_of
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from tunekit.backbone import Inputs
+from tunekit.backbone import Inputs, RowKeys, in_company
 from tunekit.backbone.row_dropout import SITES_AT_ONCE, RowDropout, dropped, row_keys
 
 KEYS = row_keys(0, "labelled", 0, 8)
@@ -137,3 +137,22 @@ def test_sites_computed_together_are_those_computed_alone() -> None:
         together = [torch.nn.functional.dropout(states, 0.3) for _ in numbers]
     alone = [dropped(states, 0.3, KEYS, site=site, columns=torch.arange(5, 17)) for site in numbers]
     assert torch.equal(torch.stack(together), torch.stack(alone))
+
+
+@pytest.mark.parametrize("are_positions", [False, True])
+def test_keys_in_company_draw_what_they_draw_alone(are_positions: bool) -> None:
+    columns = torch.arange(8) % 5 if are_positions else None
+    alone = [
+        RowKeys(keys, None if columns is None else columns[: len(keys)]) for keys in (KEYS[:3], KEYS[:8], KEYS[5:])
+    ]
+    together = in_company([alone[0], None, *alone[1:]])
+    assert together.pop(1) is None
+    for site, width in (("head", 4), ("lora 1", 6), ("head", 6)):
+        for one, other in zip(alone, together, strict=True):
+            states = torch.randn(len(one.keys), *(() if are_positions else (width,)), 16)
+            assert other is not None and torch.equal(
+                other.dropped(states, 0.3, site=site), one.dropped(states, 0.3, site=site)
+            )
+            with Operations() as found:
+                other.dropped(states, 0.3, site=site)
+            assert found.count <= 30, "the others have computed it"

@@ -25,7 +25,7 @@ from tunekit.backbone.encoder import Backbone
 from tunekit.backbone.inputs import EmbeddedRows, Inputs, Places, Prefix, cache_of
 from tunekit.backbone.moving import moved
 from tunekit.backbone.prefix_layers import prefix_hidden
-from tunekit.backbone.row_dropout import RowDropout, dropped
+from tunekit.backbone.row_dropout import Company, RowDropout, dropped
 
 NO_VECTOR = -1
 """In `Reading.slots`: the token itself stands there."""
@@ -39,6 +39,8 @@ class RowKeys:
     """[B], or [M] where a layer is computed only at the positions read."""
     columns: Tensor | None = None
     """[M], the column of each position read; None: all columns of each row."""
+    company: tuple[Company, int] | None = field(default=None, repr=False, compare=False)
+    """Keys that draw together with these, on one device, and which of them these are."""
 
     def to(self, device: torch.device | str) -> RowKeys:
         """The same keys on `device`."""
@@ -54,7 +56,24 @@ class RowKeys:
             site: where in a method it happens; equal sites drop alike.
         """
         number = zlib.crc32(site.encode()) >> 2 | 1 << 30  # far from the numbers of the sites inside a backbone
-        return dropped(states, rate, self.keys, site=number, columns=self.columns)
+        if self.company is None:
+            return dropped(states, rate, self.keys, site=number, columns=self.columns)
+        company, member = self.company
+        return company.dropped(states, rate, member=member, site=number)
+
+
+def in_company(keys: Sequence[RowKeys | None]) -> list[RowKeys | None]:
+    """The same keys, which draw the same numbers, but together: in few operations where each asks for the same site.
+
+    Args:
+        keys: of one kind, those of all columns or those of positions read, on one device; some may be missing.
+    """
+    given = [one for one in keys if one is not None]
+    if len(given) < 2:
+        return list(keys)
+    columns = [one.columns for one in given if one.columns is not None]
+    company, numbers = Company([one.keys for one in given], columns or None), iter(range(len(given)))
+    return [None if one is None else replace(one, company=(company, next(numbers))) for one in keys]
 
 
 class LayerChange(Protocol):
@@ -305,8 +324,9 @@ def _altered(backbone: Backbone, readings: Sequence[Reading], prefix: Prefix | N
     """Hooks in the layers while the readings are read; afterwards the backbone is as it was."""
     with ExitStack() as hooks:
         hooks.enter_context(prefix_hidden(backbone.model, prefix))
-        sizes = _Sizes.of(readings)
-        for name in dict.fromkeys(name for reading in readings for name in reading.changes):
+        names = dict.fromkeys(name for reading in readings for name in reading.changes)
+        sizes = _Sizes.of(readings if names else ())
+        for name in names:
             own = [reading.changes.get(name) for reading in readings]
             handle = backbone.model.get_submodule(name).register_forward_hook(_Changing(own, sizes))
             hooks.callback(handle.remove)
@@ -327,8 +347,10 @@ class _Sizes:
         return cls(
             [len(reading.inputs.input_ids) for reading in readings],
             [len(reading.rows) for reading in readings],
-            [one.keys for one in readings],
-            [None if one.keys is None else RowKeys(one.keys.keys[one.rows], one.columns) for one in readings],
+            in_company([one.keys for one in readings]),
+            in_company(
+                [None if one.keys is None else RowKeys(one.keys.keys[one.rows], one.columns) for one in readings]
+            ),
         )
 
 

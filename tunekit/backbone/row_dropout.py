@@ -68,19 +68,58 @@ class Masks:
     """
 
     def __init__(self, p: float | Tensor, keys: Tensor, columns: Tensor, *, sites_at_once: int = SITES_AT_ONCE) -> None:
-        self._keys, self._sites_at_once = keys, sites_at_once
-        self._spread = columns.to(torch.int32) * _signed(_ODD[1])
-        # One rate for all is a number of the host: a device that is to hold it would have to be given it.
-        self._rates = p.to(torch.float32) if isinstance(p, Tensor) else torch.tensor(p, dtype=torch.float32)
-        # 24 bits are exact in a float, so a rate means the same on every device.
-        self._limits = (self._rates.double() * 2**24).round().to(torch.int32)
-        self._scales: dict[torch.dtype, Tensor] = {}
+        self._rates, self._keys, self._columns, self._sites_at_once = _Rates(p), keys, columns, sites_at_once
         self._channels: dict[int, Tensor] = {}
         self._blocks: dict[int, Tensor] = {}
 
     def dropped(self, states: Tensor, site: int) -> Tensor:
         """`states` [B, L, D], or [M, D], with numbers dropped and the others scaled."""
-        hashed = _mixed_(self._places(site, states.dim())[..., None] + self._channels_of(states))
+        size = states.shape[-1]
+        if size not in self._channels:
+            self._channels[size] = _channels(states)
+        block, place = divmod(site, self._sites_at_once)
+        if block not in self._blocks:
+            sites = (block * self._sites_at_once, self._sites_at_once)
+            self._blocks[block] = _places(self._keys, self._columns, sites, states.dim())
+        return self._rates.dropped(states, self._blocks[block][place], self._channels[size])
+
+
+class Company:
+    """Rows of several trials: what they draw at one site is computed together when the first of them asks for it.
+
+    Args:
+        keys: of each trial, [B] or [M].
+        columns: of each trial, [M]; None: all columns of each row, as many for all trials.
+    """
+
+    def __init__(self, keys: Sequence[Tensor], columns: Sequence[Tensor] | None) -> None:
+        self._sizes, self._keys = [len(each) for each in keys], torch.cat(list(keys))
+        self._columns = None if columns is None else torch.cat(list(columns))
+        self._latest: tuple[tuple[int, int], Sequence[Tensor]] | None = None
+
+    def dropped(self, states: Tensor, p: float, *, member: int, site: int) -> Tensor:
+        """`dropped` of the states of one trial, the one with this number."""
+        asked = (site, 0 if self._columns is not None else states.shape[1])
+        if self._latest is None or self._latest[0] != asked:
+            columns = torch.arange(states.shape[1], device=states.device) if self._columns is None else self._columns
+            places = _places(self._keys, columns, (site, 1), states.dim())[0]
+            self._latest = asked, torch.split(places, self._sizes)
+        return _Rates(p).dropped(states, self._latest[1][member], _channels(states))
+
+
+class _Rates:
+    """Rates of dropout: one for all rows, or one for each."""
+
+    def __init__(self, p: float | Tensor) -> None:
+        # One rate for all is a number of the host: a device that is to hold it would have to be given it.
+        self._rates = p.to(torch.float32) if isinstance(p, Tensor) else torch.tensor(p, dtype=torch.float32)
+        # 24 bits are exact in a float, so a rate means the same on every device.
+        self._limits = (self._rates.double() * 2**24).round().to(torch.int32)
+        self._scales: dict[torch.dtype, Tensor] = {}
+
+    def dropped(self, states: Tensor, places: Tensor, channels: Tensor) -> Tensor:
+        """`states` [..., D] with numbers dropped; `places` [...] and `channels` [D] are what the mask is a hash of."""
+        hashed = _mixed_(places[..., None] + channels)
         gone = hashed.bitwise_and_(0xFFFFFF) < _for_each_row(self._limits, states.dim())
         apply = cast(Callable[..., Tensor], _Masked.apply)
         return apply(states, gone, _for_each_row(self._scale(states.dtype), states.dim()))
@@ -91,22 +130,21 @@ class Masks:
             self._scales[dtype] = (1 / (1 - rates)).masked_fill(rates >= 1, 0).to(dtype)
         return self._scales[dtype]
 
-    def _channels_of(self, states: Tensor) -> Tensor:
-        """[D]"""
-        size = states.shape[-1]
-        if size not in self._channels:
-            self._channels[size] = torch.arange(size, dtype=torch.int32, device=states.device) * _signed(_ODD[2])
-        return self._channels[size]
 
-    def _places(self, site: int, dim: int) -> Tensor:
-        """A number for each row and column at a site: [B, L] for states of three dimensions, else [M]."""
-        block, place = divmod(site, self._sites_at_once)
-        if block not in self._blocks:
-            first, second = _mixed_keys(self._keys, block * self._sites_at_once, self._sites_at_once).unbind(1)
-            if dim == 3:
-                first, second = first[..., None], second[..., None]
-            self._blocks[block] = _mixed_(self._spread + first).bitwise_xor_(second)
-        return self._blocks[block][place]
+def _channels(states: Tensor) -> Tensor:
+    """[D]"""
+    return torch.arange(states.shape[-1], dtype=torch.int32, device=states.device) * _signed(_ODD[2])
+
+
+def _places(keys: Tensor, columns: Tensor, sites: tuple[int, int], dim: int) -> Tensor:
+    """A number for each row and column at some sites: [S, B, L] for states of three dimensions, else [S, M].
+
+    `sites` are the first of them and how many they are.
+    """
+    first, second = _mixed_keys(keys, *sites).unbind(1)
+    if dim == 3:
+        first, second = first[..., None], second[..., None]
+    return _mixed_(columns.to(torch.int32) * _signed(_ODD[1]) + first).bitwise_xor_(second)
 
 
 def _for_each_row(numbers: Tensor, dim: int) -> Tensor:
