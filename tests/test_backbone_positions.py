@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from test_backbone import some_inputs, some_prefix
@@ -9,7 +11,8 @@ from test_backbone_vocabulary import ENCODERS
 from tiny_models import ARCHITECTURES, backbone_of
 from torch import Tensor, nn
 
-from tunekit.backbone import Inputs
+from tunekit.backbone import Inputs, Reading, read
+from tunekit.backbone.inputs import padded
 
 ROWS, COLUMNS = torch.tensor([2, 0, 0, 2, 0]), torch.tensor([1, 6, 0, 0, 6])
 """Out of order, one row without a reading, one position read twice."""
@@ -138,3 +141,16 @@ def test_fp32_embeddings_may_be_given_to_a_bf16_backbone(architecture: str) -> N
         backbone.set_trained(trained)
         words: Tensor = backbone.embed(inputs.input_ids).float()
         torch.testing.assert_close(backbone.encode(inputs, embedded=words), backbone.encode(inputs))
+
+
+@pytest.mark.parametrize("lengths", [(7, 4, 6), (6, 6, 6)])
+@pytest.mark.parametrize("architecture", ENCODERS)
+def test_what_is_known_of_rows_changes_no_bit_of_what_is_read(architecture: str, lengths: tuple[int, ...]) -> None:
+    backbone, inputs = backbone_of(architecture), padded([tuple(range(5, 5 + n)) for n in lengths], pad_id=1)
+    assert inputs.has_padding == (not inputs.attention_mask.all())
+    rows, columns = torch.tensor([2, 0, 0, 1]), torch.tensor([1, 5, 0, 3])
+    known = Reading(inputs, rows, columns, most_in_row=2)
+    unknown = Reading(replace(inputs, has_padding=None), rows, columns)
+    for readings in ([known], [known, known]):
+        for found, expected in zip(read(backbone, readings), read(backbone, [unknown] * len(readings)), strict=True):
+            assert torch.equal(found, expected)

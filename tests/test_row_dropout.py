@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from test_backbone import some_inputs
 from test_backbone_vocabulary import ENCODERS
 from tiny_models import ARCHITECTURES, backbone_of
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from tunekit.backbone import Inputs
-from tunekit.backbone.row_dropout import RowDropout, dropped, row_keys
+from tunekit.backbone import Inputs, RowKeys, in_company
+from tunekit.backbone.row_dropout import SITES_AT_ONCE, RowDropout, dropped, row_keys
 
 KEYS = row_keys(0, "labelled", 0, 8)
 
@@ -31,6 +34,12 @@ def test_the_rate_is_the_one_asked_for(p: float) -> None:
 def test_masks_of_different_keys_and_sites_are_independent(other: dict[str, int]) -> None:
     a, b = mask().flatten(), mask(**other).flatten()  # type: ignore[arg-type]
     assert abs(torch.corrcoef(torch.stack([a, b]))[0, 1]) < 0.04
+
+
+def test_masks_are_the_same_for_ever() -> None:
+    found = dropped(torch.ones(8, 3, 5), 0.5, KEYS, site=(1 << 30) + 7).flatten() > 0
+    number = sum(1 << place for place, kept in enumerate(found.tolist()) if kept)
+    assert number == 0x78478253DFFCECFEA287894E8023CE
 
 
 @pytest.mark.parametrize("dim", range(3))
@@ -94,3 +103,56 @@ def test_the_last_layer_at_positions_read_drops_what_the_whole_drops(architectur
     with RowDropout(KEYS[:3], positions=(rows, columns)):
         read = backbone.encode_at(inputs, rows, columns)
     torch.testing.assert_close(read, whole, atol=1e-5, rtol=0)
+
+
+class Operations(TorchDispatchMode):
+    """Counts what a GPU would be launched for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += not func.is_view
+        return func(*args, **(kwargs or {}))
+
+
+def operations(num_sites: int, rate: float | Tensor) -> int:
+    states = torch.ones(8, 12, 16)
+    with Operations() as found, RowDropout(KEYS, rate=rate):
+        for _ in range(num_sites):
+            states = torch.nn.functional.dropout(states, 0.3)
+    return found.count
+
+
+@pytest.mark.parametrize("rate", [0.3, torch.full((8,), 0.3)])
+def test_a_further_site_takes_few_operations(rate: float | Tensor) -> None:
+    assert operations(9, rate) - operations(1, rate) <= 8 * 17
+    assert operations(1, rate) <= 100
+
+
+def test_sites_computed_together_are_those_computed_alone() -> None:
+    states, numbers = torch.randn(8, 12, 16), range(2 * SITES_AT_ONCE + 1)
+    with RowDropout(KEYS, first_column=5):
+        together = [torch.nn.functional.dropout(states, 0.3) for _ in numbers]
+    alone = [dropped(states, 0.3, KEYS, site=site, columns=torch.arange(5, 17)) for site in numbers]
+    assert torch.equal(torch.stack(together), torch.stack(alone))
+
+
+@pytest.mark.parametrize("are_positions", [False, True])
+def test_keys_in_company_draw_what_they_draw_alone(are_positions: bool) -> None:
+    columns = torch.arange(8) % 5 if are_positions else None
+    alone = [
+        RowKeys(keys, None if columns is None else columns[: len(keys)]) for keys in (KEYS[:3], KEYS[:8], KEYS[5:])
+    ]
+    together = in_company([alone[0], None, *alone[1:]])
+    assert together.pop(1) is None
+    for site, width in (("head", 4), ("lora 1", 6), ("head", 6)):
+        for one, other in zip(alone, together, strict=True):
+            states = torch.randn(len(one.keys), *(() if are_positions else (width,)), 16)
+            assert other is not None and torch.equal(
+                other.dropped(states, 0.3, site=site), one.dropped(states, 0.3, site=site)
+            )
+            with Operations() as found:
+                other.dropped(states, 0.3, site=site)
+            assert found.count <= 30, "the others have computed it"

@@ -11,7 +11,7 @@ from tunekit.backbone.identity import fingerprint
 from tunekit.backbone.inputs import Inputs, Prefix
 from tunekit.backbone.kernels import keep_few_kernels
 from tunekit.backbone.loading import describe, load
-from tunekit.backbone.reading import LayerChange, Reading, RowKeys, read
+from tunekit.backbone.reading import LayerChange, Reading, RowKeys, in_company, read
 
 __all__ = [
     "Backbone",
@@ -22,6 +22,7 @@ __all__ = [
     "RowKeys",
     "describe",
     "fingerprint",
+    "in_company",
     "keep_few_kernels",
     "load",
     "read",

@@ -10,11 +10,11 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from transformers import DynamicCache, PreTrainedConfig, PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
 
 from tunekit.backbone import attention, t5
 from tunekit.backbone.architectures import Family, architecture_of
-from tunekit.backbone.inputs import EmbeddedRows, Inputs, Prefix
+from tunekit.backbone.inputs import EmbeddedRows, Inputs, Places, Prefix, cache_of
 from tunekit.backbone.linear import replace_linear_layers
 from tunekit.backbone.positions import states_at
 from tunekit.backbone.prefix_layers import prefix_hidden
@@ -218,7 +218,9 @@ class Backbone(nn.Module):
         if self.family == "encoder":
             num_prompt = 0 if prompt is None else prompt.shape[-2]
             with prefix_hidden(self.model, prefix):
-                return self.run_body_at(self._rows(inputs, prefix, prompt, embedded), rows, columns + num_prompt)
+                return self.run_body_at(
+                    self._rows(inputs, prefix, prompt, embedded), Places(rows, columns + num_prompt)
+                )
         return self.encode(inputs, prefix=prefix, prompt=prompt, embedded=embedded)[rows, columns]
 
     def run_body(self, rows: EmbeddedRows) -> Tensor:
@@ -229,10 +231,10 @@ class Backbone(nn.Module):
             ).last_hidden_state
         return hidden.float()
 
-    def run_body_at(self, rows: EmbeddedRows, read_rows: Tensor, read_columns: Tensor) -> Tensor:
-        """``run_body(rows)[read_rows, read_columns]`` of an encoder: [M, D], in fp32, its last layer only there."""
+    def run_body_at(self, rows: EmbeddedRows, where: Places) -> Tensor:
+        """``run_body(rows)[where.rows, where.columns]`` of an encoder: [M, D], in fp32, its last layer only there."""
         with self.precision():
-            return states_at(self.model, rows, self.arguments_of(rows), (read_rows, read_columns)).float()
+            return states_at(self.model, rows, self.arguments_of(rows), where).float()
 
     def arguments_of(self, rows: EmbeddedRows) -> dict[str, object]:
         """What the model is to be called with beside embeddings and mask."""
@@ -293,7 +295,8 @@ class Backbone(nn.Module):
             mask=nn.functional.pad(inputs.attention_mask, (before + num_prompt, 0), value=1),
             starts=torch.full((len(whole),), before, device=whole.device),
             segments=None if segments is None else nn.functional.pad(segments, (num_prompt, 0)),
-            past=None if prefix is None else DynamicCache(prefix.layers(len(whole), self.arithmetic)),
+            past=None if prefix is None else cache_of(prefix.layers(len(whole), self.arithmetic)),
+            has_padding=inputs.has_padding,
         )
 
     def _whole(self, inputs: Inputs, prompt: Tensor | None, embedded: Tensor | None) -> Tensor:

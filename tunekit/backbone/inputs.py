@@ -10,7 +10,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from transformers.cache_utils import Cache
+from transformers.cache_utils import Cache, DynamicLayer
+
+from tunekit.backbone.moving import moved
 
 
 @dataclass(frozen=True)
@@ -23,13 +25,13 @@ class Inputs:
     """[B, L], 1 for text and 0 for padding."""
     token_type_ids: Tensor | None = None
     """[B, L]; None is all zero."""
+    has_padding: bool | None = None
+    """Whether `attention_mask` has a 0; None: it is not known here, so the mask's device is asked and waited for."""
 
     def to(self, device: torch.device | str) -> Inputs:
         """The same rows on `device`."""
-        types = self.token_type_ids
-        return Inputs(
-            self.input_ids.to(device), self.attention_mask.to(device), None if types is None else types.to(device)
-        )
+        (found,) = moved([self], device)
+        return found
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,34 @@ class EmbeddedRows:
     """[B, L]; None is all zero."""
     past: Cache | None = None
     """Keys and values of S positions that stand before every row."""
+    has_padding: bool | None = None
+    """Whether `mask` has a 0; None: its device is asked and waited for."""
+
+
+@dataclass(frozen=True)
+class Places:
+    """Positions that are read."""
+
+    rows: Tensor
+    """[M]"""
+    columns: Tensor
+    """[M]"""
+    most_in_row: int | None = None
+    """Positions read in one row at most; None: the device of `rows` is asked and waited for."""
+
+
+class _PrefixLayer(DynamicLayer):  # type: ignore[no-untyped-call]  # transformers leaves it half typed
+    """A layer's keys and values [B, H, P, Dh] as they are; transformers' own way to begin with them copies them."""
+
+    def __init__(self, keys: Tensor, values: Tensor) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.keys, self.values, self.is_initialized = keys, values, True
+        self.dtype, self.device = keys.dtype, keys.device
+
+
+def cache_of(layers: Sequence[tuple[Tensor, Tensor]]) -> Cache:
+    """Keys and values of each layer, each [B, H, P, Dh], as a model of transformers takes what stands before a text."""
+    return Cache(layers=[_PrefixLayer(keys, values) for keys, values in layers])
 
 
 def padded(strings: Sequence[tuple[int, ...]], pad_id: int) -> Inputs:
@@ -81,4 +111,4 @@ def padded(strings: Sequence[tuple[int, ...]], pad_id: int) -> Inputs:
     length = max(1, *map(len, strings))
     ids = [(*string, *(pad_id,) * (length - len(string))) for string in strings]
     mask = [(*(1,) * len(string), *(0,) * (length - len(string))) for string in strings]
-    return Inputs(torch.tensor(ids), torch.tensor(mask))
+    return Inputs(torch.tensor(ids), torch.tensor(mask), has_padding=any(len(string) < length for string in strings))

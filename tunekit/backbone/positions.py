@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from transformers import PreTrainedConfig
 from transformers.masking_utils import create_bidirectional_mask
 
-from tunekit.backbone.attention import attend
-from tunekit.backbone.inputs import EmbeddedRows
+from tunekit.backbone.attention import IMPLEMENTATION, attend
+from tunekit.backbone.inputs import EmbeddedRows, Places
 
 Layer = Callable[[Tensor], Tensor]
 
@@ -62,16 +62,14 @@ class _EncoderModel(Protocol):
     def embeddings(self, *, inputs_embeds: Tensor, position_ids: object, token_type_ids: object) -> Tensor: ...
 
 
-def states_at(
-    encoder: nn.Module, inputs: EmbeddedRows, arguments: dict[str, object], where: tuple[Tensor, Tensor]
-) -> Tensor:
+def states_at(encoder: nn.Module, inputs: EmbeddedRows, arguments: dict[str, object], where: Places) -> Tensor:
     """Last hidden states [M, D] of an encoder; none at all still leaves keys and values in ``inputs.past``.
 
     Args:
         encoder: the body of a BERT, RoBERTa or XLM-R.
         inputs: rows for the model.
         arguments: what the whole model is called with for these rows (`Backbone.arguments_of`).
-        where: rows [M] and columns [M] of the positions that are read.
+        where: the positions that are read.
     """
     model = cast(_EncoderModel, encoder)
     hidden = model.embeddings(
@@ -79,33 +77,45 @@ def states_at(
         position_ids=arguments["position_ids"],
         token_type_ids=arguments["token_type_ids"],
     )
-    mask = create_bidirectional_mask(config=model.config, inputs_embeds=hidden, attention_mask=inputs.mask)
+    mask = _mask(model.config, hidden, inputs)
     *layers, last = model.encoder.layer
     for layer in layers:
         hidden = layer(hidden, mask, past_key_values=inputs.past)
     return _last_layer(last, hidden, inputs, where)
 
 
-def _last_layer(layer: _EncoderLayer, hidden: Tensor, inputs: EmbeddedRows, where: tuple[Tensor, Tensor]) -> Tensor:
-    attention, read = layer.attention.self, hidden[where]
+def _mask(config: PreTrainedConfig, hidden: Tensor, inputs: EmbeddedRows) -> object:
+    """transformers' mask of what may be seen; None is all. It asks the device for what is known here."""
+    if inputs.has_padding is False and config._attn_implementation == IMPLEMENTATION:
+        return None
+    return create_bidirectional_mask(
+        config=config,
+        inputs_embeds=hidden,
+        attention_mask=inputs.mask,
+        allow_is_bidirectional_skip=inputs.has_padding is None,
+    )
+
+
+def _last_layer(layer: _EncoderLayer, hidden: Tensor, inputs: EmbeddedRows, where: Places) -> Tensor:
+    attention, read = layer.attention.self, hidden[where.rows, where.columns]
     keys, values = (_heads(attention, project(hidden)) for project in (attention.key, attention.value))
     if inputs.past is not None:
         keys, values = inputs.past.update(keys, values, attention.layer_idx)
     if not len(read):
         return read
     mask = inputs.mask[:, inputs.mask.shape[1] - keys.shape[-2] :]  # the layer may lack a prefix that others have
-    attended = _attend(attention, attention.query(read), (keys, values), (mask, where[0]))
+    attended = _attend(attention, attention.query(read), (keys, values), (mask, where))
     attended = layer.attention.output(attended, read)
     return layer.output(layer.intermediate(attended), attended)
 
 
 def _attend(
-    attention: _SelfAttention, queries: Tensor, seen: tuple[Tensor, Tensor], where: tuple[Tensor, Tensor]
+    attention: _SelfAttention, queries: Tensor, seen: tuple[Tensor, Tensor], there: tuple[Tensor, Places]
 ) -> Tensor:
-    """Attention [M, D] of queries [M, D] to keys and values [B, H, S, Dh] of their row; `where` is mask and rows."""
-    mask, rows = where
+    """Attention [M, D] of queries [M, D] to keys and values [B, H, S, Dh] of their row; `there` is mask and places."""
+    mask, rows = there[0], there[1].rows
     slots = order_in_row(rows)
-    size = int(slots.max()) + 1
+    size = int(slots.max()) + 1 if there[1].most_in_row is None else there[1].most_in_row
     grid = queries.new_zeros(len(mask), size, queries.shape[-1]).index_put((rows, slots), queries)
     dropout = attention.dropout.p if attention.training else 0.0
     allowed = mask[:, None, None].bool()

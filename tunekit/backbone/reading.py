@@ -19,13 +19,13 @@ from typing import Protocol
 
 import torch
 from torch import Tensor, nn
-from transformers import DynamicCache
 
 from tunekit.backbone import t5
 from tunekit.backbone.encoder import Backbone
-from tunekit.backbone.inputs import EmbeddedRows, Inputs, Prefix
+from tunekit.backbone.inputs import EmbeddedRows, Inputs, Places, Prefix, cache_of
+from tunekit.backbone.moving import moved
 from tunekit.backbone.prefix_layers import prefix_hidden
-from tunekit.backbone.row_dropout import RowDropout, dropped
+from tunekit.backbone.row_dropout import Company, RowDropout, dropped
 
 NO_VECTOR = -1
 """In `Reading.slots`: the token itself stands there."""
@@ -39,10 +39,13 @@ class RowKeys:
     """[B], or [M] where a layer is computed only at the positions read."""
     columns: Tensor | None = None
     """[M], the column of each position read; None: all columns of each row."""
+    company: tuple[Company, int] | None = field(default=None, repr=False, compare=False)
+    """Keys that draw together with these, on one device, and which of them these are."""
 
     def to(self, device: torch.device | str) -> RowKeys:
         """The same keys on `device`."""
-        return RowKeys(self.keys.to(device), None if self.columns is None else self.columns.to(device))
+        (found,) = moved([self], device)
+        return found
 
     def dropped(self, states: Tensor, rate: float, *, site: str) -> Tensor:
         """`states` [B, L, D], or [M, D], with numbers dropped at `rate` and the others made larger accordingly.
@@ -53,7 +56,24 @@ class RowKeys:
             site: where in a method it happens; equal sites drop alike.
         """
         number = zlib.crc32(site.encode()) >> 2 | 1 << 30  # far from the numbers of the sites inside a backbone
-        return dropped(states, rate, self.keys, site=number, columns=self.columns)
+        if self.company is None:
+            return dropped(states, rate, self.keys, site=number, columns=self.columns)
+        company, member = self.company
+        return company.dropped(states, rate, member=member, site=number)
+
+
+def in_company(keys: Sequence[RowKeys | None]) -> list[RowKeys | None]:
+    """The same keys, which draw the same numbers, but together: in few operations where each asks for the same site.
+
+    Args:
+        keys: of one kind, those of all columns or those of positions read, on one device; some may be missing.
+    """
+    given = [one for one in keys if one is not None]
+    if len(given) < 2:
+        return list(keys)
+    columns = [one.columns for one in given if one.columns is not None]
+    company, numbers = Company([one.keys for one in given], columns or None), iter(range(len(given)))
+    return [None if one is None else replace(one, company=(company, next(numbers))) for one in keys]
 
 
 class LayerChange(Protocol):
@@ -79,6 +99,8 @@ class Reading:
     """[M] row of each position read."""
     columns: Tensor
     """[M] its column in ``inputs.input_ids``."""
+    most_in_row: int | None = None
+    """Positions read in one row at most, as in `Places`."""
     prefix: Prefix | None = None
     """Keys and values for every layer, the same for all rows or one for each row."""
     vectors: Tensor | None = None
@@ -121,7 +143,7 @@ def read(backbone: Backbone, readings: Sequence[Reading]) -> list[Tensor]:
     where = _joined_places(readings)
     prefix, lengths = _joined_prefix(readings)
     embedded = _embedded(backbone, readings, inputs)
-    with _altered(backbone, readings, prefix), _dropping(backbone, readings, where):
+    with _altered(backbone, readings, prefix), _dropping(backbone, readings, (where.rows, where.columns)):
         states = _states(backbone, (embedded, inputs), (prefix, lengths), where)
     return list(torch.split(states, [len(reading.rows) for reading in readings]))
 
@@ -130,7 +152,7 @@ def _states(
     backbone: Backbone,
     rows: tuple[Tensor, Inputs],
     before: tuple[Prefix | None, Tensor | None],
-    where: tuple[Tensor, Tensor],
+    where: Places,
 ) -> Tensor:
     (embedded, inputs), (prefix, lengths) = rows, before
     size = 0 if prefix is None else prefix.keys.shape[-3]
@@ -139,7 +161,7 @@ def _states(
     if backbone.family == "encoder-decoder":
         with backbone.precision():
             states = t5.read_twice(backbone.model, embedded, inputs.attention_mask, layers, seen=seen)
-        return states[where].float()
+        return states[where.rows, where.columns].float()
     starts = torch.full((len(embedded),), size, device=embedded.device) if lengths is None else lengths
     mask = nn.functional.pad(inputs.attention_mask, (size, 0), value=1)
     if seen is not None:
@@ -149,11 +171,12 @@ def _states(
         mask=mask,
         starts=starts,
         segments=inputs.token_type_ids,
-        past=None if layers is None else DynamicCache(layers),
+        past=None if layers is None else cache_of(layers),
+        has_padding=inputs.has_padding if lengths is None else True,
     )
     if backbone.family == "encoder":
-        return backbone.run_body_at(whole, *where)
-    return backbone.run_body(whole)[where]
+        return backbone.run_body_at(whole, where)
+    return backbone.run_body(whole)[where.rows, where.columns]
 
 
 # -- joining -----------------------------------------------------------------------------------------------------------
@@ -172,7 +195,16 @@ def _joined_inputs(backbone: Backbone, readings: Sequence[Reading]) -> Inputs:
         types = torch.cat(
             [torch.zeros_like(one.input_ids) if one.token_type_ids is None else one.token_type_ids for one in found]
         )
-    return Inputs(torch.cat([one.input_ids for one in found]), torch.cat([one.attention_mask for one in found]), types)
+    return Inputs(
+        torch.cat([one.input_ids for one in found]),
+        torch.cat([one.attention_mask for one in found]),
+        types,
+        _any_padding([one.has_padding for one in found]),
+    )
+
+
+def _any_padding(known: Sequence[bool | None]) -> bool | None:
+    return True if any(known) else None if None in known else False
 
 
 def _padded(inputs: Inputs, sides: tuple[int, int], pad_id: int, *, mask: int) -> Inputs:
@@ -184,22 +216,25 @@ def _padded(inputs: Inputs, sides: tuple[int, int], pad_id: int, *, mask: int) -
         pad(inputs.input_ids, sides, value=pad_id),
         pad(inputs.attention_mask, sides, value=mask),
         None if types is None else pad(types, sides),
+        inputs.has_padding if mask else True,
     )
 
 
-def _joined_places(readings: Sequence[Reading]) -> tuple[Tensor, Tensor]:
-    """Rows and columns of all positions read."""
+def _joined_places(readings: Sequence[Reading]) -> Places:
+    """All positions read."""
     if len(readings) == 1:
-        return readings[0].rows, readings[0].columns
+        return Places(readings[0].rows, readings[0].columns, readings[0].most_in_row)
     rows, before = [], 0
     for reading in readings:
         rows.append(reading.rows + before)
         before += len(reading.inputs.input_ids)
-    return torch.cat(rows), torch.cat([reading.columns for reading in readings])
+    known = [reading.most_in_row for reading in readings if reading.most_in_row is not None]
+    most = max(known) if len(known) == len(readings) else None
+    return Places(torch.cat(rows), torch.cat([reading.columns for reading in readings]), most)
 
 
 def _joined_prefix(readings: Sequence[Reading]) -> tuple[Prefix | None, Tensor | None]:
-    """One prefix for each row, filled up to the longest, and how long each really is; None where all are alike."""
+    """One prefix for each row, filled up to the longest, and how long each really is; None where all are as long."""
     given = [reading.prefix for reading in readings]
     if len(readings) == 1 or all(prefix is None for prefix in given):
         return given[0], None
@@ -209,7 +244,9 @@ def _joined_prefix(readings: Sequence[Reading]) -> tuple[Prefix | None, Tensor |
     device = found[0].keys.device
     sizes = [0 if prefix is None else prefix.keys.shape[-3] for prefix in given]
     counts = [len(reading.inputs.input_ids) for reading in readings]
-    index = _prefix_index(given, sizes, counts).to(device)
+    index, lengths = moved(
+        [_prefix_index(given, sizes, counts), torch.tensor(sizes).repeat_interleave(torch.tensor(counts))], device
+    )
     nothing = torch.zeros_like(found[0].keys.flatten(1, -3)[:, :1])  # what fills up: no other trial's numbers
     keys, values = (
         torch.cat([nothing, *(states.flatten(1, -3) for states in tables)], dim=1)
@@ -217,8 +254,7 @@ def _joined_prefix(readings: Sequence[Reading]) -> tuple[Prefix | None, Tensor |
         .view(len(nothing), *index.shape, *nothing.shape[2:])
         for tables in ([prefix.keys for prefix in found], [prefix.values for prefix in found])
     )
-    lengths = torch.tensor(sizes).repeat_interleave(torch.tensor(counts)).to(device)
-    return Prefix(keys, values, found[0].prompted), lengths
+    return Prefix(keys, values, found[0].prompted), None if len(set(sizes)) == 1 else lengths
 
 
 def _prefix_index(given: Sequence[Prefix | None], sizes: Sequence[int], counts: Sequence[int]) -> Tensor:
@@ -288,8 +324,9 @@ def _altered(backbone: Backbone, readings: Sequence[Reading], prefix: Prefix | N
     """Hooks in the layers while the readings are read; afterwards the backbone is as it was."""
     with ExitStack() as hooks:
         hooks.enter_context(prefix_hidden(backbone.model, prefix))
-        sizes = _Sizes.of(readings)
-        for name in dict.fromkeys(name for reading in readings for name in reading.changes):
+        names = dict.fromkeys(name for reading in readings for name in reading.changes)
+        sizes = _Sizes.of(readings if names else ())
+        for name in names:
             own = [reading.changes.get(name) for reading in readings]
             handle = backbone.model.get_submodule(name).register_forward_hook(_Changing(own, sizes))
             hooks.callback(handle.remove)
@@ -310,8 +347,10 @@ class _Sizes:
         return cls(
             [len(reading.inputs.input_ids) for reading in readings],
             [len(reading.rows) for reading in readings],
-            [one.keys for one in readings],
-            [None if one.keys is None else RowKeys(one.keys.keys[one.rows], one.columns) for one in readings],
+            in_company([one.keys for one in readings]),
+            in_company(
+                [None if one.keys is None else RowKeys(one.keys.keys[one.rows], one.columns) for one in readings]
+            ),
         )
 
 

@@ -6,13 +6,14 @@ import dataclasses
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
-from typing import Any, Self
+from typing import Self
 
 import torch
 from torch import Tensor
 
 from tunekit.backbone import Inputs, RowKeys
 from tunekit.backbone.inputs import padded
+from tunekit.backbone.moving import moved
 
 __all__ = ["UNSEEN", "Batch", "Feature", "LabelIds", "Part", "collated", "groups_of", "pad_rows"]
 
@@ -51,7 +52,7 @@ class Feature:
 
 @dataclass
 class Batch:
-    """Rows ready for the backbone, right padded. A method may subclass it: ``to`` moves every tensor field.
+    """Rows ready for the backbone, right padded. A method may subclass it: `moved` finds every tensor field.
 
     Shapes: B rows, N labels (of words or pairs, flat over the rows), M positions read (M = N unless some are averaged).
     """
@@ -68,6 +69,8 @@ class Batch:
     """[M] which of the N labels the position belongs to."""
     row_sizes: tuple[int, ...]
     """Labels in each row; they sum to N."""
+    most_in_row: int | None = field(default=None, kw_only=True)
+    """Positions read in one row at most, where that is known."""
     keys: RowKeys | None = field(default=None, kw_only=True)
     """Of the B rows, while a method with a frozen backbone is trained: what its dropout is drawn from."""
     label_keys: RowKeys | None = field(default=None, kw_only=True)
@@ -80,12 +83,8 @@ class Batch:
 
     def to(self, device: torch.device | str) -> Self:
         """The same batch on `device`."""
-        moved: dict[str, Any] = {
-            f.name: value.to(device)
-            for f in dataclasses.fields(self)
-            if isinstance(value := getattr(self, f.name), (Tensor, Inputs, RowKeys))
-        }
-        return dataclasses.replace(self, **moved)
+        (found,) = moved([self], device)
+        return found
 
     def keyed(self, keys: Tensor) -> Self:
         """The same batch with a key [B] for each of its rows."""
@@ -145,6 +144,7 @@ def collated(features: Sequence[Feature], pad_id: int) -> Batch:
         read_columns=columns,
         read_labels=labels,
         row_sizes=sizes,
+        most_in_row=max((sum(map(len, f.reads)) for f in features), default=0),
     )
 
 

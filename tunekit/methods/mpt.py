@@ -42,6 +42,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from tunekit.backbone.moving import moved
 from tunekit.errors import ConfigError, nearest, quoted, require
 from tunekit.methods.base import Setting
 from tunekit.methods.batch import Batch, Part
@@ -238,8 +239,8 @@ class MPT(SoftPrompt[MPTConfig]):
         table = [self._in_language(source, language) for language in present]
         if len(table) == 1:
             return table[0]
-        places = [present.index(language) for language in batch.languages]
-        return torch.stack(table)[torch.tensor(places, device=source.device)]
+        (places,) = moved([torch.tensor([present.index(language) for language in batch.languages])], source.device)
+        return torch.stack(table)[places]
 
     def _in_language(self, source: Tensor, language: int) -> Tensor:
         """p_S for the source language, p_T for another."""

@@ -38,6 +38,7 @@ from typing import ClassVar, Literal, cast
 import torch
 from torch import Tensor, nn
 
+from tunekit.backbone.moving import moved
 from tunekit.errors import ConfigError, nearest, require
 from tunekit.methods.base import Setting
 from tunekit.methods.batch import Batch, Feature
@@ -173,7 +174,7 @@ class PCT(MultilingualCloze[PCTConfig]):
         if self.config.distribution == "label_words":
             return self.answers(states, batch.languages), batch.label_ids
         entries = [self.entries(language) for language in batch.languages]
-        table = torch.tensor(entries, dtype=torch.long, device=states.device)
+        (table,) = moved([torch.tensor(entries, dtype=torch.long)], states.device)
         return self.backbone.vocabulary_logits(states), table.gather(1, batch.label_ids[:, None])[:, 0]
 
     def asked_again(self, batch: PairBatch) -> LanguageBatch:

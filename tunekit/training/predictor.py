@@ -13,6 +13,7 @@ from itertools import groupby
 
 import torch
 
+from tunekit.backbone.moving import moved
 from tunekit.errors import TrialFailed
 from tunekit.methods import Feature, Method
 from tunekit.predictions import Prediction
@@ -132,13 +133,14 @@ def _predict_step(learners: Sequence[Learner], chosen: Sequence[tuple[Asked, int
     batches = []
     for learner, found in groups:
         learner.turn(training=False)
-        batches.append(learner.method.collate([part.tokenized.rows[row] for part, row in found]).to(learner.device))
+        batches.append(learner.method.collate([part.tokenized.rows[row] for part, row in found]))
+    batches = moved(batches, learners[0].device)
     if learners[0].company is None:
         ((learner, _),) = groups
         labels = [learner.method.predict(batches[0])]
     else:
         logits = logits_together([learner for learner, _ in groups], batches)
-        both = zip(groups, logits, batches, strict=True)
+        both = zip(groups, moved(logits, "cpu"), batches, strict=True)  # one wait for a GPU
         labels = [learner.method.best_labels(scores, batch) for (learner, _), scores, batch in both]
     for (_, found), predicted in zip(groups, labels, strict=True):
         for (part, row), best in zip(found, predicted, strict=True):

@@ -10,12 +10,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 import torch
 from torch import Tensor
 
+from tunekit.backbone import in_company
+from tunekit.backbone.moving import moved
 from tunekit.backbone.row_dropout import row_keys
 from tunekit.errors import TrialFailed
 from tunekit.methods import Batch, Feature
@@ -221,7 +223,10 @@ def _losses(updates: Sequence[Update], pieces: Sequence[_Piece]) -> list[Tensor]
     for learner, piece in zip(learners, pieces, strict=True):
         learner.turn(training=True)
         batch = learner.method.collate(piece.rows())
-        batches.append((batch if piece.keys is None else batch.keyed(piece.keys)).to(learner.device))
+        batches.append(batch if piece.keys is None else batch.keyed(piece.keys))
+    batches = moved(batches, learners[0].device)
+    label_keys = in_company([batch.label_keys for batch in batches])
+    batches = [replace(batch, label_keys=own) for batch, own in zip(batches, label_keys, strict=True)]
     if any(piece.part.own_loss is not None for piece in pieces):
         return [_own_loss(*each) for each in zip(learners, pieces, batches, strict=True)]
     logits = logits_together(learners, batches)

@@ -14,7 +14,7 @@ from torch import Tensor
 from transformers.cache_utils import Cache, DynamicLayer
 
 from tunekit.backbone.encoder import Backbone
-from tunekit.backbone.inputs import EmbeddedRows, Inputs
+from tunekit.backbone.inputs import EmbeddedRows, Inputs, Places
 
 
 @dataclass(frozen=True)
@@ -103,9 +103,9 @@ def encode_shared(
         return hidden if reads is None else hidden[reads]
     rows, layers = _rows_after(backbone, [], sentences)
     nowhere = owners[:0]  # of the sentences, only keys and values are seen
-    backbone.run_body_at(rows, nowhere, nowhere)
+    backbone.run_body_at(rows, Places(nowhere, nowhere))
     asked, _ = _rows_after(backbone, [(_context(layers, sentences), owners)], questions)
-    return backbone.run_body(asked) if reads is None else backbone.run_body_at(asked, *reads)
+    return backbone.run_body(asked) if reads is None else backbone.run_body_at(asked, Places(*reads))
 
 
 def _rows_after(backbone: Backbone, parts: Sequence[Part], inputs: Inputs) -> tuple[EmbeddedRows, list[_SharedLayer]]:

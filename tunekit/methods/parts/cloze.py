@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import ClassVar, Protocol, cast
 
-import torch
 from torch import Tensor
 from typing_extensions import TypeVar
 
@@ -152,13 +151,14 @@ class ClozeMethod(Method[C]):
     # From hidden states to labels
 
     def reading(self, batch: Batch) -> Reading:
-        return Reading(inputs=batch.inputs, rows=batch.read_rows, columns=batch.read_columns)
+        return Reading(
+            inputs=batch.inputs, rows=batch.read_rows, columns=batch.read_columns, most_in_row=batch.most_in_row
+        )
 
     def label_logits(self, states: Tensor, verbalizer: Verbalizer | None = None) -> Tensor:
         """Scores of the labels [N, labels] for the hidden states at their masks [N, D]."""
         chosen = verbalizer or self.verbalizer
-        tokens = torch.tensor(chosen.token_ids, dtype=torch.long, device=states.device)
-        return chosen.logits(self.backbone.vocabulary_logits(states, tokens))
+        return chosen.logits(self.backbone.vocabulary_logits(states, chosen.entries.on(states.device)))
 
     def logits_of(self, states: Tensor, batch: Batch) -> Tensor:
         return self.label_logits(states)

@@ -91,7 +91,9 @@ def averaged(states: Tensor, batch: Batch) -> Tensor:
     if len(states) == len(batch.label_ids):
         return states
     sums = states.new_zeros(len(batch.label_ids), states.shape[-1]).index_add(0, batch.read_labels, states)
-    return sums / batch.read_labels.bincount(minlength=len(batch.label_ids))[:, None]
+    # Not bincount, which asks a GPU how many there are.
+    counts = torch.zeros_like(batch.label_ids).index_add(0, batch.read_labels, torch.ones_like(batch.read_labels))
+    return sums / counts[:, None]
 
 
 class HeadOptions(Protocol):
@@ -146,6 +148,7 @@ class HeadMethod(Method[C]):
             inputs=batch.inputs,
             rows=batch.read_rows,
             columns=batch.read_columns,
+            most_in_row=batch.most_in_row,
             prefix=before.get("prefix"),
             changes=self.changes(),
             keys=batch.keys,

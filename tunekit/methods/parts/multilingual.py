@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import TypeVar
 
+from tunekit.backbone.moving import moved
 from tunekit.errors import ConfigError, nearest
 from tunekit.methods.base import Method, Setting
 from tunekit.methods.batch import Batch, Feature
@@ -111,9 +112,9 @@ class MultilingualCloze(ClozeMethod[C]):
         verbalizers = [self._verbalizers[language] for language in languages]
         if all(verbalizer is verbalizers[0] for verbalizer in verbalizers):
             return self.label_logits(states, verbalizers[0])
-        logits = states.new_empty(len(states), len(self.labels))
-        for verbalizer in dict.fromkeys(verbalizers):
-            rows = torch.tensor([row for row, own in enumerate(verbalizers) if own is verbalizer], device=states.device)
+        logits, different = states.new_empty(len(states), len(self.labels)), list(dict.fromkeys(verbalizers))
+        rows_of = [torch.tensor([row for row, own in enumerate(verbalizers) if own is each]) for each in different]
+        for verbalizer, rows in zip(different, moved(rows_of, states.device), strict=True):
             logits = logits.index_copy(0, rows, self.label_logits(states[rows], verbalizer))
         return logits
 

@@ -9,6 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from tunekit.backbone.moving import Held
 from tunekit.errors import ConfigError, nearest, quoted
 from tunekit.methods.parts.text_tokenizer import TextTokenizer, Tokenizer
 
@@ -70,14 +71,18 @@ class Verbalizer:
             self._tokens = tuple(tokens.values())
         self.token_ids: tuple[int, ...] = tuple(dict.fromkeys(token for tokens in self._tokens for token in tokens))
         """The rows of the vocabulary that are needed, K of them, none twice."""
+        self.entries = Held(torch.tensor(self.token_ids, dtype=torch.long))
+        """`token_ids` as a tensor."""
         self._is_plain = all(len(tokens) == 1 for tokens in self._tokens)
+        share = [[tokens.count(i) / len(tokens) for tokens in self._tokens] for i in self.token_ids]
+        self._share = Held(torch.tensor(share))
+        """[K, labels]"""
 
     def logits(self, vocabulary_logits: Tensor) -> Tensor:
         """Scores of the labels [M, labels] from the logits of `token_ids` [M, K]."""
         if self._is_plain:  # then token_ids are in the order of the labels
             return vocabulary_logits
-        share = torch.tensor([[tokens.count(i) / len(tokens) for tokens in self._tokens] for i in self.token_ids])
-        return vocabulary_logits @ share.to(vocabulary_logits)
+        return vocabulary_logits @ self._share.on(vocabulary_logits.device).to(vocabulary_logits.dtype)
 
 
 def label_strings(
