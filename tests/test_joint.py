@@ -213,6 +213,34 @@ def deep(index: int, **training: Any) -> TrialConfig:
     return config_of(member, "bert", "token")
 
 
+@pytest.mark.parametrize("architecture", ["bert", "xlm-roberta"])
+def test_a_member_with_a_long_prompt_is_filled_up_to_the_rows_of_one_that_has_a_short_prompt(
+    architecture: str, cache: WorkerCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    members: list[Member] = [
+        ("ptuning_v2", {"prompt_length": 55}, {"max_length": 8, "batch_size": 8}, 1),
+        ("ptuning_v2", {"prompt_length": 2}, {"max_length": 24, "batch_size": 8}, 2),
+    ]
+    configs = [config_of(member, architecture, "token") for member in members]
+    widths, read = list[list[int]](), learner_module.read
+
+    def watched(backbone: Any, readings: Any) -> Any:
+        widths.append([reading.inputs.input_ids.shape[1] for reading in readings])
+        return read(backbone, readings)
+
+    monkeypatch.setattr(learner_module, "read", watched)
+    start = [Running(learner_of(config, cache, tokens_per_step=1000), 1) for config in configs]
+    together = train_together(start)
+    assert max(55 + max(found) for found in widths if len(found) == 2) > 66, "padding ran past the table of positions"
+    sizes = [len(found) for found in widths]
+    assert sizes == sorted(sizes, reverse=True), "none was made one by one while both had updates to make"
+    by_themselves = [train_together([running(config, cache)])[0] for config in configs]
+    for one, other in zip(together, by_themselves, strict=True):
+        require_same(one, other)
+    asked = [Questions(run.learner, "dev", ("en", *TARGETS)) for run in together]
+    assert carry_out(asked) == [dev_labels(run.learner) for run in by_themselves]
+
+
 def test_a_member_that_joins_late_and_one_that_ends_early_change_no_other(cache: WorkerCache) -> None:
     configs = [deep(0, epochs=3, batch_size=4), deep(1, epochs=1, batch_size=8), deep(2, epochs=2, batch_size=3)]
     by_themselves = [train_together([running(config, cache)])[0] for config in configs]
