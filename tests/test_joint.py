@@ -360,6 +360,24 @@ def test_a_single_row_that_memory_does_not_suffice_for_fails_its_trial(
     assert all(isinstance(run.failure, TrialFailed) and "out of memory on cpu" in str(run.failure) for run in together)
 
 
+def test_predictions_that_memory_suffices_for_only_one_by_one_fail_no_member(
+    cache: WorkerCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learners = [learner_of(deep(0, max_length=24), cache), learner_of(deep(1, max_length=12), cache)]
+    expected = [dev_labels(learner) for learner in learners]
+    read = learner_module.read
+
+    def limited(backbone: Any, readings: Any) -> Any:
+        if len(readings) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return read(backbone, readings)
+
+    monkeypatch.setattr(learner_module, "read", limited)
+    for order in ((0, 1), (1, 0)):
+        found = carry_out([Questions(learners[number], "dev", ("en", *TARGETS)) for number in order])
+        assert found == [expected[number] for number in order]
+
+
 def test_a_step_of_the_optimiser_that_has_no_memory_is_not_made_twice(
     cache: WorkerCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -75,8 +75,11 @@ def predicted_all(
     Args:
         questions: of learners that can be computed together.
         on_pass: called after each pass through the model.
+
+    Raises:
+        RuntimeError, MemoryError: memory does not suffice for several.
     """
-    learner = questions[0].learner
+    longest = max(each.learner.config.training.max_length for each in questions)
     first = max_tokens = min(map(_evaluation_tokens, (each.learner for each in questions)))
     while True:
         try:
@@ -85,8 +88,11 @@ def predicted_all(
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
-            if max_tokens <= learner.config.training.max_length:
-                return [without_memory(each.learner.device, each.learner.tokens_per_step, error) for each in questions]
+            if max_tokens <= longest:
+                if len(questions) > 1:
+                    raise
+                learner = questions[0].learner
+                return [without_memory(learner.device, learner.tokens_per_step, error)]
         max_tokens //= 2
     if max_tokens < first:
         for each in questions:
