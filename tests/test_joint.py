@@ -15,10 +15,10 @@ from multilingual_tasks import TARGETS, Corpora
 from multilingual_tasks import WORDS as ANSWERS
 from tiny_models import TAGS, WORDS, backbone_of, tag_of
 
-from tunekit.errors import TrialFailed
+from tunekit.errors import DeviceLost, TrialFailed
 from tunekit.methods.ptuning_v2 import PTuningV2
 from tunekit.tasks import Example, PairExample, Task, TokenExample
-from tunekit.training import WorkerCache
+from tunekit.training import WorkerCache, device
 from tunekit.training import learner as learner_module
 from tunekit.training.joint import Done, carry_out
 from tunekit.training.learner import Learner, Questions, Update
@@ -376,6 +376,26 @@ def test_predictions_that_memory_suffices_for_only_one_by_one_fail_no_member(
     for order in ((0, 1), (1, 0)):
         found = carry_out([Questions(learners[number], "dev", ("en", *TARGETS)) for number in order])
         assert found == [expected[number] for number in order]
+
+
+def test_nothing_is_tried_again_on_a_gpu_that_answers_no_more(
+    cache: WorkerCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs, num_reads = [running(deep(0), cache), running(deep(1), cache)], 0
+
+    def broken(*_: object) -> None:
+        nonlocal num_reads
+        num_reads += 1
+        raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered\nCUDA kernel errors might")
+
+    monkeypatch.setattr(learner_module, "read", broken)
+    monkeypatch.setattr(device, "_is_silent", lambda _: True)
+    with pytest.raises(DeviceLost, match=r"cpu answers this process no more: .*illegal memory access was encountered$"):
+        carry_out([run.update for run in runs if run.update])
+    assert num_reads == 1
+    monkeypatch.setattr(device, "_is_silent", lambda _: False)
+    done = carry_out([run.update for run in runs if run.update])
+    assert num_reads == 4 and all(isinstance(each, torch.AcceleratorError) for each in done), "their own failure"
 
 
 def test_a_step_of_the_optimiser_that_has_no_memory_is_not_made_twice(

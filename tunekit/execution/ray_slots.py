@@ -29,6 +29,7 @@ from ray.tune.search import Searcher
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from tunekit import patience
+from tunekit.errors import DeviceLost
 from tunekit.execution import ray_nodes as nodes
 from tunekit.execution.departure import REASON, Departure, heed
 from tunekit.execution.dispatcher import Dispatcher
@@ -37,6 +38,7 @@ from tunekit.execution.mailbox import Mailbox
 from tunekit.execution.protocol import Leaving, Notice, Reply, SlotMessage, SweepInterrupted, worker_name
 from tunekit.execution.ray_start import nothing_copied
 from tunekit.execution.slot import Trials, serve
+from tunekit.execution.step_sizes import LOST_DEVICE
 from tunekit.schema import canonical_json
 from tunekit.search import Search
 from tunekit.storage import AnyPath, absolute, place
@@ -47,6 +49,8 @@ STEP_S = 30.0
 slots there are: with 1,000 slots it would do nothing else if each came every two seconds."""
 IDLE_S = 10.0
 """A slot of a cluster that has had nothing to do for so long gives its resources back."""
+END_S = 20.0
+"""A slot that cannot go on has so long to tell Ray, before it ends its process itself."""
 MAX_SLOTS = 10_000
 """At once, where no number of workers is given."""
 
@@ -64,6 +68,7 @@ class Slot(tune.Trainable):
         self._name, self._token = str(self.trial_id), place(str(config["token"]))
         self._mailbox = ray.get_actor(str(config["mailbox"]))
         self._is_known, self._departure = False, Departure()
+        self._has_failed = False
         heed(self._departure, self._say_that_it_leaves)
         self._node = str(ray.get_runtime_context().get_node_id())
         self._worker = worker_name(self._node)
@@ -91,13 +96,21 @@ class Slot(tune.Trainable):
             self._ask(canonical_json({"view": nodes.look(self._token), "node": self._node}))
             self._is_known = True
         end = time.monotonic() + STEP_S
-        for _ in self._replies:
-            if time.monotonic() > end:
-                return {"done": False}
+        try:
+            for _ in self._replies:
+                if time.monotonic() > end:
+                    return {"done": False}
+        except DeviceLost as error:
+            self._has_failed = True
+            _end_soon()
+            raise RuntimeError(f"{LOST_DEVICE}: {error}") from error
+        except BaseException:
+            self._has_failed = True
+            raise
         return {"done": True}
 
     def _say_that_it_leaves(self) -> None:
-        if self._is_known:
+        if self._is_known and not self._has_failed:  # Ray ends a failed one by the same signal, and that is a death
             self.post(SlotMessage(slot=self._name, worker=self._worker, content=Leaving(reason=REASON)))
 
     def post(self, message: SlotMessage) -> None:
@@ -117,6 +130,13 @@ class Slot(tune.Trainable):
 
     def load_checkpoint(self, checkpoint: Mapping[str, object] | None) -> None:
         """Nothing, for the same reason."""
+
+
+def _end_soon() -> None:
+    """End this process even if Ray's ways of ending it wait for a GPU that answers no more."""
+    timer = threading.Timer(END_S, os._exit, (1,))
+    timer.daemon = True
+    timer.start()
 
 
 # -- Tune's thread -----------------------------------------------------------------------------------------------------

@@ -18,6 +18,8 @@ SUSPECT_AFTER = 2
 """A trial that has ended the driver's own process so often is taken for one that wants too much memory."""
 LOST = "its worker died"
 LOST_MEMORY = "its worker was ended because its node ran out of memory"
+LOST_DEVICE = "its worker ended itself"
+"""And why, after a colon: its GPU takes no work any more."""
 
 _MEMORY = ("running low on memory", "out of memory issue", "OutOfMemoryError", "NODE_OUT_OF_MEMORY")
 """What Ray says where its memory monitor ended a process. Of one that was killed by another hand it says that the
@@ -26,6 +28,8 @@ kernel might have done so for want of memory, which is no reason to think so."""
 
 def why_lost(text: str) -> str:
     """Why a slot died, in words, from what Ray says of it."""
+    if LOST_DEVICE in text:
+        return text[text.index(LOST_DEVICE) :].partition("\n")[0]
     return LOST_MEMORY if any(words in text for words in _MEMORY) else LOST
 
 

@@ -127,6 +127,7 @@ class Pack:
 
         Raises:
             TunekitError: every other trial would meet the same: bad input or storage.
+            DeviceLost: the GPU takes no work any more.
         """
         while True:
             messages = [message for name in list(self._members) if (message := self._proceed(name)) is not None]
