@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from tunekit.errors import DeviceLost
+from tunekit.training import WorkerCache
 from tunekit.training.device import require_answer
 
 CUDA = torch.device("cuda", 1)
@@ -34,3 +35,10 @@ def test_a_gpu_is_given_up_only_if_it_answers_no_more(is_dead: bool, monkeypatch
     assert asked == [CUDA]
     require_answer(torch.device("cpu"), error)
     assert asked == [CUDA], "a CPU is not asked"
+
+
+def test_a_worker_computes_lstms_and_products_in_whole_fp32() -> None:
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = True
+    WorkerCache()
+    assert not torch.backends.cudnn.allow_tf32 and not torch.backends.cuda.matmul.allow_tf32
+    assert torch.get_float32_matmul_precision() == "highest"

@@ -20,6 +20,7 @@ from tunekit.errors import ConfigError
 from tunekit.methods import Method
 from tunekit.schema import canonical_json
 from tunekit.tasks import Split, Task
+from tunekit.training.device import compute_exactly
 from tunekit.training.loaded import BackboneHandle, LoadedBackbone, LoadedTask, TokenizedSplit
 from tunekit.training.memory import StepLimits
 from tunekit.training.random_state import RandomStream
@@ -52,6 +53,7 @@ class WorkerCache:
         fingerprint_backbone: Callable[[BackboneConfig, Locations], str] = backbones.fingerprint,
     ) -> None:
         keep_few_kernels()
+        compute_exactly()
         self._load_task, self._load_backbone = load_task, load_backbone
         self._fingerprint_backbone = fingerprint_backbone
         self._tasks: OrderedDict[str, LoadedTask] = OrderedDict()

@@ -1,10 +1,20 @@
-"""The device that a worker computes on: whether it still answers."""
+"""The device that a worker computes on: how exactly it computes, and whether it still answers."""
 
 from __future__ import annotations
 
 import torch
 
 from tunekit.errors import DeviceLost
+
+
+def compute_exactly() -> None:
+    """Let fp32 be fp32 on every device, for this whole process.
+
+    Left to itself torch computes LSTMs and convolutions on a GPU with 10 bits of mantissa (TF32), while matrix products
+    are exact.
+    """
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False
 
 
 def require_answer(device: torch.device, error: Exception) -> None:
