@@ -1,4 +1,4 @@
-"""The device that a worker computes on: how exactly it computes, and whether it still answers."""
+"""The device that a worker computes on: how exactly it computes, its memory, and whether it still answers."""
 
 from __future__ import annotations
 
@@ -15,6 +15,37 @@ def compute_exactly() -> None:
     """
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cuda.matmul.allow_tf32 = False
+
+
+def limit_memory(device: torch.device, share: float) -> None:
+    """Where several workers share a GPU, see that this one takes no more of its memory than its share.
+
+    Args:
+        device: to compute on; of a CPU nothing is limited.
+        share: above 0 to 1.
+    """
+    if device.type == "cuda" and share < 1:
+        torch.cuda.set_per_process_memory_fraction(float(share), device.index)  # takes no "cuda"
+
+
+def memory_bytes(device: torch.device) -> float:
+    """Of a GPU's memory, what this process may take."""
+    share = torch.cuda.get_per_process_memory_fraction(device.index)
+    return share * torch.cuda.get_device_properties(device).total_memory
+
+
+def peak_memory_fraction(device: torch.device) -> float:
+    """The highest part of that which tensors have held since a trial was last begun; 0 without a GPU.
+
+    What the allocator keeps beyond that is no need of memory: it gives it back before it runs out.
+    """
+    return torch.cuda.max_memory_allocated(device) / memory_bytes(device) if device.type == "cuda" else 0.0
+
+
+def give_memory_back(device: torch.device) -> None:
+    """Hand back what the allocator keeps of a GPU's memory and no tensor uses, for another process or another shape."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
 
 
 def require_answer(device: torch.device, error: Exception) -> None:
