@@ -360,6 +360,24 @@ def test_a_single_row_that_memory_does_not_suffice_for_fails_its_trial(
     assert all(isinstance(run.failure, TrialFailed) and "out of memory on cpu" in str(run.failure) for run in together)
 
 
+def test_backbones_that_no_trial_uses_make_room_before_steps_get_smaller(monkeypatch: pytest.MonkeyPatch) -> None:
+    cache, handed_back = made_cache(), []
+    learner_of(config_of(("ptuning_v2", {}, {}, 0), "xlm-roberta", "token"), cache)
+    run = running(deep(0), cache)
+    read = learner_module.read
+
+    def limited(backbone: Any, readings: Any) -> Any:
+        if len([key for key in cache.warm if key.startswith("backbone:")]) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return read(backbone, readings)
+
+    monkeypatch.setattr(learner_module, "read", limited)
+    monkeypatch.setattr(learner_module, "give_memory_back", handed_back.append)
+    train_together([run])
+    assert run.failure is None and run.losses and run.learner.max_step_tokens is None
+    assert handed_back == [torch.device("cpu")]
+
+
 def test_predictions_that_memory_suffices_for_only_one_by_one_fail_no_member(
     cache: WorkerCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -31,6 +31,7 @@ from tunekit.tasks import Split
 from tunekit.training import schedule
 from tunekit.training.caches import WorkerCache
 from tunekit.training.checkpoints import LearnerState
+from tunekit.training.device import give_memory_back
 from tunekit.training.loaded import TokenizedSplit
 from tunekit.training.memory import failing_without_memory
 from tunekit.training.optimizer import Optimizer
@@ -214,13 +215,26 @@ class Learner:
         self._limits.lower_evaluation(max_tokens)
 
     @property
+    def can_make_room(self) -> bool:
+        """Whether the worker keeps backbones that this trial does not use."""
+        return self._cache.has_idle(self._backbone.backbone)
+
+    def make_room(self) -> bool:
+        """After memory did not suffice: drop those, and hand back what no tensor uses; whether there was one.
+
+        To be called when nothing holds the memory of the pass any more, its exception included.
+        """
+        was_full = self._cache.drop_idle(self._backbone.backbone)
+        give_memory_back(self.device)
+        return was_full
+
+    @property
     def random_state(self) -> RandomState:
         """Where the trial's random stream has come to."""
         return self._random.state()
 
-    def begin_again(self, max_tokens: int, state: RandomState) -> None:
-        """An update is made once more in smaller steps: as if nothing had been drawn for it."""
-        self.method.tokens_per_step = min(self.method.tokens_per_step, max_tokens)
+    def begin_again(self, state: RandomState) -> None:
+        """An update is made once more: as if nothing had been drawn for it."""
         self._random.load_state(state)
 
     def parameters(self) -> dict[str, Tensor]:

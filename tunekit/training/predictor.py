@@ -88,12 +88,13 @@ def predicted_all(
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
-            if max_tokens <= longest:
+            if max_tokens <= longest and not questions[0].learner.can_make_room:
                 if len(questions) > 1:
                     raise
                 learner = questions[0].learner
                 return [without_memory(learner.device, learner.tokens_per_step, error)]
-        max_tokens //= 2
+        if not questions[0].learner.make_room():
+            max_tokens //= 2
     if max_tokens < first:
         for each in questions:
             each.learner.lower_evaluation(max_tokens)
