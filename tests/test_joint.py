@@ -343,7 +343,7 @@ def test_where_memory_does_not_suffice_steps_get_smaller_and_no_member_is_lost(
     monkeypatch.setattr(learner_module, "read", limited)
     together = train_together([running(config, cache) for config in configs])
     assert computed and all(run.failure is None for run in together)
-    assert {run.learner.max_step_tokens for run in together} == {50}, "what did not suffice is not tried again"
+    assert {run.learner.limits.step for run in together} == {50}, "what did not suffice is not tried again"
     for one, other in zip(together, by_themselves, strict=True):
         require_same(one, other)
 
@@ -374,7 +374,7 @@ def test_backbones_that_no_trial_uses_make_room_before_steps_get_smaller(monkeyp
     monkeypatch.setattr(learner_module, "read", limited)
     monkeypatch.setattr(learner_module, "give_memory_back", handed_back.append)
     train_together([run])
-    assert run.failure is None and run.losses and run.learner.max_step_tokens is None
+    assert run.failure is None and run.losses and run.learner.limits.step is None
     assert handed_back == [torch.device("cpu")]
 
 

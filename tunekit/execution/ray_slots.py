@@ -31,7 +31,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from tunekit import patience
 from tunekit.errors import DeviceLost
 from tunekit.execution import ray_nodes as nodes
-from tunekit.execution.departure import REASON, Departure, heed
+from tunekit.execution.departure import REASON, Departure, end_soon, heed
 from tunekit.execution.dispatcher import Dispatcher
 from tunekit.execution.driver import Driver, Messages
 from tunekit.execution.mailbox import Mailbox
@@ -49,8 +49,6 @@ STEP_S = 30.0
 slots there are: with 1,000 slots it would do nothing else if each came every two seconds."""
 IDLE_S = 10.0
 """A slot of a cluster that has had nothing to do for so long gives its resources back."""
-END_S = 20.0
-"""A slot that cannot go on has so long to tell Ray, before it ends its process itself."""
 MAX_SLOTS = 10_000
 """At once, where no number of workers is given."""
 
@@ -102,7 +100,7 @@ class Slot(tune.Trainable):
                     return {"done": False}
         except DeviceLost as error:
             self._has_failed = True
-            _end_soon()
+            end_soon()
             raise RuntimeError(f"{LOST_DEVICE}: {error}") from error
         except BaseException:
             self._has_failed = True
@@ -130,13 +128,6 @@ class Slot(tune.Trainable):
 
     def load_checkpoint(self, checkpoint: Mapping[str, object] | None) -> None:
         """Nothing, for the same reason."""
-
-
-def _end_soon() -> None:
-    """End this process even if Ray's ways of ending it wait for a GPU that answers no more."""
-    timer = threading.Timer(END_S, os._exit, (1,))
-    timer.daemon = True
-    timer.start()
 
 
 # -- Tune's thread -----------------------------------------------------------------------------------------------------

@@ -110,7 +110,8 @@ class Learner:
             torch.cuda.reset_peak_memory_stats(self.device)
         rates = self.method.learning_rates
         self._optimizer = Optimizer(self.trained, config.training, rates, self.device) if self.trained else None
-        self._limits = cache.limits(self.device, config)
+        self.limits = cache.limits(self.device, config)
+        """What is computed at once at most, of this trial and others like it."""
         self.spent_s = 0.0
         """Seconds of updates, predictions and diagnostics; of what was computed together with others, its share."""
 
@@ -195,24 +196,6 @@ class Learner:
             found = {f"dev/{key}": value for key, value in self.method.diagnostics().items()}
         self.spent_s += time.perf_counter() - started
         return found
-
-    @property
-    def max_step_tokens(self) -> int | None:
-        """Padded tokens of a step of an update at most, once memory did not suffice for more."""
-        return self._limits.step
-
-    @property
-    def max_evaluation_tokens(self) -> int | None:
-        """The same of a step in prediction."""
-        return self._limits.evaluation
-
-    def lower_step(self, max_tokens: int) -> None:
-        """Memory suffices for so many tokens at once in training and for no more, for this trial and others like it."""
-        self._limits.lower_step(max_tokens)
-
-    def lower_evaluation(self, max_tokens: int) -> None:
-        """The same in prediction."""
-        self._limits.lower_evaluation(max_tokens)
 
     @property
     def can_make_room(self) -> bool:

@@ -97,14 +97,14 @@ def predicted_all(
             max_tokens //= 2
     if max_tokens < first:
         for each in questions:
-            each.learner.lower_evaluation(max_tokens)
+            each.learner.limits.lower_evaluation(max_tokens)
     return list(found)
 
 
 def _evaluation_tokens(learner: Learner) -> int:
     """Padded tokens computed at once in prediction, as far as memory is known to suffice."""
-    if learner.max_evaluation_tokens is not None:
-        return learner.max_evaluation_tokens
+    if learner.limits.evaluation is not None:
+        return learner.limits.evaluation
     most = EVALUATION_FACTOR * learner.tokens_per_step
     return min(most, CPU_EVALUATION_TOKENS) if learner.device.type == "cpu" else most
 

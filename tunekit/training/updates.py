@@ -99,7 +99,7 @@ def _gradients(updates: Sequence[Update], cost: Cost) -> _Gradients | TrialFaile
     Raises:
         RuntimeError: memory does not suffice for several.
     """
-    first = max_tokens = min(update.learner.max_step_tokens or _step_tokens(update.learner) for update in updates)
+    first = max_tokens = min(update.learner.limits.step or _step_tokens(update.learner) for update in updates)
     drawn = [update.learner.random_state for update in updates]
     while True:
         try:
@@ -121,7 +121,7 @@ def _gradients(updates: Sequence[Update], cost: Cost) -> _Gradients | TrialFaile
             update.learner.begin_again(state)
     if max_tokens < first:
         for update in updates:
-            update.learner.lower_step(max_tokens)
+            update.learner.limits.lower_step(max_tokens)
     return found
 
 
