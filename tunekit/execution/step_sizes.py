@@ -2,7 +2,7 @@
 
 A process that a system ends for want of memory cannot make its steps smaller itself, as it does where torch tells it
 (:mod:`tunekit.training.memory`). So the driver does: trials of the shape of those that it ran get half as many tokens
-at once. Their gradients are added up, and results stay the same but for rounding.
+at once, and their gradients are added up. `tunekit.trial.SMALLER_STEPS` says what that changes.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from tunekit.journal import TrialRecord
 from tunekit.schema import canonical_json
+from tunekit.trial import SMALLER_STEPS
 
 MOST_ON_CPU = 1024
 """On a CPU a step through a frozen backbone has no more tokens than this, whatever a job says."""
@@ -58,10 +59,7 @@ class StepSizes:
         before = self._sizes.get(shape, self._most)
         after = self._sizes[shape] = self._half(trial, before)
         if after < before:
-            self._notify(
-                f"trials of {trial.arm} compute at most {after} tokens at once from now on; results stay the same but "
-                "for rounding"
-            )
+            self._notify(f"trials of {trial.arm} compute at most {after} tokens at once from now on: {SMALLER_STEPS}")
 
     def _half(self, trial: TrialRecord, size: int) -> int:
         """Half of what a step really has, but room for the longest row."""

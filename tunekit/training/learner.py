@@ -79,7 +79,7 @@ class Learner:
         config: the trial.
         locations: data, backbone and device.
         cache: keeps the backbone, the task and its tokenized rows.
-        tokens_per_step: padded tokens computed at once; changes rounding only.
+        tokens_per_step: padded tokens computed at once; `tunekit.trial.SMALLER_STEPS` says what it changes.
 
     Raises:
         ConfigError: the task, the backbone or the method's options do not go together, or `tokens_per_step` is less

@@ -75,7 +75,7 @@ def perform(
         folder: the trial's own.
         locations: data, backbone and device.
         cache: what the process keeps between trials.
-        tokens_per_step: padded tokens computed at once; changes rounding only.
+        tokens_per_step: padded tokens computed at once; `tunekit.trial.SMALLER_STEPS` says what it changes.
         test: also score a COMPLETE trial on test. Where its best parameters were deleted or lost, it is trained again,
             to the same bits.
 
