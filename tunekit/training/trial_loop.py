@@ -12,11 +12,13 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
+
 from tunekit.errors import TrialFailed, TunekitError
 from tunekit.patience import say
 from tunekit.redaction import without_secrets
 from tunekit.storage import AnyPath
-from tunekit.training.caches import WorkerCache, choose_device
+from tunekit.training.caches import WorkerCache
 from tunekit.training.checkpoints import CheckpointMissing
 from tunekit.training.device import require_answer
 from tunekit.training.joint import Work, answered, carry_out
@@ -150,7 +152,10 @@ def _require_own(error: Exception, place: Place) -> None:
     """
     if isinstance(error, TunekitError) and not isinstance(error, TrialFailed):
         raise error
-    require_answer(choose_device(place.locations), error)
+    device = torch.device(
+        place.locations.device or "cuda"
+    )  # not `choose_device`: a GPU that is lost may not be counted
+    require_answer(device, error)
 
 
 def _failed(run: TrialRun | None, error: Exception) -> Outcome:
