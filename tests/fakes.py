@@ -23,6 +23,7 @@ from tunekit.methods import Batch, Setting
 from tunekit.methods.finetune import Finetune
 from tunekit.methods.ptuning_v2 import PTuningV2
 from tunekit.tasks import Example, Task, TokenExample
+from tunekit.training import device
 from tunekit.trial import Locations, TaskConfig
 
 WORDS = tuple(f"w{number}" for number in range(30))
@@ -107,6 +108,9 @@ class Ends(Finetune):
                 raise GeneratorExit
             case "CancelledError":
                 raise asyncio.CancelledError
+            case "device":
+                device._is_silent = lambda _: True  # from now on, whatever is computed
+                raise torch.AcceleratorError("CUDA error: device-side assert triggered\nCUDA kernel errors might")
             case "surrogate":
                 raise ValueError("no such file: caf\udce9 \ud800")
             case "no message":

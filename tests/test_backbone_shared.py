@@ -109,3 +109,17 @@ def test_states_of_the_positions_read_in_the_questions_are_those_of_the_whole(ar
     expected = scoring.encode_shared(backbone, sentences, questions, OWNERS)[rows, columns]
     found = scoring.encode_shared(backbone, sentences, questions, OWNERS, reads=(rows, columns))
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("architecture", (*ENCODERS, *CAUSAL))
+def test_padding_after_a_long_sentence_may_run_past_the_models_positions_but_text_may_not(architecture: str) -> None:
+    backbone = backbone_of(architecture)
+    longest = (backbone.max_positions or 66) - 1
+    sentences = some_inputs((longest, 5))
+    owners = torch.tensor([0, 1])
+    found = scoring.encode_shared(backbone, sentences, some_inputs((1, 9), seed=2), owners)
+    alone = scoring.encode_shared(backbone, sentences, some_inputs((1,), seed=2), owners[:1])
+    torch.testing.assert_close(found[0, :1], alone[0], atol=1e-5, rtol=0)
+    if architecture in ENCODERS:  # XGLM's table grows, and BLOOM has none
+        with pytest.raises(IndexError):
+            scoring.encode_shared(backbone, sentences, some_inputs((2, 9), seed=2), owners)

@@ -109,3 +109,19 @@ def test_a_replaced_backbone_is_loaded_again(locations: Locations, tmp_path: Pat
     assert cache.num_backbone_loads == 2
     states = [handle.backbone.state_dict() for handle in (before, after)]
     assert any(not torch.equal(tensor, states[1][name]) for name, tensor in states[0].items())
+
+
+def test_a_gpu_keeps_several_backbones_only_as_long_as_they_are_small(
+    locations: Locations, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache, gpu, calls = WorkerCache(), torch.device("cuda", 1), list[torch.device]()
+    cache.backbone(BackboneConfig(name="tiny"), locations, trained=False)
+    (kept,) = cache._backbones.values()
+    monkeypatch.setattr(caches, "give_memory_back", calls.append)
+    monkeypatch.setattr(caches, "memory_bytes", lambda device: 2 * kept.num_bytes / caches.KEPT_ON_GPU)
+    cache._make_room_on(gpu, kept)
+    assert len(cache._backbones) == 1
+    monkeypatch.setattr(caches, "memory_bytes", lambda device: 1.9 * kept.num_bytes / caches.KEPT_ON_GPU)
+    cache._make_room_on(gpu, kept)
+    assert not cache._backbones and calls == [gpu, gpu]
+    assert kept.num_bytes >= sum(p.numel() * 4 for p in kept.backbone.parameters())

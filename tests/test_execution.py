@@ -19,13 +19,13 @@ from simulation import facts
 from sweep_driver import tiny_sweep
 
 from tunekit.errors import StorageError
-from tunekit.execution import Execution, run_sweep
+from tunekit.execution import Execution, SweepInterrupted, run_sweep
 from tunekit.execution.dispatcher import Dispatcher
 from tunekit.execution.protocol import SlotMessage
 from tunekit.journal import FILE_NAME, SweepRecord, read_events, replay
 from tunekit.reports import write as tables
 from tunekit.sweep import Source, Sweep, parse_sweep
-from tunekit.training import TrialRun
+from tunekit.training import TrialRun, device
 from tunekit.training.messages import Started
 
 HERE = Path(__file__).parent
@@ -187,6 +187,45 @@ def test_a_trial_that_crashes_the_driver_does_not_block_the_sweep(
 
 def _sweep_of(record: SweepRecord) -> Sweep:
     return parse_sweep(record.definition, Source("journal"))
+
+
+def test_a_trial_that_takes_the_gpu_from_its_process_ends_it_and_does_not_block_the_sweep(
+    backbone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TUNEKIT_TEST_END", "device")
+    sweep = tiny_sweep(backbone, num_trials=1, epochs=1, method="fakes:Ends", retries=1)
+    for _ in range(2):
+        with monkeypatch.context() as process:
+            process.setattr(device, "_is_silent", device._is_silent)
+            with pytest.raises(SweepInterrupted, match=r"device-side assert triggered; .* Start the sweep again"):
+                run_sweep(sweep, tmp_path / "run", Execution(in_process=True))
+        record = replay(tmp_path / "run")
+        assert record.arm("finetune").trials[0].state == "RUNNING"
+        assert "cpu answers this process no more" in str(record.stop_reason)
+    finish = run_sweep(sweep, tmp_path / "run", Execution(in_process=True))
+    record = replay(tmp_path / "run")
+    assert finish.num_failed == 1 and record.arm("finetune").trials[0].state == "FAILED"
+    assert {other.state for other in record.arm("ptuning_v2").trials} == {"COMPLETE"}
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_on_ray_a_worker_whose_gpu_is_gone_is_replaced_and_its_trial_fails_by_name(
+    backbone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TUNEKIT_TEST_END", "device")
+    options = ("--ray", "--workers", "1", "--trials", "1", "--epochs", "1", "--method", "fakes:Ends", "--retries", "1")
+    driver = _start(tmp_path / "run", backbone, *options)
+    try:
+        assert driver.wait(timeout=200) == 0
+    finally:
+        driver.kill()
+    record = replay(tmp_path / "run")
+    (trial,) = record.arm("finetune").trials
+    assert trial.state == "FAILED" and trial.num_interruptions == 1
+    assert str(trial.reason).startswith("its worker ended itself: cpu answers this process no more: AcceleratorError")
+    assert str(trial.reason).endswith("CUDA error: device-side assert triggered in epoch 1, 2 times")
+    assert {other.state for other in record.arm("ptuning_v2").trials} == {"COMPLETE"}
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), StorageError("disk full"), RuntimeError("a bug")])

@@ -15,10 +15,10 @@ from multilingual_tasks import TARGETS, Corpora
 from multilingual_tasks import WORDS as ANSWERS
 from tiny_models import TAGS, WORDS, backbone_of, tag_of
 
-from tunekit.errors import TrialFailed
+from tunekit.errors import DeviceLost, TrialFailed
 from tunekit.methods.ptuning_v2 import PTuningV2
 from tunekit.tasks import Example, PairExample, Task, TokenExample
-from tunekit.training import WorkerCache
+from tunekit.training import WorkerCache, device
 from tunekit.training import learner as learner_module
 from tunekit.training.joint import Done, carry_out
 from tunekit.training.learner import Learner, Questions, Update
@@ -213,6 +213,34 @@ def deep(index: int, **training: Any) -> TrialConfig:
     return config_of(member, "bert", "token")
 
 
+@pytest.mark.parametrize("architecture", ["bert", "xlm-roberta"])
+def test_a_member_with_a_long_prompt_is_filled_up_to_the_rows_of_one_that_has_a_short_prompt(
+    architecture: str, cache: WorkerCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    members: list[Member] = [
+        ("ptuning_v2", {"prompt_length": 55}, {"max_length": 8, "batch_size": 8}, 1),
+        ("ptuning_v2", {"prompt_length": 2}, {"max_length": 24, "batch_size": 8}, 2),
+    ]
+    configs = [config_of(member, architecture, "token") for member in members]
+    widths, read = list[list[int]](), learner_module.read
+
+    def watched(backbone: Any, readings: Any) -> Any:
+        widths.append([reading.inputs.input_ids.shape[1] for reading in readings])
+        return read(backbone, readings)
+
+    monkeypatch.setattr(learner_module, "read", watched)
+    start = [Running(learner_of(config, cache, tokens_per_step=1000), 1) for config in configs]
+    together = train_together(start)
+    assert max(55 + max(found) for found in widths if len(found) == 2) > 66, "padding ran past the table of positions"
+    sizes = [len(found) for found in widths]
+    assert sizes == sorted(sizes, reverse=True), "none was made one by one while both had updates to make"
+    by_themselves = [train_together([running(config, cache)])[0] for config in configs]
+    for one, other in zip(together, by_themselves, strict=True):
+        require_same(one, other)
+    asked = [Questions(run.learner, "dev", ("en", *TARGETS)) for run in together]
+    assert carry_out(asked) == [dev_labels(run.learner) for run in by_themselves]
+
+
 def test_a_member_that_joins_late_and_one_that_ends_early_change_no_other(cache: WorkerCache) -> None:
     configs = [deep(0, epochs=3, batch_size=4), deep(1, epochs=1, batch_size=8), deep(2, epochs=2, batch_size=3)]
     by_themselves = [train_together([running(config, cache)])[0] for config in configs]
@@ -315,7 +343,7 @@ def test_where_memory_does_not_suffice_steps_get_smaller_and_no_member_is_lost(
     monkeypatch.setattr(learner_module, "read", limited)
     together = train_together([running(config, cache) for config in configs])
     assert computed and all(run.failure is None for run in together)
-    assert {run.learner.max_step_tokens for run in together} == {50}, "what did not suffice is not tried again"
+    assert {run.learner.limits.step for run in together} == {50}, "what did not suffice is not tried again"
     for one, other in zip(together, by_themselves, strict=True):
         require_same(one, other)
 
@@ -330,6 +358,62 @@ def test_a_single_row_that_memory_does_not_suffice_for_fails_its_trial(
     monkeypatch.setattr(learner_module, "read", full)
     train_together(together)
     assert all(isinstance(run.failure, TrialFailed) and "out of memory on cpu" in str(run.failure) for run in together)
+
+
+def test_backbones_that_no_trial_uses_make_room_before_steps_get_smaller(monkeypatch: pytest.MonkeyPatch) -> None:
+    cache, handed_back = made_cache(), []
+    learner_of(config_of(("ptuning_v2", {}, {}, 0), "xlm-roberta", "token"), cache)
+    run = running(deep(0), cache)
+    read = learner_module.read
+
+    def limited(backbone: Any, readings: Any) -> Any:
+        if len([key for key in cache.warm if key.startswith("backbone:")]) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return read(backbone, readings)
+
+    monkeypatch.setattr(learner_module, "read", limited)
+    monkeypatch.setattr(learner_module, "give_memory_back", handed_back.append)
+    train_together([run])
+    assert run.failure is None and run.losses and run.learner.limits.step is None
+    assert handed_back == [torch.device("cpu")]
+
+
+def test_predictions_that_memory_suffices_for_only_one_by_one_fail_no_member(
+    cache: WorkerCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learners = [learner_of(deep(0, max_length=24), cache), learner_of(deep(1, max_length=12), cache)]
+    expected = [dev_labels(learner) for learner in learners]
+    read = learner_module.read
+
+    def limited(backbone: Any, readings: Any) -> Any:
+        if len(readings) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return read(backbone, readings)
+
+    monkeypatch.setattr(learner_module, "read", limited)
+    for order in ((0, 1), (1, 0)):
+        found = carry_out([Questions(learners[number], "dev", ("en", *TARGETS)) for number in order])
+        assert found == [expected[number] for number in order]
+
+
+def test_nothing_is_tried_again_on_a_gpu_that_answers_no_more(
+    cache: WorkerCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs, num_reads = [running(deep(0), cache), running(deep(1), cache)], 0
+
+    def broken(*_: object) -> None:
+        nonlocal num_reads
+        num_reads += 1
+        raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered\nCUDA kernel errors might")
+
+    monkeypatch.setattr(learner_module, "read", broken)
+    monkeypatch.setattr(device, "_is_silent", lambda _: True)
+    with pytest.raises(DeviceLost, match=r"cpu answers this process no more: .*illegal memory access was encountered$"):
+        carry_out([run.update for run in runs if run.update])
+    assert num_reads == 1
+    monkeypatch.setattr(device, "_is_silent", lambda _: False)
+    done = carry_out([run.update for run in runs if run.update])
+    assert num_reads == 4 and all(isinstance(each, torch.AcceleratorError) for each in done), "their own failure"
 
 
 def test_a_step_of_the_optimiser_that_has_no_memory_is_not_made_twice(

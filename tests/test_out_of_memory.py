@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,24 @@ def test_a_cpu_without_memory_computes_smaller_steps_as_if_they_had_been_asked_f
     monkeypatch.setattr(torch, "empty", noted)
     run("fakes:Narrow", tmp_path / "next", locations, cache, tokens_per_step=128, seed=2)
     assert (10**18,) not in asked_for, "the next trial of this shape does not run into it again"
+
+
+@pytest.mark.parametrize(("method", "is_same"), [("ptuning_v2", True), ("finetune", False)])
+def test_smaller_steps_change_the_rounding_of_a_frozen_backbone_and_the_dropout_of_a_trained_one(
+    method: str, is_same: bool, locations: Locations, tmp_path: Path
+) -> None:
+    config, losses = trial(method), []
+    if is_same:
+        rates = dict.fromkeys(("backbone_dropout", "head_dropout", "prefix_dropout"), 0.1)
+        config = replace(config, options={**config.options, **rates})
+    for tokens in (128, 32):
+        folder, cache = tmp_path / str(tokens), WorkerCache()
+        done = train(
+            TrialRun(config, folder=folder, locations=locations, cache=cache, tokens_per_step=tokens), epochs=1
+        )
+        losses.append(done.history[0].metrics["train/loss"])
+    assert (losses[0] == pytest.approx(losses[1], rel=1e-5)) == is_same
+    assert losses[0] == pytest.approx(losses[1], rel=0.1), "the same experiment"
 
 
 @pytest.mark.parametrize("error", [MemoryError(), torch.OutOfMemoryError("CUDA out of memory")])

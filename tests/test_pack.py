@@ -106,8 +106,10 @@ class Seen(PackSize):
         self.told.append(what)
 
 
-def test_every_joint_update_is_measured(packed: Callable[..., Pack], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pack, "PackSize", lambda setting, **_: Seen(setting))
+def test_every_joint_update_of_a_pack_that_may_grow_is_measured(
+    packed: Callable[..., Pack], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pack, "PackSize", lambda setting, **_: Seen(setting, on_gpu=True))
     members = packed(short(1, epochs=1), short(2, epochs=1))
     (size,) = members._sizes.values()
     assert isinstance(size, Seen)

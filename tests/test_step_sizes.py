@@ -8,7 +8,7 @@ import pytest
 from simulation import simulated_sweep
 from work import Work
 
-from tunekit.execution.step_sizes import LOST, LOST_MEMORY, MOST_ON_CPU, why_lost
+from tunekit.execution.step_sizes import LOST, LOST_DEVICE, LOST_MEMORY, MOST_ON_CPU, why_lost
 from tunekit.training.messages import Started
 from tunekit.trial import TOKENS_PER_STEP, TrialFacts
 
@@ -31,6 +31,8 @@ def test_the_whole_text_of_a_death_is_searched_for_its_reason() -> None:
     nodes = pytest.importorskip("tunekit.execution.ray_nodes")
     assert why_lost(nodes.reason_of_death(f"Traceback:\n{MONITOR}\nsee the documentation")) == LOST_MEMORY
     assert nodes.reason_of_death("Traceback:\n  at x\nValueError: no\n") == "ValueError: no"
+    told = f"Traceback:\nDeviceLost: cuda\n  at x\nRuntimeError: {LOST_DEVICE}: cuda answers no more: x\n\n"
+    assert why_lost(nodes.reason_of_death(told)) == f"{LOST_DEVICE}: cuda answers no more: x"
 
 
 def test_a_step_on_a_cpu_has_as_many_tokens_as_training_says() -> None:

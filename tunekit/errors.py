@@ -43,6 +43,13 @@ class TrackerError(TunekitError):
     """A tracker (TensorBoard, MLflow, W&B) does not take what it is sent; the sweep itself is whole."""
 
 
+class DeviceLost(BaseException):
+    """The GPU answers this process no more, so the process must end. What it ran may be at fault or not.
+
+    No failure of the trial that met it, which is what becomes of an ``Exception``.
+    """
+
+
 def quoted(value: object, limit: int = MOST) -> str:
     """``repr(value)``, cut at `limit` characters; as cheap for a list of a million elements as for a short one.
 

@@ -172,7 +172,14 @@ class SideTask:
 
 
 TOKENS_PER_STEP = 8192
-"""Padded tokens that a trial computes at once where nothing else is said; what it is changes rounding only."""
+"""Padded tokens that a trial computes at once where nothing else is said. See `SMALLER_STEPS`."""
+SMALLER_STEPS = (
+    "the result stays the same but for rounding with a frozen backbone; one that is trained draws other dropout masks"
+)
+"""What it changes to compute fewer tokens at once. Gradients are added up before the optimiser moves, and a frozen
+backbone drops by the key of each row. While a backbone is trained, dropout (and whatever else a method draws as it
+computes, as PCT's languages) is drawn for each step from the trial's random stream: the same distribution, other
+numbers."""
 
 
 @dataclass(frozen=True, kw_only=True)

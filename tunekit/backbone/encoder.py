@@ -242,8 +242,7 @@ class Backbone(nn.Module):
         if rows.past is not None:
             arguments["past_key_values"] = rows.past
         if self.architecture.has_positions:
-            columns = torch.arange(rows.embedded.shape[1], device=rows.embedded.device)
-            arguments["position_ids"] = self._first_position + rows.starts[:, None] + columns
+            arguments["position_ids"] = self._position_ids(rows)
         if self.architecture.has_segments:
             no_segments = rows.mask.new_zeros(rows.embedded.shape[:2])
             arguments["token_type_ids"] = no_segments if rows.segments is None else rows.segments
@@ -282,6 +281,21 @@ class Backbone(nn.Module):
     @property
     def _first_position(self) -> int:
         return int(self._config.pad_token_id) + 1 if self.architecture.skips_padding_position else 0
+
+    def _position_ids(self, rows: EmbeddedRows) -> Tensor:
+        """[B, L]: each row's positions, counted on from its start.
+
+        Where rows are filled up to a longer one, padding may run past the model's positions, although the text of no
+        row does. It is not attended to and takes the last position. Text that runs past them is still an error.
+        """
+        length, total = rows.embedded.shape[1], rows.mask.shape[1]
+        columns = torch.arange(length, device=rows.embedded.device)
+        positions = self._first_position + rows.starts[:, None] + columns
+        if self.max_positions is None or total <= self.max_positions:  # no start is beyond what is seen before the rows
+            return positions
+        last = self._first_position + self.max_positions - 1
+        is_padding = rows.mask[:, total - length :] == 0
+        return torch.where(is_padding, positions.clamp(max=last), positions)
 
     def _rows(
         self, inputs: Inputs, prefix: Prefix | None, prompt: Tensor | None, embedded: Tensor | None

@@ -1,7 +1,9 @@
-"""SIGTERM to a slot's process: spot instances, Slurm and Kubernetes send it some time before they end the process."""
+"""How a slot's process leaves: by SIGTERM, which spot instances, Slurm and Kubernetes send some time before the end,
+or by itself where it can compute nothing more."""
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 import time
@@ -11,6 +13,8 @@ from types import FrameType
 GRACE_S = 20.0
 """So long the slot goes on after the signal, so that its trials may come to the end of an epoch and its checkpoint;
 Kubernetes and Slurm wait for 30 s, spot instances for 30 to 120 s."""
+END_S = 20.0
+"""A process that can compute nothing more has so long to say so."""
 REASON = "its worker was told to end (SIGTERM)"
 
 
@@ -65,3 +69,10 @@ def heed(departure: Departure, tell: Callable[[], None]) -> None:
 
     signal.signal(signal.SIGTERM, handle)
     threading.Thread(target=wait, name="sigterm", daemon=True).start()
+
+
+def end_soon() -> None:
+    """End this process after `END_S`, even if all other ways to end it wait for a GPU that answers no more."""
+    timer = threading.Timer(END_S, os._exit, (1,))
+    timer.daemon = True
+    timer.start()

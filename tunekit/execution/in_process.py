@@ -13,8 +13,9 @@ from asyncio import CancelledError
 from collections.abc import Callable, Iterator
 from functools import partial
 
+from tunekit.errors import DeviceLost
 from tunekit.execution.dispatcher import Dispatcher
-from tunekit.execution.protocol import Reply, SlotMessage, worker_name
+from tunekit.execution.protocol import DriverLost, Reply, SlotMessage, worker_name
 from tunekit.patience import overhearing
 from tunekit.search import Search
 from tunekit.storage import AnyPath
@@ -67,6 +68,7 @@ def run_in_process(
 
     Raises:
         SweepInterrupted, StorageError: the sweep cannot go on now; it can be resumed.
+        DriverLost: nor can this process.
     """
     import torch
 
@@ -83,6 +85,11 @@ def run_in_process(
                 for _ in serve(SLOT, Pack(cache), _Here(dispatcher), worker=worker_name()):
                     pass
             return dispatcher.problems
+        except DeviceLost as error:
+            raise DriverLost(
+                f"{error}; this process can compute nothing more. Start the sweep again to go on: nothing that was "
+                "reported is lost, and a trial that ends its process again and again is given up"
+            ) from error
         except ENDS as error:  # where a trial has a process of its own, this ends it, and the driver goes on
             logger.error("a trial ended its process\n%s", "".join(traceback.format_exception(error)))
             dispatcher.lost(SLOT, f"{in_words(error)}: it ended its process")

@@ -17,6 +17,7 @@ import yaml
 from tunekit import tasks
 from tunekit.errors import ConfigError, TunekitError
 from tunekit.execution.notices import Notices
+from tunekit.execution.protocol import DriverLost
 from tunekit.journal import SCHEMA, Event, Journal, replay
 from tunekit.patience import listening
 from tunekit.schema import canonical_json, to_json
@@ -155,7 +156,7 @@ def _cut(search: Search) -> list[str]:
 
 def _say_why(folder: AnyPath, error: BaseException, *, is_in_process: bool) -> None:
     """Note why the driver ends, and that a trial at work in its own process was interrupted from outside: else its end
-    would count as its own crash.
+    would count as its own crash. (A trial may also be why this process cannot go on: `DriverLost`.)
 
     The journal is read anew: what this process knows of it may be half of an event, where Ctrl-C cut in.
     """
@@ -163,7 +164,8 @@ def _say_why(folder: AnyPath, error: BaseException, *, is_in_process: bool) -> N
     if not isinstance(error, TunekitError | KeyboardInterrupt):
         words = f"{type(error).__name__}: {error}"
     with contextlib.suppress(TunekitError), Journal(folder) as journal:
-        for trial in list(journal.record.taken.values()) if is_in_process else ():
+        is_from_outside = is_in_process and not isinstance(error, DriverLost)
+        for trial in list(journal.record.taken.values()) if is_from_outside else ():
             reason = printable(f"the driver ended with {type(error).__name__}: {error}", limit=300)
             journal.append("interrupted", trial_id=trial.trial_id, reason=reason)
         journal.append("stopped", reason=printable(words, limit=1000))

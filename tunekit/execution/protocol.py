@@ -26,6 +26,11 @@ class SweepInterrupted(TunekitError):
     """The sweep cannot go on now; what is finished is kept and the same command goes on."""
 
 
+class DriverLost(SweepInterrupted):
+    """The driver's own process cannot go on because of a trial that ran in it: the next launch counts that as a death
+    of it."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Job:
     """All that a slot needs to know to run a trial."""

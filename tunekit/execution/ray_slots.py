@@ -29,14 +29,16 @@ from ray.tune.search import Searcher
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from tunekit import patience
+from tunekit.errors import DeviceLost
 from tunekit.execution import ray_nodes as nodes
-from tunekit.execution.departure import REASON, Departure, heed
+from tunekit.execution.departure import REASON, Departure, end_soon, heed
 from tunekit.execution.dispatcher import Dispatcher
 from tunekit.execution.driver import Driver, Messages
 from tunekit.execution.mailbox import Mailbox
 from tunekit.execution.protocol import Leaving, Notice, Reply, SlotMessage, SweepInterrupted, worker_name
 from tunekit.execution.ray_start import nothing_copied
 from tunekit.execution.slot import Trials, serve
+from tunekit.execution.step_sizes import LOST_DEVICE
 from tunekit.schema import canonical_json
 from tunekit.search import Search
 from tunekit.storage import AnyPath, absolute, place
@@ -64,6 +66,7 @@ class Slot(tune.Trainable):
         self._name, self._token = str(self.trial_id), place(str(config["token"]))
         self._mailbox = ray.get_actor(str(config["mailbox"]))
         self._is_known, self._departure = False, Departure()
+        self._has_failed = False
         heed(self._departure, self._say_that_it_leaves)
         self._node = str(ray.get_runtime_context().get_node_id())
         self._worker = worker_name(self._node)
@@ -91,13 +94,21 @@ class Slot(tune.Trainable):
             self._ask(canonical_json({"view": nodes.look(self._token), "node": self._node}))
             self._is_known = True
         end = time.monotonic() + STEP_S
-        for _ in self._replies:
-            if time.monotonic() > end:
-                return {"done": False}
+        try:
+            for _ in self._replies:
+                if time.monotonic() > end:
+                    return {"done": False}
+        except DeviceLost as error:
+            self._has_failed = True
+            end_soon()
+            raise RuntimeError(f"{LOST_DEVICE}: {error}") from error
+        except BaseException:
+            self._has_failed = True
+            raise
         return {"done": True}
 
     def _say_that_it_leaves(self) -> None:
-        if self._is_known:
+        if self._is_known and not self._has_failed:  # Ray ends a failed one by the same signal, and that is a death
             self.post(SlotMessage(slot=self._name, worker=self._worker, content=Leaving(reason=REASON)))
 
     def post(self, message: SlotMessage) -> None:

@@ -2,7 +2,7 @@
 
 A process that a system ends for want of memory cannot make its steps smaller itself, as it does where torch tells it
 (:mod:`tunekit.training.memory`). So the driver does: trials of the shape of those that it ran get half as many tokens
-at once. Their gradients are added up, and results stay the same but for rounding.
+at once, and their gradients are added up. `tunekit.trial.SMALLER_STEPS` says what that changes.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from tunekit.journal import TrialRecord
 from tunekit.schema import canonical_json
+from tunekit.trial import SMALLER_STEPS
 
 MOST_ON_CPU = 1024
 """On a CPU a step through a frozen backbone has no more tokens than this, whatever a job says."""
@@ -18,6 +19,8 @@ SUSPECT_AFTER = 2
 """A trial that has ended the driver's own process so often is taken for one that wants too much memory."""
 LOST = "its worker died"
 LOST_MEMORY = "its worker was ended because its node ran out of memory"
+LOST_DEVICE = "its worker ended itself"
+"""And why, after a colon: its GPU takes no work any more."""
 
 _MEMORY = ("running low on memory", "out of memory issue", "OutOfMemoryError", "NODE_OUT_OF_MEMORY")
 """What Ray says where its memory monitor ended a process. Of one that was killed by another hand it says that the
@@ -26,6 +29,8 @@ kernel might have done so for want of memory, which is no reason to think so."""
 
 def why_lost(text: str) -> str:
     """Why a slot died, in words, from what Ray says of it."""
+    if LOST_DEVICE in text:
+        return text[text.index(LOST_DEVICE) :].partition("\n")[0]
     return LOST_MEMORY if any(words in text for words in _MEMORY) else LOST
 
 
@@ -54,10 +59,7 @@ class StepSizes:
         before = self._sizes.get(shape, self._most)
         after = self._sizes[shape] = self._half(trial, before)
         if after < before:
-            self._notify(
-                f"trials of {trial.arm} compute at most {after} tokens at once from now on; results stay the same but "
-                "for rounding"
-            )
+            self._notify(f"trials of {trial.arm} compute at most {after} tokens at once from now on: {SMALLER_STEPS}")
 
     def _half(self, trial: TrialRecord, size: int) -> int:
         """Half of what a step really has, but room for the longest row."""

@@ -13,7 +13,7 @@ from tunekit.sweep.source import Source, known_keys
 _DIMENSION_KEYS = ("low", "high", "log", "step", "choices", "type", "when")
 
 RESOURCES = ("tokens_per_step",)
-"""What changes a trial's rounding only, and so is a resource and no parameter."""
+"""What says how a trial is computed and not what it is, so no parameter: see `tunekit.trial.SMALLER_STEPS`."""
 
 Blocks = tuple[tuple[Values, tuple[str, ...]], ...]
 """What holds `fixed` and `space`, with its key path: the whole file, then the arm, which wins."""

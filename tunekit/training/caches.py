@@ -20,6 +20,7 @@ from tunekit.errors import ConfigError
 from tunekit.methods import Method
 from tunekit.schema import canonical_json
 from tunekit.tasks import Split, Task
+from tunekit.training.device import compute_exactly, give_memory_back, memory_bytes
 from tunekit.training.loaded import BackboneHandle, LoadedBackbone, LoadedTask, TokenizedSplit
 from tunekit.training.memory import StepLimits
 from tunekit.training.random_state import RandomStream
@@ -31,6 +32,8 @@ MAX_TOKENS = 20_000_000
 been used for longest goes first."""
 MAX_BACKBONES = 2
 """Backbones kept; the one that has not been used for longest goes first."""
+KEPT_ON_GPU = 0.25
+"""Of a GPU's memory that the worker may take, what several backbones may fill together; beyond, only one is kept."""
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +55,7 @@ class WorkerCache:
         fingerprint_backbone: Callable[[BackboneConfig, Locations], str] = backbones.fingerprint,
     ) -> None:
         keep_few_kernels()
+        compute_exactly()
         self._load_task, self._load_backbone = load_task, load_backbone
         self._fingerprint_backbone = fingerprint_backbone
         self._tasks: OrderedDict[str, LoadedTask] = OrderedDict()
@@ -148,8 +152,32 @@ class WorkerCache:
         with RandomStream(0, torch.device("cpu")):  # loading may draw numbers, which are overwritten by the weights
             backbone = self._load_backbone(config, locations)
         fingerprint = self._fingerprint_backbone(config, locations)
-        self._backbones[key] = LoadedBackbone(backbone.to(choose_device(locations)), fingerprint)
+        loaded, device = LoadedBackbone(backbone, fingerprint), choose_device(locations)
+        if device.type == "cuda":
+            self._make_room_on(device, loaded)
+        backbone.to(device)
+        self._backbones[key] = loaded
         self.num_backbone_loads += 1
+
+    def _make_room_on(self, device: torch.device, coming: LoadedBackbone) -> None:
+        """Drop what has not been used for longest, if backbones would fill too much of a GPU with one that comes."""
+        most = KEPT_ON_GPU * memory_bytes(device)
+        while self._backbones and sum(kept.num_bytes for kept in (*self._backbones.values(), coming)) > most:
+            dropped, _ = self._backbones.popitem(last=False)
+            logger.info("dropped %s, to make room on %s", dropped, device)
+        give_memory_back(device)
+
+    def drop_idle(self, used: Backbone) -> bool:
+        """Drop every backbone but the one that is in use, since memory does not suffice; whether there was any."""
+        idle = [key for key, kept in self._backbones.items() if kept.backbone is not used]
+        for key in idle:
+            del self._backbones[key]
+            logger.info("dropped %s, since memory does not suffice", key)
+        return bool(idle)
+
+    def has_idle(self, used: Backbone) -> bool:
+        """Whether `drop_idle` would find any."""
+        return any(kept.backbone is not used for kept in self._backbones.values())
 
 
 def choose_device(locations: Locations) -> torch.device:

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from tunekit.predictions import Prediction
 from tunekit.tasks import Split
+from tunekit.training.device import require_answer
 from tunekit.training.learner import Learner, Questions, Update
 from tunekit.training.predictor import Predicted, predicted_all
 from tunekit.training.updates import Cost, updated
@@ -77,6 +78,9 @@ def carry_out(works: Sequence[Work], cost: Cost | None = None) -> list[Done]:
     Args:
         works: of any learners, at most one of each.
         cost: what it took is added there.
+
+    Raises:
+        DeviceLost: the GPU takes no work any more.
     """
     cost = cost or Cost()
     done: dict[int, Done] = {}
@@ -99,6 +103,7 @@ def _together(works: Sequence[Work], cost: Cost) -> list[Done]:
     try:
         return [*updated(updates, cost)] if updates else [*predicted_all(questions, cost.on_pass)]
     except Exception as error:
+        require_answer(works[0].learner.device, error)
         if len(works) == 1:
             return [error]
     # A method's code went wrong or drew at random, or memory does not suffice: nothing has changed yet, so each is done

@@ -31,6 +31,7 @@ from tunekit.tasks import Split
 from tunekit.training import schedule
 from tunekit.training.caches import WorkerCache
 from tunekit.training.checkpoints import LearnerState
+from tunekit.training.device import give_memory_back
 from tunekit.training.loaded import TokenizedSplit
 from tunekit.training.memory import failing_without_memory
 from tunekit.training.optimizer import Optimizer
@@ -78,7 +79,7 @@ class Learner:
         config: the trial.
         locations: data, backbone and device.
         cache: keeps the backbone, the task and its tokenized rows.
-        tokens_per_step: padded tokens computed at once; changes rounding only.
+        tokens_per_step: padded tokens computed at once; `tunekit.trial.SMALLER_STEPS` says what it changes.
 
     Raises:
         ConfigError: the task, the backbone or the method's options do not go together, or `tokens_per_step` is less
@@ -109,7 +110,8 @@ class Learner:
             torch.cuda.reset_peak_memory_stats(self.device)
         rates = self.method.learning_rates
         self._optimizer = Optimizer(self.trained, config.training, rates, self.device) if self.trained else None
-        self._limits = cache.limits(self.device, config)
+        self.limits = cache.limits(self.device, config)
+        """What is computed at once at most, of this trial and others like it."""
         self.spent_s = 0.0
         """Seconds of updates, predictions and diagnostics; of what was computed together with others, its share."""
 
@@ -196,31 +198,26 @@ class Learner:
         return found
 
     @property
-    def max_step_tokens(self) -> int | None:
-        """Padded tokens of a step of an update at most, once memory did not suffice for more."""
-        return self._limits.step
+    def can_make_room(self) -> bool:
+        """Whether the worker keeps backbones that this trial does not use."""
+        return self._cache.has_idle(self._backbone.backbone)
 
-    @property
-    def max_evaluation_tokens(self) -> int | None:
-        """The same of a step in prediction."""
-        return self._limits.evaluation
+    def make_room(self) -> bool:
+        """After memory did not suffice: drop those, and hand back what no tensor uses; whether there was one.
 
-    def lower_step(self, max_tokens: int) -> None:
-        """Memory suffices for so many tokens at once in training and for no more, for this trial and others like it."""
-        self._limits.lower_step(max_tokens)
-
-    def lower_evaluation(self, max_tokens: int) -> None:
-        """The same in prediction."""
-        self._limits.lower_evaluation(max_tokens)
+        To be called when nothing holds the memory of the pass any more, its exception included.
+        """
+        was_full = self._cache.drop_idle(self._backbone.backbone)
+        give_memory_back(self.device)
+        return was_full
 
     @property
     def random_state(self) -> RandomState:
         """Where the trial's random stream has come to."""
         return self._random.state()
 
-    def begin_again(self, max_tokens: int, state: RandomState) -> None:
-        """An update is made once more in smaller steps: as if nothing had been drawn for it."""
-        self.method.tokens_per_step = min(self.method.tokens_per_step, max_tokens)
+    def begin_again(self, state: RandomState) -> None:
+        """An update is made once more: as if nothing had been drawn for it."""
         self._random.load_state(state)
 
     def parameters(self) -> dict[str, Tensor]:

@@ -160,6 +160,11 @@ class LoadedBackbone:
         self._original: dict[str, Tensor] | None = None
         self._is_trained = False
 
+    @property
+    def num_bytes(self) -> int:
+        """Of the weights, as they are now."""
+        return sum(tensor.numel() * tensor.element_size() for _, tensor in self._tensors())
+
     def reset(self, *, trained: bool) -> None:
         """Put the weights back as they were loaded, in place; keep a copy first if they are to be trained."""
         if self._is_trained or trained:

@@ -12,6 +12,7 @@ import torch
 
 from tunekit.errors import TrialFailed
 from tunekit.patience import say
+from tunekit.trial import SMALLER_STEPS
 
 WORDS = (
     "can't allocate memory",  # torch's allocator on a CPU
@@ -40,7 +41,7 @@ def failing_without_memory(device: torch.device, tokens_per_step: int) -> Iterat
 def without_memory(device: torch.device, tokens_per_step: int, error: Exception) -> TrialFailed:
     """The failure of a trial whose memory did not suffice. It keeps no frames of the pass, which hold that memory."""
     reason = str(error).partition("\n")[0] or type(error).__name__
-    advice = f"lower tokens_per_step (now {tokens_per_step}): the result stays the same but for rounding"
+    advice = f"lower tokens_per_step (now {tokens_per_step}): {SMALLER_STEPS}"
     return TrialFailed(f"out of memory on {device}; {advice}. {reason}")
 
 
@@ -73,7 +74,7 @@ def _trim() -> Callable[[int], int] | None:
 class StepLimits:
     """How many padded tokens are computed at once for trials of one shape; None until memory did not suffice.
 
-    Smaller steps give the same gradients but for rounding, since they are added up before the optimiser moves.
+    What smaller steps change is said in `tunekit.trial.SMALLER_STEPS`; predictions stay the same but for rounding.
     """
 
     name: str
@@ -87,16 +88,16 @@ class StepLimits:
     def lower_step(self, max_tokens: int) -> None:
         """Memory did not suffice for more than so many."""
         self.step = min(self.step or max_tokens, max_tokens)
-        self._say("trained", max_tokens)
+        self._say("trained", max_tokens, f"and gradients are added up: {SMALLER_STEPS}")
 
     def lower_evaluation(self, max_tokens: int) -> None:
         """Memory did not suffice for more than so many."""
         self.evaluation = min(self.evaluation or max_tokens, max_tokens)
-        self._say("predicted", max_tokens)
+        self._say("predicted", max_tokens, "with the same predictions but for rounding")
 
-    def _say(self, what: str, max_tokens: int) -> None:
+    def _say(self, what: str, max_tokens: int, effect: str) -> None:
         say(
             f"out of memory on {self.device}: of {self.name}, at most {max_tokens} tokens are {what} at once from now "
-            "on, and added up; results stay the same but for rounding",
+            f"on, {effect}",
             f"memory of {self.name} on {self.device}, {what}",
         )

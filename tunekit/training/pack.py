@@ -16,6 +16,7 @@ from tunekit import methods
 from tunekit.schema import canonical_json
 from tunekit.storage import AnyPath
 from tunekit.training.caches import WorkerCache, choose_device
+from tunekit.training.device import limit_memory, peak_memory_fraction
 from tunekit.training.joint import Done, Work, answered, carry_out
 from tunekit.training.learner import Questions, Update
 from tunekit.training.messages import Reported, Started, TrialMessage
@@ -67,6 +68,8 @@ class Pack:
 
     def __init__(self, cache: WorkerCache, *, gpu_share: float = 1.0) -> None:
         self._cache, self._gpu_share = cache, gpu_share
+        self._device = torch.device("cpu")
+        """Of the members."""
         self.on_pass: Callable[[], None] = nothing
         self._members: dict[str, _Member] = {}
         self._sizes: dict[str, PackSize] = {}
@@ -114,9 +117,10 @@ class Pack:
         Raises:
             ConfigError: there is no such device.
         """
-        device = choose_device(locations).type
-        alike = canonical_json([device, pack, config.method, config.backbone])
-        self._size = self._sizes.setdefault(alike, PackSize(pack, on_gpu=device == "cuda"))
+        self._device = choose_device(locations)
+        limit_memory(self._device, self._gpu_share)
+        alike = canonical_json([str(self._device), pack, config.method, config.backbone])
+        self._size = self._sizes.setdefault(alike, PackSize(pack, on_gpu=self._device.type == "cuda"))
         place = Place(folder=folder, locations=locations, cache=self._cache, tokens_per_step=tokens_per_step)
         self._members[config.trial_id] = _Member(config, begin(config, place, test=test))
 
@@ -127,6 +131,7 @@ class Pack:
 
         Raises:
             TunekitError: every other trial would meet the same: bad input or storage.
+            DeviceLost: the GPU takes no work any more.
         """
         while True:
             messages = [message for name in list(self._members) if (message := self._proceed(name)) is not None]
@@ -168,12 +173,13 @@ class Pack:
         assert self._size is not None
         if cost.ran_out_of_memory:
             self._size.ran_out_of_memory(num_members)
-        self._size.observe(
-            num_members=num_members,
-            num_tokens=cost.num_tokens,
-            seconds=cost.seconds,
-            peak_memory_fraction=_peak_memory_fraction() / self._gpu_share,
-        )
+        if self._size.is_measured:  # to ask how full a GPU is takes time
+            self._size.observe(
+                num_members=num_members,
+                num_tokens=cost.num_tokens,
+                seconds=cost.seconds,
+                peak_memory_fraction=peak_memory_fraction(self._device),
+            )
 
     def answer(self, trial_id: str, goes_on: bool) -> None:
         """The driver's answer to a `Reported`; False: the member stays as it is and is gone."""
@@ -186,13 +192,6 @@ class Pack:
         """Let all members go, each as it stands."""
         while self._members:
             self._members.popitem()[1].trial.close()
-
-
-def _peak_memory_fraction() -> float:
-    """The highest share of the GPU's memory that this process has held; 0 without a GPU."""
-    if not torch.cuda.is_available():
-        return 0.0
-    return torch.cuda.max_memory_allocated() / torch.cuda.get_device_properties(0).total_memory
 
 
 def _tokens_of(config: TrialConfig, started: Started) -> float:

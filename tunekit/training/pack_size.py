@@ -70,6 +70,11 @@ class PackSize:
         else:
             self._limit = self._ceiling = 1 if self.setting == "off" else self.setting
 
+    @property
+    def is_measured(self) -> bool:
+        """Whether :meth:`observe` is of use."""
+        return self.setting == "auto" and self.on_gpu
+
     def limit(self, tokens: Sequence[float] = ()) -> int:
         """At most so many members, at least 1.
 
@@ -91,7 +96,7 @@ class PackSize:
             peak_memory_fraction: the highest part that was in use of the memory that this worker may take: of the
                 device's, or of its share where several workers share one. Usually 0 to 1.
         """
-        if self.setting != "auto" or not self.on_gpu:
+        if not self.is_measured:
             return
         found = self._measured[num_members]
         found.num_seen += 1

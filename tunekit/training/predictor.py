@@ -76,8 +76,11 @@ def predicted_all(
     Args:
         questions: of learners that can be computed together.
         on_pass: called after each pass through the model.
+
+    Raises:
+        RuntimeError, MemoryError: memory does not suffice for several.
     """
-    learner = questions[0].learner
+    longest = max(each.learner.config.training.max_length for each in questions)
     first = max_tokens = min(map(_evaluation_tokens, (each.learner for each in questions)))
     while True:
         try:
@@ -86,19 +89,23 @@ def predicted_all(
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
-            if max_tokens <= learner.config.training.max_length:
-                return [without_memory(each.learner.device, each.learner.tokens_per_step, error) for each in questions]
-        max_tokens //= 2
+            if max_tokens <= longest and not questions[0].learner.can_make_room:
+                if len(questions) > 1:
+                    raise
+                learner = questions[0].learner
+                return [without_memory(learner.device, learner.tokens_per_step, error)]
+        if not questions[0].learner.make_room():
+            max_tokens //= 2
     if max_tokens < first:
         for each in questions:
-            each.learner.lower_evaluation(max_tokens)
+            each.learner.limits.lower_evaluation(max_tokens)
     return list(found)
 
 
 def _evaluation_tokens(learner: Learner) -> int:
     """Padded tokens computed at once in prediction, as far as memory is known to suffice."""
-    if learner.max_evaluation_tokens is not None:
-        return learner.max_evaluation_tokens
+    if learner.limits.evaluation is not None:
+        return learner.limits.evaluation
     most = EVALUATION_FACTOR * learner.tokens_per_step
     return min(most, CPU_EVALUATION_TOKENS) if learner.device.type == "cpu" else most
 

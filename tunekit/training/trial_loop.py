@@ -12,12 +12,15 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
+
 from tunekit.errors import TrialFailed, TunekitError
 from tunekit.patience import say
 from tunekit.redaction import without_secrets
 from tunekit.storage import AnyPath
 from tunekit.training.caches import WorkerCache
 from tunekit.training.checkpoints import CheckpointMissing
+from tunekit.training.device import require_answer
 from tunekit.training.joint import Work, answered, carry_out
 from tunekit.training.learner import Questions, Update
 from tunekit.training.memory import give_back
@@ -74,7 +77,7 @@ def perform(
         folder: the trial's own.
         locations: data, backbone and device.
         cache: what the process keeps between trials.
-        tokens_per_step: padded tokens computed at once; changes rounding only.
+        tokens_per_step: padded tokens computed at once; `tunekit.trial.SMALLER_STEPS` says what it changes.
         test: also score a COMPLETE trial on test. Where its best parameters were deleted or lost, it is trained again,
             to the same bits.
 
@@ -117,8 +120,7 @@ def _telling(config: TrialConfig, place: Place, *, test: bool) -> Trial:
         yield Started(trial_id=name, facts=run.facts)
         outcome = yield from _epochs(run)
     except Exception as error:
-        if _is_fatal(error):
-            raise
+        _require_own(error, place)
         outcome = _failed(run, error)
     wants_test = test and outcome.state == "COMPLETE"
     yield Finished(trial_id=name, is_last=not wants_test, outcome=outcome)
@@ -141,9 +143,19 @@ def _epochs(run: TrialRun) -> Generator[TrialMessage | Work, Any, Outcome]:
     return run.outcome()
 
 
-def _is_fatal(error: Exception) -> bool:
-    """Whether every other trial would meet the same: bad input or storage, not this trial's own failure."""
-    return isinstance(error, TunekitError) and not isinstance(error, TrialFailed)
+def _require_own(error: Exception, place: Place) -> None:
+    """Raise what every other trial would meet too, and is not this trial's own failure.
+
+    Raises:
+        TunekitError: bad input or storage.
+        DeviceLost: the GPU takes no work any more.
+    """
+    if isinstance(error, TunekitError) and not isinstance(error, TrialFailed):
+        raise error
+    device = torch.device(
+        place.locations.device or "cuda"
+    )  # not `choose_device`: a GPU that is lost may not be counted
+    require_answer(device, error)
 
 
 def _failed(run: TrialRun | None, error: Exception) -> Outcome:
@@ -185,8 +197,7 @@ def _test(run: TrialRun, place: Place) -> Generator[TrialMessage | Work, Any, Tr
             run.outcome()
             scores = yield from run.testing()
     except Exception as error:
-        if _is_fatal(error):
-            raise
+        _require_own(error, place)
         return Untested(trial_id=name, is_last=True, reason=_reason(error, "test failed"))
     return Tested(trial_id=name, is_last=True, scores=scores)
 
@@ -220,6 +231,7 @@ def run_trial(
         ConfigError: the configuration does not fit together, or data have changed.
         StorageError: `folder` cannot be written.
         TrialFailed: a trained trial cannot be scored on test.
+        DeviceLost: the GPU takes no work any more; the trial can go on in another process.
     """
     messages = perform(
         config,

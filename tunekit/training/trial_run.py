@@ -48,7 +48,7 @@ class TrialRun:
         folder: the trial's own; made if need be.
         locations: data, backbone and device.
         cache: what the process keeps between trials.
-        tokens_per_step: padded tokens computed at once; larger batches are accumulated. Changes rounding only.
+        tokens_per_step: padded tokens computed at once; larger batches are accumulated (`SMALLER_STEPS`).
 
     Raises:
         ConfigError: the configuration does not fit together, or `folder` is another trial's.

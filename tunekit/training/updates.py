@@ -101,7 +101,7 @@ def _gradients(updates: Sequence[Update], cost: Cost) -> _Gradients | TrialFaile
     Raises:
         RuntimeError: memory does not suffice for several.
     """
-    first = max_tokens = min(update.learner.max_step_tokens or _step_tokens(update.learner) for update in updates)
+    first = max_tokens = min(update.learner.limits.step or _step_tokens(update.learner) for update in updates)
     drawn = [update.learner.random_state for update in updates]
     while True:
         try:
@@ -110,17 +110,20 @@ def _gradients(updates: Sequence[Update], cost: Cost) -> _Gradients | TrialFaile
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
-            if max_tokens <= _longest_unit(updates):
+            if max_tokens <= _longest_unit(updates) and not updates[0].learner.can_make_room:
                 if len(updates) > 1:
                     raise
                 return without_memory(updates[0].learner.device, updates[0].learner.tokens_per_step, error)
-        max_tokens //= 2
-        cost.ran_out_of_memory = True
+        if not updates[0].learner.make_room():
+            max_tokens //= 2
+            cost.ran_out_of_memory = True
+            for update in updates:
+                update.learner.method.tokens_per_step = min(update.learner.method.tokens_per_step, max_tokens)
         for update, state in zip(updates, drawn, strict=True):
-            update.learner.begin_again(max_tokens, state)
+            update.learner.begin_again(state)
     if max_tokens < first:
         for update in updates:
-            update.learner.lower_step(max_tokens)
+            update.learner.limits.lower_step(max_tokens)
     return found
 
 
