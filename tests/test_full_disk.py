@@ -24,7 +24,7 @@ from tunekit.errors import StorageError
 from tunekit.execution import Execution, run_sweep
 from tunekit.execution.notices import AGAIN_S, Notices
 from tunekit.journal import Journal, read_events, replay
-from tunekit.storage import SweepFolder
+from tunekit.storage import SweepFolder, TrialFolder
 from tunekit.sweep import TrackingConfig
 from tunekit.training import TrialRun, WorkerCache, checkpoints
 from tunekit.trial import Locations
@@ -216,6 +216,51 @@ def test_a_share_that_does_not_answer_whether_a_file_is_there_is_asked_again(
         patch.setattr(Path, "unlink", failing_once(Path.unlink))
         storage.remove(path)
     assert not path.exists() and disk.paused == [1.0] * 4
+
+
+def failing_first(action: Callable[..., object], numbers: list[int]) -> Callable[..., object]:
+    """`action`, which first fails once with each of `numbers`."""
+
+    def attempt(*args: object, **named: object) -> object:
+        if numbers:
+            number = numbers.pop(0)
+            raise OSError(number, os.strerror(number))
+        return action(*args, **named)
+
+    return attempt
+
+
+@pytest.mark.parametrize(
+    ("name", "action", "gives"),
+    [
+        ("stat", storage.exists, True),
+        ("open", lambda path: storage.read_with(path, lambda file: file.read()), b"content"),
+        ("unlink", storage.remove, None),
+        ("iterdir", lambda path: storage.partial_files(path.parent), []),
+    ],
+)
+def test_a_share_that_does_not_answer_for_a_moment_is_asked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, action: Callable[[Path], object], gives: object
+) -> None:
+    path, disk = storage.write_text(tmp_path / "file", "content"), Disk()
+    monkeypatch.setattr(Path, name, failing_first(getattr(Path, name), [errno.EIO, errno.ESTALE]))
+    with patience.listening(disk.tell, pause=disk.pause):
+        assert action(Path(path)) == gives
+    assert disk.paused == [1.0, 2.0]
+
+
+def test_a_checkpoint_is_written_though_the_share_does_not_answer_for_a_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files, disk = TrialFolder(tmp_path), Disk()
+    last = checkpoints.Checkpoint(trial_id="t", fingerprints={}, epoch=1, history=(), peak_memory_bytes=0)
+    checkpoints.save_last(files, last)
+    monkeypatch.setattr(Path, "exists", failing_first(Path.exists, [errno.ESTALE]))
+    with patience.listening(disk.tell, pause=disk.pause):
+        checkpoints.save_last(files, replace(last, epoch=2))
+    newest, before = checkpoints.load(files.last), checkpoints.load(files.previous)
+    assert newest is not None and before is not None and (newest.epoch, before.epoch) == (2, 1)
+    assert disk.paused == [1.0]
 
 
 # -- who says it -------------------------------------------------------------------------------------------------------

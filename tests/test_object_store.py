@@ -238,6 +238,23 @@ def test_of_two_that_want_a_free_lease_at_one_moment_one_gets_it(store: UPath, m
 # -- whole files and names -------------------------------------------------------------------------------------------
 
 
+def test_whether_an_object_is_there_is_asked_again_while_the_store_does_not_answer(
+    store: UPath, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = storage.write_text(store / "last.pt", "content")
+    info, failures = store.fs.info, [OSError("no answer"), OSError("no answer")]
+
+    def failing(key: str, **named: object) -> object:
+        if failures:
+            raise failures.pop()
+        return info(key, **named)
+
+    monkeypatch.setattr(objects, "PAUSES_S", (0.0,) * 6)
+    monkeypatch.setattr(store.fs, "info", failing)
+    assert storage.exists(path) and not failures
+    assert not storage.exists(store / "other")
+
+
 def test_files_of_a_store_are_written_read_renamed_and_deleted_like_those_of_a_folder(store: UPath) -> None:
     path = store / "trial" / "last.pt"
     assert storage.read_json(path) is None

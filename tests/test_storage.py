@@ -310,3 +310,20 @@ def test_a_commit_is_told_where_git_holds_the_folder(tmp_path: Path, monkeypatch
     assert commits()["folder_commit"] == f"{commit}-dirty"
     monkeypatch.setenv("PATH", "")
     assert commit_of(code) == "" and commits() == {}
+
+
+def test_two_writers_of_one_file_with_one_process_number_do_not_take_each_others_half_away(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+
+    def write(file: IO[bytes]) -> None:
+        file.write(b"first")
+        storage.write_text(path, "second")  # a worker of another machine, in the middle
+
+    storage.write_with(path, write)
+    assert path.read_text() == "first" and [each.name for each in tmp_path.iterdir()] == ["file"]
+
+
+def test_what_a_killed_writer_leaves_is_found(tmp_path: Path) -> None:
+    found: list[Path] = []
+    storage.write_with(tmp_path / "file", lambda file: found.extend(storage.partial_files(tmp_path)))
+    assert len(found) == 1

@@ -185,6 +185,17 @@ def exists(path: AnyPath) -> bool:
     return patiently(path.exists, f"read {path}")
 
 
+def exists(path: AnyPath) -> bool:
+    """Whether there is such a file or folder; what fails for a while is asked again.
+
+    Raises:
+        StorageError: the file system or the store does not answer.
+    """
+    if not isinstance(path, Path):
+        return objects.exists(path)
+    return patiently(path.exists, f"read {path}")
+
+
 def read_text(path: AnyPath) -> str:
     """The text of a file.
 
