@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from simulation import launch, simulated_sweep
@@ -190,34 +189,6 @@ def test_a_file_that_cannot_be_read_now_is_read_again(tmp_path: Path) -> None:
     assert disk.paused == [1.0, 2.0] and "cannot read" in disk.said[0][0]
 
 
-@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.ETIMEDOUT])
-def test_a_share_that_does_not_answer_whether_a_file_is_there_is_asked_again(
-    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    disk, path = Disk(), storage.write_text(tmp_path / "file", "text")
-
-    def failing_once(call: Callable[..., Any]) -> Callable[..., Any]:
-        errors = iter([OSError(number, os.strerror(number))])
-
-        def attempt(*given: Any, **named: Any) -> Any:
-            if (error := next(errors, None)) is not None:
-                raise error
-            return call(*given, **named)
-
-        return attempt
-
-    with patience.listening(disk.tell, pause=disk.pause), monkeypatch.context() as patch:
-        patch.setattr(Path, "exists", failing_once(Path.exists))
-        assert storage.exists(path)
-        patch.setattr(Path, "open", failing_once(Path.open))
-        assert storage.read_with(path, lambda file: file.read()) == b"text"
-        patch.setattr(os, "listdir", failing_once(os.listdir))
-        assert storage.partial_files(tmp_path) == []
-        patch.setattr(Path, "unlink", failing_once(Path.unlink))
-        storage.remove(path)
-    assert not path.exists() and disk.paused == [1.0] * 4
-
-
 def failing_first(action: Callable[..., object], numbers: list[int]) -> Callable[..., object]:
     """`action`, which first fails once with each of `numbers`."""
 
@@ -230,23 +201,22 @@ def failing_first(action: Callable[..., object], numbers: list[int]) -> Callable
     return attempt
 
 
-@pytest.mark.parametrize(
-    ("name", "action", "gives"),
-    [
-        ("stat", storage.exists, True),
-        ("open", lambda path: storage.read_with(path, lambda file: file.read()), b"content"),
-        ("unlink", storage.remove, None),
-        ("iterdir", lambda path: storage.partial_files(path.parent), []),
-    ],
-)
-def test_a_share_that_does_not_answer_for_a_moment_is_asked_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, action: Callable[[Path], object], gives: object
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.ETIMEDOUT])
+def test_a_share_that_does_not_answer_whether_a_file_is_there_is_asked_again(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path, disk = storage.write_text(tmp_path / "file", "content"), Disk()
-    monkeypatch.setattr(Path, name, failing_first(getattr(Path, name), [errno.EIO, errno.ESTALE]))
-    with patience.listening(disk.tell, pause=disk.pause):
-        assert action(Path(path)) == gives
-    assert disk.paused == [1.0, 2.0]
+    disk, path = Disk(), storage.write_text(tmp_path / "file", "text")
+
+    with patience.listening(disk.tell, pause=disk.pause), monkeypatch.context() as patch:
+        patch.setattr(Path, "exists", failing_first(Path.exists, [number]))
+        assert storage.exists(path)
+        patch.setattr(Path, "open", failing_first(Path.open, [number]))
+        assert storage.read_with(path, lambda file: file.read()) == b"text"
+        patch.setattr(os, "listdir", failing_first(os.listdir, [number]))
+        assert storage.partial_files(tmp_path) == []
+        patch.setattr(Path, "unlink", failing_first(Path.unlink, [number]))
+        storage.remove(path)
+    assert not path.exists() and disk.paused == [1.0] * 4
 
 
 def test_a_checkpoint_is_written_though_the_share_does_not_answer_for_a_moment(

@@ -181,28 +181,13 @@ def test_a_file_that_another_process_has_changed_is_written_no_more(how: str, tm
     else:
         path.unlink()
         if how == "replaced":
-            path.write_bytes(b"one\n")
+            path.write_bytes(b"other\n")
     before = path.read_bytes() if path.exists() else None
     with pytest.raises(StorageError, match=r"cannot write .*log"):
         file.append(b"two\n")
     with pytest.raises(StorageError, match="it is closed"):
         file.append(b"three\n")
     assert (path.read_bytes() if path.exists() else None) == before
-
-
-def test_processes_with_one_number_on_two_machines_write_beside_each_other(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(os, "getpid", lambda: 7)
-
-    def write(file: IO[bytes]) -> None:
-        file.write(b"ours")
-        with monkeypatch.context() as elsewhere:
-            elsewhere.setattr(storage.local, "_PROCESS", "0123abcd")
-            storage.write_text(tmp_path / "file", "theirs")
-
-    storage.write_with(tmp_path / "file", write)
-    assert (tmp_path / "file").read_bytes() == b"ours" and os.listdir(tmp_path) == ["file"]
 
 
 def test_a_tilde_is_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

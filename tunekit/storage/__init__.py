@@ -59,7 +59,6 @@ __all__ = [
     "copy_or_link",
     "create",
     "exists",
-    "exists",
     "file_digest",
     "filled_folder",
     "folder_of_this_machine",

@@ -32,9 +32,6 @@ T = TypeVar("T")
 CURE = "free or repair the disk, then run the same command"
 """What helps against most errors of a disk."""
 
-_PROCESS = secrets.token_hex(4)
-"""Tells processes on several machines apart, of which containers often have the same numbers."""
-
 logger = logging.getLogger(__name__)
 
 
@@ -172,17 +169,6 @@ def read_with(path: AnyPath, read: Callable[[IO[bytes]], T]) -> T | None:
             return read(file)
 
     return patiently(attempt, f"read {path}")
-
-
-def exists(path: AnyPath) -> bool:
-    """Whether there is such a file, asked again where the disk or the store fails for a while.
-
-    Raises:
-        StorageError: nobody can say.
-    """
-    if not isinstance(path, Path):
-        return objects.exists(path)
-    return patiently(path.exists, f"read {path}")
 
 
 def exists(path: AnyPath) -> bool:
@@ -339,7 +325,8 @@ def _in_one_store(source: AnyPath, target: AnyPath) -> tuple[UPath, UPath]:
 
 
 def _replace(path: Path, fill: Callable[[Path], None], *, cure: str = CURE) -> Path:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{_PROCESS}.tmp")
+    # Not by the number of the process: containers on several machines often have the same.
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
 
     def attempt() -> None:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -171,11 +171,10 @@ class AppendFile:
 
         def is_ours() -> bool:
             try:
-                there = os.stat(self.path)
+                there = os.stat(self.path).st_size  # not by its number, which some shared file systems change
             except FileNotFoundError:
                 return False
-            ours = os.fstat(self._stream.fileno())
-            return (there.st_size, there.st_dev, there.st_ino) == (self._size, ours.st_dev, ours.st_ino)
+            return there == self._size == os.fstat(self._stream.fileno()).st_size
 
         if not patiently(is_ours, f"write {self.path}"):
             self._stream.close()
