@@ -99,3 +99,11 @@ def test_a_report_names_the_protocol_at_its_top_and_over_every_table(tmp_path: P
     (heading,) = (line for line in text.splitlines() if line.startswith("## ") and ": test " in line)
     assert heading.endswith(" (protocol: published)") == (protocol is not None)
     assert ("Protocol: **published**." in text) == (protocol is not None)
+
+
+def test_protocols_may_be_named_by_numbers(tmp_path: Path) -> None:
+    numbered = {2023: None, 2024: {"fixed": {"epochs": 3}}}
+    assert load(tmp_path, protocols=numbered, protocol="2024").arms[0].fixed["epochs"] == 3
+    for chosen, said in (("left out", "none is chosen.*2023, 2024"), ("2025", "'2025' is not one of")):
+        with pytest.raises(ConfigError, match=said):
+            load(tmp_path, protocols=numbered, protocol=chosen)

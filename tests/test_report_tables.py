@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import re
 import shutil
 import subprocess
@@ -211,16 +212,17 @@ def test_every_trial_has_a_row_with_what_it_was_given_and_what_became_of_it(tmp_
 
 @pytest.mark.parametrize("value", [2**70, "café", [1, "a"], True, None])
 def test_whatever_a_parameter_is_parquet_is_written(value: object, tmp_path: Path) -> None:
-    from tunekit.reports.render.tidy import csv_text, parquet_bytes
+    from tunekit.reports.render.csv_text import csv_text
+    from tunekit.reports.render.tidy import parquet_bytes
 
     sweep = JournalBuilder(tmp_path, definition(search={"num_trials": 2}))
     for params in ({**RATE, "option": value}, {"learning_rate": 2e-3}):
         sweep.complete("finetune", params, 0.8)
     found = trials(read(sweep.record))
-    (tmp_path / "x.parquet").write_bytes(parquet_bytes(csv_text(found), found.types))
+    (tmp_path / "x.parquet").write_bytes(parquet_bytes(csv_text(list(found.types), found.rows), found.types))
     rows = parquet.read_table(tmp_path / "x.parquet").to_pylist()
     assert rows[1]["param_option"] is None and len(rows) == 2
-    assert len(list(csv.DictReader(csv_text(found).splitlines()))) == 2
+    assert len(list(csv.DictReader(csv_text(list(found.types), found.rows).splitlines()))) == 2
 
 
 # -- what is best, and how sure that is ------------------------------------------------------------------------------
@@ -488,3 +490,22 @@ def test_what_is_made_of_a_result_is_made_once_and_not_taken_for_that_of_another
     assert sections(result) is sections(result)
     other = replace(result, arms=result.arms[:1])
     assert "arm-two" not in {section.key for section in sections(other)}
+
+
+@pytest.mark.parametrize("end", ["\r", "\r\n", "\n"])
+def test_a_line_break_of_any_kind_inside_a_cell_ends_no_row(end: str) -> None:
+    from tunekit.reports.render.csv_text import csv_text
+    from tunekit.reports.render.tidy import parquet_bytes
+
+    text = csv_text(["reason", "n"], [{"reason": f"loading{end}failed", "n": 1}])
+    assert [row["reason"] for row in csv.DictReader(io.StringIO(text))] == ["loading\nfailed"]
+    found = parquet.read_table(io.BytesIO(parquet_bytes(text, {"reason": "text", "n": "whole"})))
+    assert found.to_pylist() == [{"reason": "loading\nfailed", "n": 1}]
+
+
+def test_a_sentence_that_a_spreadsheet_would_compute_stands_behind_an_apostrophe() -> None:
+    columns = (Column(key="text", title="text"), Column(key="gain", title="gain", kind="score"))
+    rows = ((Cell(value='=HYPERLINK("http://x")'), Cell(value=-0.5)), (Cell(value="-"), Cell(value=None)))
+    text = to_csv(Table(name="samples", title="", columns=columns, rows=rows))
+    assert text.splitlines()[1].startswith("\"'=HYPERLINK") and text.splitlines()[1].endswith(",-0.5")
+    assert text.splitlines()[2].startswith("-,")

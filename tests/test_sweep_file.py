@@ -792,6 +792,16 @@ def test_small_aliases_and_merges_work_and_keep_their_lines(
     assert refusal(text.replace("1.0e-3", "1_0")).startswith("mine.yaml:7: arms.deep.space.learning_rate.low: ")
 
 
+def test_what_the_command_line_sets_is_set_in_one_place_where_an_alias_stands_in_two(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        SMALL.replace("arms:\n  deep:", "arms:\n  deep: &deep").replace("fixed:\n", "  more: *deep\nfixed:\n")
+    )
+    sweep = load_sweep(path, overrides=["arms.deep.space.learning_rate.low=2.0e-3"])
+    lows = {arm.name: next(each.low for each in arm.space if each.name == "learning_rate") for arm in sweep.arms}
+    assert (lows["deep"], lows["more"]) == (2e-3, 1e-3)
+
+
 BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 40)
 )

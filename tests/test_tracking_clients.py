@@ -20,7 +20,7 @@ from tunekit.journal import replay
 from tunekit.storage import SweepFolder
 from tunekit.sweep import MlflowConfig, WandbConfig
 from tunekit.tracking import send, usable
-from tunekit.tracking.mlflow import Mlflow
+from tunekit.tracking.mlflow import Mlflow, _key
 from tunekit.tracking.telling import _read
 from tunekit.tracking.wandb import Wandb
 
@@ -267,9 +267,48 @@ def test_wandb_without_a_key_is_refused_before_the_start(tmp_path: Path, monkeyp
     import wandb
 
     monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setattr(wandb, "login", lambda *, prompt: prompt)
+    monkeypatch.setattr(wandb, "login", lambda *, prompt, verify: prompt or verify)
     with pytest.raises(ConfigError, match=r"wandb has no key .*mode: offline"):
         usable(small(["wandb"]), SweepFolder(tmp_path / "s"))
     monkeypatch.setenv("WANDB_MODE", "offline")
     assert usable(small(["wandb"]), SweepFolder(tmp_path / "s")) == ("wandb",)
     assert "wandb sync" in Wandb(SweepFolder(tmp_path / "s"), WandbConfig()).place
+
+
+def test_wandbs_server_is_not_asked_before_a_sweep_begins_and_a_key_that_is_none_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import wandb
+
+    def refuse(**_: object) -> None:
+        raise wandb.errors.UsageError("the key must have 40 characters or more")
+
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")  # where nobody answers
+    monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
+    assert usable(small(["wandb"]), SweepFolder(tmp_path / "s")) == ("wandb",)
+    monkeypatch.setattr(wandb, "login", refuse)
+    with pytest.raises(ConfigError, match="wandb cannot use its key: the key must have 40"):
+        usable(small(["wandb"]), SweepFolder(tmp_path / "s"))
+
+
+def test_a_run_of_mlflow_that_a_kill_left_without_parameters_gets_them(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(Mlflow, "_log_params", lambda *_: None)
+        folder = run(small(["mlflow"], num_trials=2), root / "s", "mlflow")
+    assert not any(one.data.params for one in runs_of_mlflow(root)[1])
+    send(folder, ["mlflow"], str)
+    parent, children = runs_of_mlflow(root)
+    assert parent.data.params["searcher"] == "random"
+    assert all("learning_rate" in one.data.params for one in children)
+    assert max(steps_of_mlflow(root).values()) == 1
+
+
+def test_a_language_whose_name_mlflow_refuses_is_sent_under_another() -> None:
+    from mlflow.utils.validation import _validate_metric_name
+
+    name = _key("test/zh(tw)/accuracy")
+    _validate_metric_name(name)
+    assert name == "test/zh_tw_/accuracy" and _key("dev/en/f1") == "dev/en/f1"

@@ -176,3 +176,13 @@ def one_line(text: str, *, limit: int = 200) -> str:
     """
     flat = " ".join(visible(text).split())
     return flat if len(flat) <= limit else f"{flat[: limit - 1]}…"
+
+
+def shortened(name: str, *, limit: int) -> str:
+    """A name in one line, with its middle left out beyond `limit` characters: names often differ at their end.
+
+    >>> shortened("topro-with-shared-sentences@16", limit=16)
+    'topro-wit…ces@16'
+    """
+    flat, end = one_line(name, limit=10 * limit), limit * 2 // 5
+    return flat if len(flat) <= limit else f"{flat[: limit - end - 1]}…{flat[-end:]}"

@@ -57,7 +57,7 @@ def _section(lines: Sequence[tuple[str, str]]) -> RenderableType:
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
     for name, text in lines:
-        table.add_row(name, Text(text))
+        table.add_row(Text(name), Text(text))
     return Padding(table, (0, 0, 1, 2))
 
 

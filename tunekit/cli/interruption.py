@@ -12,7 +12,7 @@ from tunekit.cli.exits import UNFINISHED
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 PATIENCE = 3
-"""The so-manieth signal does not wait any longer for what is being cleaned up."""
+"""The signal of this number does not wait any longer for what is being cleaned up."""
 
 
 class Interruption:

@@ -63,9 +63,10 @@ def report(
 ) -> int:
     """Write a sweep's report and print its tables.
 
-    Writes report.md (scores and how sure they are, budgets, failures, how to repeat it), the tables for LaTeX
-    (tables.tex) and as CSV (tables/), every score, trial and epoch as CSV and Parquet (results, trials, curves), and
-    the best configuration of each arm. Works at any time, also for an unfinished sweep.
+    Writes report.md (scores and how sure they are, budgets, failures, how to repeat it), the same with figures for a
+    browser (report.html), the tables for LaTeX (tables.tex) and as CSV (tables/), every score, trial and epoch as CSV
+    and Parquet (results, trials, curves), and the best configuration of each arm. Works at any time, also for an
+    unfinished sweep.
 
     With --languages, each column of your file is one more property of the languages that gains are set against, such as
     how much of each the backbone has read:

@@ -22,7 +22,7 @@ from tunekit.cli.arguments import (
 from tunekit.cli.exits import DONE
 from tunekit.cli.next_command import USUAL_ROOT
 from tunekit.errors import ConfigError
-from tunekit.storage import SweepFolder, TrialFolder, folder_of_this_machine, sweep_folder
+from tunekit.storage import AnyPath, SweepFolder, TrialFolder, folder_of_this_machine, sweep_folder
 
 if TYPE_CHECKING:
     from tunekit.execution import Execution
@@ -75,7 +75,7 @@ def sweep(
         changes.append(f"search.num_trials={at_least_one('--trials', trials)}")
     loaded = _read(file, changes, name)
     if dry_run:
-        return _show_check(loaded)
+        return _show_check(loaded, root=root)
     return run(loaded, SweepFolder(root / loaded.name), execution)
 
 
@@ -144,12 +144,12 @@ def _read(file: Path, changes: list[str], name: str | None = None) -> Sweep:
         return load_sweep(file, overrides=changes, name=name)
 
 
-def _show_check(loaded: Sweep, *, in_full: bool = False) -> int:
+def _show_check(loaded: Sweep, *, root: AnyPath = USUAL_ROOT, in_full: bool = False) -> int:
     from tunekit.check import render
     from tunekit.cli.console import console
     from tunekit.cli.sweep_run import preflight
 
-    console().print(render(preflight(loaded, may_lack_data=True, root=USUAL_ROOT), in_full=in_full))
+    console().print(render(preflight(loaded, may_lack_data=True, root=root), in_full=in_full))
     return DONE
 
 

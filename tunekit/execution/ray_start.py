@@ -21,7 +21,7 @@ from unittest import mock
 logger = logging.getLogger(__name__)
 
 _PATIENCE = 3
-"""The so-manieth signal does not wait for Ray."""
+"""The signal of this number does not wait for Ray."""
 LOOPBACK = "127.0.0.1"
 
 

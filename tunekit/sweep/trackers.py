@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 from tunekit.errors import ConfigError, nearest, quoted, require
 from tunekit.redaction import without_secrets
@@ -14,6 +14,8 @@ from tunekit.sweep.source import Source, known_keys
 
 TRACKERS = ("tensorboard", "mlflow", "wandb")
 """In the order in which they are told."""
+
+T = TypeVar("T")
 
 _PERSON = re.compile(r"://[^/\s]*@")
 """A name, or a name and a password, inside an address."""
@@ -105,14 +107,15 @@ def _of_block(block: Values, source: Source) -> TrackingConfig:
     is_on = coerce(bool, block.get("tensorboard", True), source.at("tracking", "tensorboard"))
     return TrackingConfig(
         tensorboard=is_on,
-        mlflow=source.build(MlflowConfig, block["mlflow"], "tracking", "mlflow") if _wants(block, "mlflow") else None,
-        wandb=source.build(WandbConfig, block["wandb"], "tracking", "wandb") if _wants(block, "wandb") else None,
+        mlflow=_tracker(MlflowConfig, block, "mlflow", source),
+        wandb=_tracker(WandbConfig, block, "wandb", source),
     )
 
 
-def _wants(block: Values, name: str) -> bool:
-    """Whether a block has a tracker: ``mlflow:`` with nothing after it is one without options, ``false`` is none."""
-    return name in block and block[name] is not False
+def _tracker(kind: type[T], block: Values, name: str, source: Source) -> T | None:
+    """What a block says of a tracker: ``mlflow:`` or ``mlflow: true`` is one without options, ``false`` is none."""
+    options = block.get(name, False)
+    return None if options is False else source.build(kind, None if options is True else options, "tracking", name)
 
 
 def _require_text(key: str, value: str | None) -> None:

@@ -124,8 +124,8 @@ class ResourcesConfig:
     """Seconds without progress after which a worker is taken for hung and its process ended; auto: by the arm's own
     pace."""
     tokens_per_step: int = TOKENS_PER_STEP
-    """Ceiling of padded tokens computed at once; larger batches are accumulated over several steps. Changes rounding
-    only."""
+    """Ceiling of padded tokens computed at once; larger batches are accumulated over several steps. With a frozen
+    backbone it changes rounding only; a trained one draws other dropout masks."""
     pack: int | Literal["auto", "off"] = "auto"
     """Trials of a frozen backbone that one worker trains together, at most; auto: as many as are worth it."""
 

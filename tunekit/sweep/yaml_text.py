@@ -68,6 +68,13 @@ def read_override(override: str, key: tuple[str, ...], text: str) -> object:
         raise ConfigError(f"--set {quoted(override)}: {problem}") from None
 
 
+def _own(value: object) -> object:
+    """`value` with keys that are text, and without parts that an alias has made one: a change of one stays its own."""
+    if isinstance(value, dict):
+        return {str(key): _own(inner) for key, inner in value.items()}
+    return [_own(inner) for inner in value] if isinstance(value, list) else value
+
+
 def yaml_problem(error: Exception) -> str:
     """What is wrong, in one line."""
     problem = str(getattr(error, "problem", None) or error).partition("\n")[0]
@@ -99,7 +106,7 @@ class _Text:
                 return None
             self._measure(node, 1)
             self._look(node, self._key)
-            return loader.construct_document(node)
+            return _own(loader.construct_document(node))
         except yaml.YAMLError as error:
             mark = getattr(error, "problem_mark", None)
             if not self._has_lines:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -72,6 +73,7 @@ class Mlflow:
         parents = [run for run in runs if "trial_id" not in _ours(run)]
         parent = parents[0] if parents else self._make_parent(history)
         self._parent_id = parent.info.run_id
+        self._log_params(self._parent_id, _params_of_sweep(history), parent)
         if parent.info.status != "RUNNING":
             self._client.update_run(self._parent_id, status="RUNNING")
         self._known = {}
@@ -85,6 +87,7 @@ class Mlflow:
         if trial.is_new:
             known = self._known.pop(trial.trial_id, None)
             run_id = known.info.run_id if known is not None else self._make_run(trial)
+            self._log_params(run_id, _params_of(trial), known)
         if known is not None and _is_whole(known, trial):
             return run_id
         metrics = list(_metrics(trial))
@@ -154,11 +157,7 @@ class Mlflow:
         sweep = history.sweep
         tags = {"sweep": self._name, "sweep_id": self._sweep_id, "arms": ", ".join(arm.name for arm in sweep.arms)}
         tags["version"] = str(history.versions.get("tunekit", "unknown"))
-        run = self._create(history.launched_at, self._name, tags)
-        search = {"searcher": sweep.search.searcher, "num_trials": sweep.search.num_trials}
-        params = {**search, "scheduler": sweep.scheduler.name, "selection": sweep.selection}
-        self._log_params(run.info.run_id, params)
-        return run
+        return self._create(history.launched_at, self._name, tags)
 
     def _make_run(self, trial: TrialHistory) -> str:
         draw = {} if trial.draw is None else {"draw": str(trial.draw)}
@@ -167,18 +166,20 @@ class Mlflow:
         tags |= {"phase": trial.phase, "state": "RUNNING"}
         name = f"{trial.arm}/{trial.label}"
         run = self._create(trial.created_at, name, tags, {"mlflow.parentRunId": self._parent_id})
-        params = {"arm": trial.arm, "method": trial.method, "seed": trial.seed, **draw, **trial.params}
-        self._log_params(run.info.run_id, params)
         return str(run.info.run_id)
 
     def _create(self, start: float, name: str, tags: Mapping[str, str], more: Mapping[str, str] | None = None) -> Run:
         tags = {**{f"{OURS}{key}": value for key, value in tags.items()}, **(more or {})}
         return self._client.create_run(self._experiment_id, int(1000 * start), tags, run_name=name)
 
-    def _log_params(self, run_id: str, params: Mapping[str, object]) -> None:
+    def _log_params(self, run_id: str, params: Mapping[str, object], known: Run | None) -> None:
+        """Send the parameters that a run lacks; one whose driver was killed right after it was made has none."""
         from mlflow.entities import Param
 
-        self._client.log_batch(run_id, params=[Param(key, str(value)) for key, value in params.items()])
+        held = {} if known is None else known.data.params
+        lacking = [Param(key, str(value)) for key, value in params.items() if key not in held]
+        if lacking:
+            self._client.log_batch(run_id, params=lacking)
 
     # -- what a run lacks ----------------------------------------------------------------------------------------
 
@@ -230,7 +231,23 @@ def _metrics(trial: TrialHistory) -> Iterator[Metric]:
 
     for epoch in trial.epochs:
         for key, value in epoch.values.items():
-            yield Metric(key, float(value), int(1000 * epoch.time), epoch.number)
+            yield Metric(_key(key), float(value), int(1000 * epoch.time), epoch.number)
     if trial.test is not None and not trial.has_test:
         for key, value in trial.test.scores.items():
-            yield Metric(key, float(value), int(1000 * trial.test.time), trial.test.epoch)
+            yield Metric(_key(key), float(value), int(1000 * trial.test.time), trial.test.epoch)
+
+
+def _key(name: str) -> str:
+    """The name of a metric, such as ``test/zh(tw)/accuracy``, with ``_`` for the signs that MLflow refuses."""
+    return re.sub(r"[^/\w.\- :]", "_", name)
+
+
+def _params_of(trial: TrialHistory) -> dict[str, object]:
+    draw = {} if trial.draw is None else {"draw": trial.draw}
+    return {"arm": trial.arm, "method": trial.method, "seed": trial.seed, **draw, **trial.params}
+
+
+def _params_of_sweep(history: SweepHistory) -> dict[str, object]:
+    sweep = history.sweep
+    search = {"searcher": sweep.search.searcher, "num_trials": sweep.search.num_trials}
+    return {**search, "scheduler": sweep.scheduler.name, "selection": sweep.selection}

@@ -16,7 +16,7 @@ from tunekit.errors import ConfigError
 from tunekit.storage import SweepFolder, make_folder, read_json, remove_folder, write_json
 from tunekit.sweep import WandbConfig
 from tunekit.tracking.history import SweepHistory, TrialHistory
-from tunekit.wording import printable
+from tunekit.wording import one_line, printable
 
 if TYPE_CHECKING:
     from wandb import Run
@@ -68,7 +68,11 @@ class Wandb:
             return
         import wandb
 
-        if not wandb.login(prompt=False):
+        try:  # whether the key is right, the server says later; a sweep begins without waiting for it
+            has_key = wandb.login(prompt=False, verify=False)
+        except wandb.errors.Error as error:
+            raise ConfigError(f"tracking: wandb cannot use its key: {one_line(str(error))}") from error
+        if not has_key:
             raise ConfigError(
                 "tracking: wandb has no key to run online with; run `wandb login` or set WANDB_API_KEY, or write "
                 "`tracking: {wandb: {mode: offline}}` and send the runs later with `wandb sync`"

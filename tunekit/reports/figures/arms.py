@@ -10,7 +10,7 @@ from tunekit.reports.results import Comparison, SweepResult
 from tunekit.reports.significance import Difference, differences
 from tunekit.reports.significance.intervals import LEVEL
 from tunekit.schema import JsonObject
-from tunekit.wording import count, names, one_line, percent, plural
+from tunekit.wording import count, names, percent, plural, shortened
 
 MOST_PAIRS = 30
 MOST_RELATIONS = 9
@@ -28,7 +28,7 @@ def gaps(result: SweepResult, comparison: Comparison, name: str) -> Figure | Non
         return None
     shown = found[:MOST_PAIRS]
     cut = [f"Shown are the first {MOST_PAIRS} of {count(len(found))} pairs."] if len(found) > len(shown) else []
-    labels = [one_line(f"{each.one} - {each.other}", limit=60) for each in shown]
+    labels = [f"{shortened(each.one, limit=30)} - {shortened(each.other, limit=30)}" for each in shown]
     clear = [label for label, each in zip(labels, shown, strict=True) if each.is_significant]
     traces = [trace for is_clear in (True, False) if (trace := _gap_trace(shown, labels, is_clear)) is not None]
     return Figure(
@@ -40,7 +40,12 @@ def gaps(result: SweepResult, comparison: Comparison, name: str) -> Figure | Non
             traces,
             {
                 "xaxis": {"title": {"text": "difference × 100"}, "zeroline": True},
-                "yaxis": {"automargin": True, "categoryorder": "array", "categoryarray": labels[::-1]},
+                "yaxis": {
+                    "type": "category",
+                    "automargin": True,
+                    "categoryorder": "array",
+                    "categoryarray": labels[::-1],
+                },
             },
             hover="%{y}: %{text}",
         ),

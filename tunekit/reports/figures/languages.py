@@ -5,7 +5,7 @@ from __future__ import annotations
 from tunekit.reports.figures.figure import SCALE, Figure, drawing
 from tunekit.reports.results import Comparison
 from tunekit.reports.words import metric_name
-from tunekit.wording import names, one_line, percent
+from tunekit.wording import names, percent, shortened
 
 
 def heat_map(comparison: Comparison, name: str) -> Figure | None:
@@ -25,7 +25,7 @@ def heat_map(comparison: Comparison, name: str) -> Figure | None:
     languages = list(comparison.languages)
     metric = metric_name(comparison.metric)
     trace = {
-        "type": "heatmap", "x": languages, "y": [one_line(arm.name, limit=40) for arm in arms], "z": rows,
+        "type": "heatmap", "x": languages, "y": [shortened(arm.name, limit=40) for arm in arms], "z": rows,
         "text": texts, "texttemplate": "%{text}", "colorscale": SCALE, "xgap": 2, "ygap": 2,
         "hoverongaps": False, "colorbar": {"thickness": 10, "title": {"text": "test"}},
     }  # fmt: skip
@@ -38,8 +38,8 @@ def heat_map(comparison: Comparison, name: str) -> Figure | None:
             [trace],
             {
                 "margin": {"t": 40, "b": 16},
-                "xaxis": {"side": "top", "tickangle": -45 if len(languages) > 8 else 0},
-                "yaxis": {"automargin": True},
+                "xaxis": {"type": "category", "side": "top", "tickangle": -45 if len(languages) > 8 else 0},
+                "yaxis": {"type": "category", "automargin": True},
             },
             hover="%{y}, %{x}: %{z}<extra></extra>",
         ),

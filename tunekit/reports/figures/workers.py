@@ -10,7 +10,7 @@ from tunekit.reports.results import SweepResult
 from tunekit.reports.tables import Cell, Column, Table
 from tunekit.reports.worklog import Spell, busy_s, by_worker, spells
 from tunekit.schema import JsonObject
-from tunekit.wording import count, duration, names, one_line, plural, share
+from tunekit.wording import count, duration, names, one_line, plural, share, shortened
 
 MOST_WORKERS = 60
 """Rows of the time line."""
@@ -30,10 +30,17 @@ def hours(result: SweepResult, name: str) -> Figure | None:
         if not any(spent[arm][part].worker_s for arm in arms):
             continue
         values = [spent[arm][part].worker_s / 3600 for arm in arms]
-        bar = {"type": "bar", "orientation": "h", "name": part, "x": values, "y": [one_line(arm) for arm in arms]}
+        bar = {
+            "type": "bar",
+            "orientation": "h",
+            "name": part,
+            "x": values,
+            "y": [shortened(arm, limit=60) for arm in arms],
+        }
         bars.append({**bar, "marker": {"color": colours[part]}})
     in_words = [f"{arm} {duration(sum(part.worker_s for part in parts.values()))}" for arm, parts in spent.items()]
-    layout = {"barmode": "stack", "xaxis": {"title": {"text": "hours of a worker"}}, "yaxis": {"automargin": True}}
+    layout = {"barmode": "stack", "xaxis": {"title": {"text": "hours of a worker"}}}
+    layout["yaxis"] = {"type": "category", "automargin": True}
     return Figure(
         name=name,
         title="Hours by arm",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -18,6 +16,7 @@ from tunekit.reports.across.reading import Group
 from tunekit.reports.across.settings import reservations
 from tunekit.reports.best import GAP, ZERO_SHOT
 from tunekit.reports.files import save
+from tunekit.reports.render.csv_text import csv_text
 from tunekit.reports.render.formats import LEFT, cell_text
 from tunekit.reports.render.markdown import section_text
 from tunekit.reports.render.terminal import before_quoting, bold, scores
@@ -51,13 +50,8 @@ def to_markdown(found: Compared) -> str:
 
 def to_csv(found: Compared) -> str:
     """The text of ``compare.csv``: a row for each arm and language of the tables, and for its means."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    for group in found.groups:
-        for arm in group.comparison.arms:
-            writer.writerows(_rows(group, arm))
-    return text.getvalue()
+    rows = (row for group in found.groups for arm in group.comparison.arms for row in _rows(group, arm))
+    return csv_text(COLUMNS, rows)
 
 
 def _rows(group: Group, arm: ArmResult) -> Iterator[JsonObject]:

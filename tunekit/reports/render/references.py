@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 
 from tunekit.reports.files import save
+from tunekit.reports.render.csv_text import csv_text
 from tunekit.reports.results import SweepResult
 from tunekit.schema import to_json
 from tunekit.storage import AnyPath
@@ -24,8 +23,4 @@ def write(result: SweepResult, out: AnyPath) -> list[AnyPath]:
 
 def to_csv(references: Sequence[Reference]) -> str:
     """The text of ``references.csv``: a heading and a line for each figure, in the order of their files."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(to_json(reference) for reference in references)
-    return text.getvalue()
+    return csv_text(COLUMNS, (to_json(reference) for reference in references))

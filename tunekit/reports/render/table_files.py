@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator
 
 from tunekit.reports.contents import tables
 from tunekit.reports.files import save
+from tunekit.reports.render.csv_text import csv_text
 from tunekit.reports.results import SweepResult
 from tunekit.reports.scores import Spread
 from tunekit.reports.tables import Cell, Column, Table
@@ -32,15 +31,18 @@ def to_csv(table: Table) -> str:
     """The text of a file: its heading has the keys of the columns, scores are fractions and times seconds.
 
     Where a column holds means with a spread, ``KEY_std`` and ``KEY_n`` follow it; ``KEY_mark`` where cells are marked,
-    with ``best`` for the best of a column, or have a remark.
+    with ``best`` for the best of a column, or have a remark. Text that a spreadsheet would take for a formula stands
+    behind an apostrophe.
     """
     rows = [_row(table, row) for row in table.rows]
     heads = dict.fromkeys(key for column in table.columns for key in (column.key, *_further(column, rows)))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(heads), lineterminator="\n", extrasaction="ignore")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+    return csv_text(list(heads), ({key: _no_formula(value) for key, value in row.items()} for row in rows))
+
+
+def _no_formula(value: object) -> object:
+    """Text that a spreadsheet would compute, such as a test sentence that begins with ``=``, behind an apostrophe."""
+    is_formula = isinstance(value, str) and len(value) > 1 and value.startswith(("=", "+", "-", "@", "\t"))
+    return f"'{value}" if is_formula else value
 
 
 def _row(table: Table, row: tuple[Cell, ...]) -> Row:

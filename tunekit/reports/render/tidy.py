@@ -5,14 +5,13 @@ The two formats have the same columns and rows. In Parquet they have types; in C
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from tunekit.reports.files import save, save_bytes
+from tunekit.reports.render.csv_text import csv_text
 from tunekit.reports.results import SweepResult
-from tunekit.reports.rows import Rows, Type, curves, results, trials
+from tunekit.reports.rows import Type, curves, results, trials
 from tunekit.storage import AnyPath
 
 if TYPE_CHECKING:
@@ -23,7 +22,7 @@ def write(result: SweepResult, out: AnyPath) -> list[AnyPath]:
     """Write ``results.csv``, ``results.parquet`` and their neighbours into `out`."""
     written = []
     for rows in (results(result), trials(result), curves(result)):
-        text = csv_text(rows)
+        text = csv_text(list(rows.types), rows.rows)
         written.append(save(out / f"{rows.name}.csv", text))
         written.append(save_bytes(out / f"{rows.name}.parquet", parquet_bytes(text, rows.types)))
     return written
@@ -31,16 +30,8 @@ def write(result: SweepResult, out: AnyPath) -> list[AnyPath]:
 
 def to_csv(result: SweepResult) -> str:
     """The text of ``results.csv``."""
-    return csv_text(results(result))
-
-
-def csv_text(rows: Rows) -> str:
-    """A heading and a line for each row."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows.types), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows.rows)
-    return text.getvalue()
+    rows = results(result)
+    return csv_text(list(rows.types), rows.rows)
 
 
 def parquet_bytes(text: str, types: Mapping[str, Type]) -> bytes:
