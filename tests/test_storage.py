@@ -194,6 +194,8 @@ def test_a_tilde_is_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("HOME", str(tmp_path))
     assert storage.place("~/runs") == tmp_path / "runs"
     assert storage.place("runs/~") == Path("runs/~")
+    with pytest.raises(ConfigError, match="nobody of that name has a home folder"):
+        storage.place("~nobody-of-this-name/runs")
 
 
 def test_a_digest_follows_the_bytes_and_is_computed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

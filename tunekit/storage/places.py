@@ -36,7 +36,7 @@ def place(text: str | AnyPath) -> AnyPath:
     Nothing is read there; see :func:`require_place`.
 
     Raises:
-        ConfigError: another kind of URL, or the store's package is not installed.
+        ConfigError: another kind of URL, the store's package is not installed, or ``~NAME`` is nobody's.
     """
     if not isinstance(text, str):
         return text
@@ -44,7 +44,10 @@ def place(text: str | AnyPath) -> AnyPath:
     if not is_url:
         if _BAD_URL.match(text):
             raise ConfigError(f"{text!r} is neither a folder nor a URL; right would be s3://BUCKET/PREFIX")
-        return Path(text).expanduser()
+        try:
+            return Path(text).expanduser()
+        except RuntimeError:
+            raise ConfigError(f"{text!r}: nobody of that name has a home folder here; write the whole path") from None
     if scheme not in STORES:
         raise ConfigError(f"{text!r}: unknown kind of storage {scheme!r}; {nearest(scheme, STORES)}; a folder has none")
     if not rest.strip("/"):
