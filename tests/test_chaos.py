@@ -20,7 +20,7 @@ QUICK = (
 @pytest.mark.ray
 @pytest.mark.timeout(900)  # a machine with much else to do takes its time
 def test_a_sweep_under_ten_faults_ends_as_if_there_were_none() -> None:
-    words = ["--faults", "10", "--seed", "4", "--points", "10", "--kinds", *QUICK]
+    words = ["--faults", "10", "--seed", "4", "--points", "14", "--kinds", *QUICK]
     done = subprocess.run([sys.executable, str(SCRIPT), *words], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert re.search(r"^10 faults in \d+ s; \d+ trials: \d+ COMPLETE; 8 tested$", done.stdout, re.MULTILINE)
