@@ -138,7 +138,9 @@ def read(result: SweepResult, comparison: Comparison) -> Kept:
     """
     reader = _Reader(result.folder)
     with collected_later():
-        read = [reader.arm(arm) for arm in comparison.arms if arm.best is not None and arm.metric == comparison.metric]
+        read = [
+            reader.arm(arm) for arm in comparison.arms if arm.best is not None and reader.counts_in(arm, comparison)
+        ]
     found = [answers for answers in read if answers is not None]
     if len({style for answers in found for style in answers.styles}) > 1:
         reader.missing.append("Errors: the arms write tags in several ways, so labels are counted and not entities.")
@@ -166,6 +168,15 @@ class _Reader:
         self._asked: dict[str, Asked | None] = {}
         self.places: dict[str, int] = {}
         self.missing: list[str] = []
+
+    def counts_in(self, arm: ArmResult, comparison: Comparison) -> bool:
+        """Whether an arm is scored by the metric that errors are counted for; one that is not is named."""
+        if arm.metric == comparison.metric:
+            return True
+        self.missing.append(
+            f"Errors: {arm.name} is scored by {arm.metric}, and errors are counted for {comparison.metric}."
+        )
+        return False
 
     def arm(self, arm: ArmResult) -> ArmAnswers | None:
         """The answers of an arm's first reported trial; None if nothing of them can be used."""

@@ -17,11 +17,14 @@ def csv_text(heads: Sequence[str], rows: Iterable[Mapping[str, object]]) -> str:
     it for the end of a row.
 
     Args:
-        heads: names of the columns; what a row has beyond them is left out.
-        rows: values by the name of their column.
+        heads: names of the columns.
+        rows: values by the name of their column; a row may lack some.
+
+    Raises:
+        ValueError: a row has a value of no column.
     """
     text = io.StringIO()
-    writer = csv.DictWriter(text, list(heads), lineterminator="\n", extrasaction="ignore")
+    writer = csv.DictWriter(text, list(heads), lineterminator="\n")
     writer.writeheader()
     writer.writerows({key: _cell(value) for key, value in row.items()} for row in rows)
     return text.getvalue()

@@ -36,7 +36,7 @@ def to_csv(table: Table) -> str:
     """
     rows = [_row(table, row) for row in table.rows]
     heads = dict.fromkeys(key for column in table.columns for key in (column.key, *_further(column, rows)))
-    return csv_text(list(heads), ({key: _no_formula(value) for key, value in row.items()} for row in rows))
+    return csv_text(list(heads), ({key: _no_formula(row.get(key)) for key in heads} for row in rows))
 
 
 def _no_formula(value: object) -> object:
