@@ -113,9 +113,9 @@ def _attend(
     attention: _SelfAttention, queries: Tensor, seen: tuple[Tensor, Tensor], there: tuple[Tensor, Places]
 ) -> Tensor:
     """Attention [M, D] of queries [M, D] to keys and values [B, H, S, Dh] of their row; `there` is mask and places."""
-    mask, rows = there[0], there[1].rows
-    slots = order_in_row(rows)
-    size = int(slots.max()) + 1 if there[1].most_in_row is None else there[1].most_in_row
+    mask, where = there
+    rows, slots = where.rows, order_in_row(where.rows)
+    size = int(slots.max()) + 1 if where.most_in_row is None else where.most_in_row
     grid = queries.new_zeros(len(mask), size, queries.shape[-1]).index_put((rows, slots), queries)
     dropout = attention.dropout.p if attention.training else 0.0
     allowed = mask[:, None, None].bool()

@@ -42,11 +42,6 @@ class RowKeys:
     company: tuple[Company, int] | None = field(default=None, repr=False, compare=False)
     """Keys that draw together with these, on one device, and which of them these are."""
 
-    def to(self, device: torch.device | str) -> RowKeys:
-        """The same keys on `device`."""
-        (found,) = moved([self], device)
-        return found
-
     def dropped(self, states: Tensor, rate: float, *, site: str) -> Tensor:
         """`states` [B, L, D], or [M, D], with numbers dropped at `rate` and the others made larger accordingly.
 

@@ -203,7 +203,7 @@ def fetch_sweep(
 def _seen(name: str, root: str) -> SweepFolder | None:
     """The sweep, if it can be read from this machine; a bucket may let in nobody but the nodes of its cluster."""
     try:
-        source = SweepFolder(place(root).expanduser() / name)
+        source = SweepFolder(place(root) / name)
         return source if source.exists else None
     except (ConfigError, StorageError):
         return None

@@ -86,7 +86,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda number, frame: read.set())
     say = _printer()
     try:
-        send(sweep_folder(name, place(os.path.expanduser(root))), say, checkpoints="--checkpoints" in options)
+        send(sweep_folder(name, place(root)), say, checkpoints="--checkpoints" in options)
     except TunekitError as error:
         say(f"{MARK}refused {json.dumps(str(error))}")
     read.wait(PATIENCE_S)

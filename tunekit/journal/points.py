@@ -145,13 +145,13 @@ class ArmRecord:
         if not point.trials:
             return
         self._ranking.leave(point)
-        self.num_owed -= point.num_owed(asked)
+        self.num_owed -= len(point.owed(asked))
         if point.missing(asked) is not None:
             del self.wanting[bisect.bisect_left(self.wanting, point.number)]
 
     def _enter(self, point: Point, asked: Sequence[Replicate]) -> None:
         self._ranking.enter(point)
-        self.num_owed += point.num_owed(asked)
+        self.num_owed += len(point.owed(asked))
         if point.missing(asked) is not None:
             bisect.insort(self.wanting, point.number)
 

@@ -78,17 +78,15 @@ class Point:
 
     def missing(self, asked: Sequence[Replicate]) -> Replicate | None:
         """What the search owes this point next; nothing while a trial runs, or once one was stopped or failed."""
-        if any(trial.state != "COMPLETE" for trial in self.trials):
-            return None
-        done = {trial.replicate for trial in self.trials}
-        return next((replicate for replicate in self.search_replicates(asked) if replicate not in done), None)
+        runs = any(trial.state == "RUNNING" for trial in self.trials)
+        return None if runs else next(iter(self.owed(asked)), None)
 
-    def num_owed(self, asked: Sequence[Replicate]) -> int:
-        """How many trials the search owes this point, now or once others have ended; 0 after one was stopped."""
+    def owed(self, asked: Sequence[Replicate]) -> list[Replicate]:
+        """What the search owes this point, now or once others have ended; nothing after one was stopped or failed."""
         if any(trial.state in ("PRUNED", "FAILED") for trial in self.trials):
-            return 0
+            return []
         done = {trial.replicate for trial in self.trials}
-        return sum(replicate not in done for replicate in self.search_replicates(asked))
+        return [replicate for replicate in self.search_replicates(asked) if replicate not in done]
 
     def end(self, asked: Sequence[Replicate]) -> tuple[str, float | None] | None:
         """How the point's search ended, COMPLETE with its mean, PRUNED or FAILED; None if it has not."""

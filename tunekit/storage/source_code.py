@@ -49,9 +49,8 @@ def commits() -> dict[str, str]:
 def commit_of(folder: Path) -> str:
     """The commit that git has checked out around `folder`, such as ``1f2e3d4c5b6a``, with ``-dirty`` at its end where
     files of it were changed since; empty where git holds no file of `folder`."""
-    if not _git(
-        folder, "rev-parse", "--verify", "--quiet", "HEAD:./"
-    ):  # an installed package may lie in the checkout of something else
+    is_tracked = _git(folder, "rev-parse", "--verify", "--quiet", "HEAD:./")
+    if not is_tracked:  # such as an installed package inside the checkout of something else
         return ""
     return _git(folder, "describe", "--always", "--dirty", f"--abbrev={NUM_DIGITS}", "--exclude=*")
 

@@ -152,10 +152,8 @@ def _require_own(error: Exception, place: Place) -> None:
     """
     if isinstance(error, TunekitError) and not isinstance(error, TrialFailed):
         raise error
-    device = torch.device(
-        place.locations.device or "cuda"
-    )  # not `choose_device`: a GPU that is lost may not be counted
-    require_answer(device, error)
+    named = place.locations.device or "cuda"  # not `choose_device`: a GPU that is lost may not be counted
+    require_answer(torch.device(named), error)
 
 
 def _failed(run: TrialRun | None, error: Exception) -> Outcome:

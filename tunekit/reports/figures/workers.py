@@ -25,18 +25,12 @@ def hours(result: SweepResult, name: str) -> Figure | None:
     if not any(part.worker_s for parts in spent.values() for part in parts.values()):
         return None
     arms, colours = list(spent)[::-1], dict(zip(PARTS, COLOURS, strict=False))
-    bars = []
+    labels, bars = [shortened(arm, limit=60) for arm in arms], []
     for part in PARTS:
         if not any(spent[arm][part].worker_s for arm in arms):
             continue
         values = [spent[arm][part].worker_s / 3600 for arm in arms]
-        bar = {
-            "type": "bar",
-            "orientation": "h",
-            "name": part,
-            "x": values,
-            "y": [shortened(arm, limit=60) for arm in arms],
-        }
+        bar = {"type": "bar", "orientation": "h", "name": part, "x": values, "y": labels}
         bars.append({**bar, "marker": {"color": colours[part]}})
     in_words = [f"{arm} {duration(sum(part.worker_s for part in parts.values()))}" for arm, parts in spent.items()]
     layout = {"barmode": "stack", "xaxis": {"title": {"text": "hours of a worker"}}}
