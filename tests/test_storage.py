@@ -314,3 +314,13 @@ def test_what_a_killed_writer_leaves_is_found(tmp_path: Path) -> None:
     found: list[Path] = []
     storage.write_with(tmp_path / "file", lambda file: found.extend(storage.partial_files(tmp_path)))
     assert len(found) == 1
+
+
+def test_a_file_that_is_there_already_stays_where_a_new_one_is_put(tmp_path: Path) -> None:
+    (tmp_path / "source").write_text("ours")
+    target = tmp_path / "deep" / "target"
+    storage.local.put_new(tmp_path / "source", target)
+    assert target.read_text() == "ours"
+    (tmp_path / "source").write_text("later")
+    storage.local.put_new(tmp_path / "source", target)
+    assert target.read_text() == "ours" and os.listdir(target.parent) == ["target"]

@@ -143,9 +143,7 @@ def copy_or_link(source: AnyPath, target: AnyPath) -> AnyPath:
         try:
             os.link(source, temporary)
         except OSError:
-            shutil.copyfile(source, temporary)
-            with temporary.open("rb+") as file:
-                os.fsync(file.fileno())
+            _copy_to_disk(source, temporary)
 
     return _replace(target, fill)
 
@@ -318,6 +316,41 @@ def upload(path: Path, target: AnyPath) -> None:
             objects.upload(target, path)
 
 
+def put_new(source: Path, target: Path) -> None:
+    """Put a copy of `source` at `target`, whole or not at all; a file that is there already stays.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+
+    def attempt() -> None:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = _beside(target)
+        try:
+            _copy_to_disk(source, temporary)
+            try:
+                os.link(temporary, target)
+            except OSError:  # it is there, or this file system has no links
+                if not target.exists():
+                    os.replace(temporary, target)
+        finally:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+
+    patiently(attempt, f"write {target}")
+
+
+def _copy_to_disk(source: Path, target: Path) -> None:
+    shutil.copyfile(source, target)
+    with target.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def _beside(path: Path) -> Path:
+    """A name for what will be `path`; not by the number of the process, which containers on several machines share."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+
+
 def _in_one_store(source: AnyPath, target: AnyPath) -> tuple[UPath, UPath]:
     if isinstance(source, Path) or isinstance(target, Path):
         raise ValueError(f"{source} and {target} are not in one object store")
@@ -325,8 +358,7 @@ def _in_one_store(source: AnyPath, target: AnyPath) -> tuple[UPath, UPath]:
 
 
 def _replace(path: Path, fill: Callable[[Path], None], *, cure: str = CURE) -> Path:
-    # Not by the number of the process: containers on several machines often have the same.
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+    temporary = _beside(path)
 
     def attempt() -> None:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -11,10 +11,11 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from tunekit.errors import TrackerError
-from tunekit.storage import SweepFolder
+from tunekit.storage import SweepFolder, put_new
 from tunekit.sweep import MlflowConfig
 from tunekit.tracking.history import SweepHistory, TrialHistory
 from tunekit.trial import path_here
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 EXPERIMENT = "tunekit"
 """The experiment of sweeps that name none."""
+DATABASE = "mlflow.db"
+"""Of runs for which no server is named."""
 MOST_METRICS, MOST_RUNS = 900, 1_000
 """In one request, at most."""
 OURS = "tunekit."
@@ -52,7 +55,7 @@ class Mlflow:
         self._folder, self._name = folder, folder.name
         self._experiment = config.experiment or EXPERIMENT
         named = config.uri or os.environ.get("MLFLOW_TRACKING_URI")
-        self._uri = path_here(named) if named else f"sqlite:///{folder.mlflow / 'mlflow.db'}"
+        self._uri = path_here(named) if named else f"sqlite:///{folder.mlflow / DATABASE}"
         self._is_own = not named
         self._known: dict[str, Run] = {}
         """Runs that were there when it began, by trial_id."""
@@ -116,7 +119,21 @@ class Mlflow:
             logging.getLogger(name).setLevel(logging.WARNING)  # a new database tells of each of its tables
         from mlflow import MlflowClient
 
+        if self._is_own:
+            self._make_database()
         return MlflowClient(tracking_uri=self._uri)
+
+    def _make_database(self) -> None:
+        """Make the database whole before anybody uses it: one whose tables a kill left half made is of no use."""
+        from mlflow import MlflowClient
+
+        path = self._folder.mlflow / DATABASE
+        if path.exists():
+            return
+        with TemporaryDirectory(prefix="tunekit-") as scratch:
+            made = Path(scratch) / DATABASE
+            MlflowClient(tracking_uri=f"sqlite:///{made}").search_experiments()
+            put_new(made, path)
 
     def _find_experiment(self) -> str:
         from mlflow.exceptions import MlflowException
