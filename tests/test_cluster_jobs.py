@@ -19,8 +19,10 @@ import pytest
 import yaml
 from command_line import SWEEP, CommandLine
 
+from tunekit import storage
 from tunekit.cluster import code, fetching, launching, places, remembered, shipping
 from tunekit.cluster.jobs import Job, Submission
+from tunekit.cluster.ray_jobs import Unreachable
 from tunekit.cluster.sending import send
 from tunekit.errors import ClusterError, ConfigError, StorageError
 from tunekit.storage import Lock, SweepFolder, snapshot
@@ -164,6 +166,36 @@ def test_a_dry_run_says_what_would_be_done_and_reaches_for_no_cluster(
         assert re.search(r"code .*1 file .*fakes\.py", said) and "packed" in said and "nothing was done" in said
     assert "ray up --yes cluster.yaml" in said and "ray dashboard cluster.yaml --port PORT" in said
     assert not (tmp_path / "cache" / "submitted").exists() and not Path("runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("dashboard", "said", "is_brought_up"),
+    [
+        ("echo 'Head node of cluster (x) not found!'; exit 1", "bringing it up: ray up", True),
+        ("echo ssh: connection timed out; exit 255", "connection timed out", False),
+        ("sleep 60", "no dashboard answers", False),
+    ],
+)
+def test_only_a_cluster_without_a_head_is_brought_up_since_that_ends_all_jobs(
+    dashboard: str, said: str, is_brought_up: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    commands = launching.Commands(file=storage.write_text(tmp_path / "cluster.yaml", "cluster_name: x\n"))
+    told, ran = list[str](), list[list[str]]()
+
+    def command_line(words: list[str]) -> list[str]:
+        ran.append(words)
+        return ["sh", "-c", dashboard if words[1] == "dashboard" else "true"]
+
+    def nobody(address: str) -> None:
+        raise Unreachable(f"{address}: nothing answers")
+
+    monkeypatch.setattr(launching, "command_line", command_line)
+    monkeypatch.setattr(launching, "RayJobs", nobody)
+    monkeypatch.setattr(launching, "LOOK_S", 0.5)
+    with pytest.raises(ClusterError) as caught, launching.brought_up(commands, told.append):
+        pass
+    assert said in f"{told} {caught.value}"
+    assert (commands.up in ran) is is_brought_up
 
 
 @pytest.mark.parametrize("where", [(), ("--address", URL, "--cluster", "cluster.yaml")])
@@ -458,6 +490,16 @@ def test_a_root_that_is_seen_here_is_copied_and_brought_up_to_date(source: Sweep
     assert tunekit("fetch", "words", "--root", root).code == 0
     assert Path("runs/words/journal.jsonl").read_bytes().count(b"\n") == 3
     assert Path("runs/words/report/mine").exists(), "what was made here stays"
+
+
+def test_a_home_folder_of_the_cluster_is_not_looked_for_in_the_one_here(
+    source: SweepFolder, tunekit: CommandLine, cluster: FakeJobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(source.path.parent))
+    done = tunekit("fetch", "words", "--root", "~", "--dry-run")
+    assert done.code == 2 and "--address" in done.err, done
+    done = tunekit("fetch", "words", "--root", "~", "--address", URL, "--dry-run")
+    assert "tunekit.cluster.sending '~' words" in done.out, done
 
 
 def test_fetching_writes_over_no_other_sweep(source: SweepFolder, tmp_path: Path) -> None:

@@ -95,6 +95,17 @@ def test_all_trained_parameters_are_kept_or_none_if_the_file_says_so(keep: str, 
     assert kept(tmp_path)["best.pt"] == (set(record.trials) if is_kept else set())
 
 
+@pytest.mark.parametrize("keep", ["all", "top"])
+def test_what_a_kill_kept_from_being_deleted_goes_at_the_next_start(keep: str, tmp_path: Path) -> None:
+    record = run(sweep_with(storage={"keep": keep}), tmp_path)
+    before = kept(tmp_path)
+    for trial in record.trials.values():
+        for name in ("last.pt", "previous.pt"):
+            (tmp_path / "trials" / trial.trial_id / name).touch()
+    run(sweep_with(storage={"keep": keep}), tmp_path)
+    assert kept(tmp_path) == before and before["last.pt"] == set()
+
+
 def test_a_trial_that_the_budget_has_stopped_keeps_what_it_needs_to_go_on(tmp_path: Path) -> None:
     sweep = sweep_with(budget={"hours": 2 * 4 / 3600, "reserve": 0}, storage={"keep": "none"})
     record = run(sweep, tmp_path)

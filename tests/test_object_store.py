@@ -270,6 +270,24 @@ def test_files_of_a_store_are_written_read_renamed_and_deleted_like_those_of_a_f
         storage.read_text(path)
 
 
+def test_of_many_objects_to_delete_those_that_are_gone_are_not_asked_for(
+    store: UPath, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, paths = list[str](), [store / f"trial-{number}" / "last.pt" for number in range(objects.MANY + 1)]
+    for path in (*paths[:3], store / "trial-0" / "best.pt"):
+        objects.write(path, b"x")
+    delete = type(store.fs).rm_file
+
+    def rm_file(self: object, path: str) -> None:
+        asked.append(path)
+        delete(self, path)
+
+    monkeypatch.setattr(type(store.fs), "rm_file", rm_file)
+    storage.remove(*paths)
+    assert asked == [path.path for path in paths[:3]]
+    assert objects.below(store) == [store / "trial-0" / "best.pt"]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -163,7 +163,7 @@ def plan(submission: Submission, shipment: Shipment, package: Path) -> str:
 def _steps(commands: Commands) -> str:
     ways = [shlex.join(commands.dashboard("PORT")), shlex.join(commands.up)]
     return (
-        f"would be done:\n  {ways[0]}   (a tunnel to the dashboard; if none can be opened, first the next line)\n"
+        f"would be done:\n  {ways[0]}   (a tunnel to the dashboard; if the cluster has no head, first the next line)\n"
         f"  {ways[1]}\n  then the entry point is submitted through the tunnel\nnothing was done"
     )
 
@@ -202,6 +202,8 @@ def fetch_sweep(
 
 def _seen(name: str, root: str) -> SweepFolder | None:
     """The sweep, if it can be read from this machine; a bucket may let in nobody but the nodes of its cluster."""
+    if root.startswith("~"):
+        return None  # a home folder of the cluster; what lies in the one here may be another sweep of that name
     try:
         source = SweepFolder(place(root) / name)
         return source if source.exists else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -27,6 +28,9 @@ LOOK_S = 45.0
 """How long to look whether a cluster is up already; without a head, Ray says so at once."""
 STOP_S = 5.0
 SHOWN_LINES = 8
+NO_HEAD = re.compile(r"Head node of cluster .* not found")
+"""What ``ray dashboard`` says of a cluster that is not up."""
+_CURE = "If no job runs there, bring it up with `ray up FILE`, which ends all jobs."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,8 +62,12 @@ class Commands:
         return ["ray", "down", "--yes", str(self.file)]
 
 
-class _NoTunnel(ClusterError):
-    """Nothing has answered at all. A head that answers with an error runs, and ``ray up`` would end its jobs."""
+class _NoHead(ClusterError):
+    """Ray knows of no head of this cluster.
+
+    All else may hide a head that runs, which answers with an error, too slowly, or through a network that is away;
+    ``ray up`` would end its jobs.
+    """
 
 
 @contextmanager
@@ -80,7 +88,7 @@ def reached(way: Way) -> Iterator[Jobs]:
 
 @contextmanager
 def brought_up(commands: Commands, say: Callable[[str], object]) -> Iterator[Jobs]:
-    """The jobs of a cluster, which is brought up if it is not up or does not answer.
+    """The jobs of a cluster, which is brought up if it has no head.
 
     Args:
         commands: of its file.
@@ -88,13 +96,13 @@ def brought_up(commands: Commands, say: Callable[[str], object]) -> Iterator[Job
 
     Raises:
         ConfigError: it does not let us in.
-        ClusterError: it cannot be brought up, or not reached.
+        ClusterError: it cannot be brought up, or there is a head that cannot be reached.
     """
     with ExitStack() as stack:
         try:
             jobs = stack.enter_context(tunnel(commands, seconds=LOOK_S))
-        except _NoTunnel:
-            say(f"no cluster of {commands.file} answers; bringing it up: {' '.join(commands.up)}")
+        except _NoHead:
+            say(f"no cluster of {commands.file} is up; bringing it up: {' '.join(commands.up)}")
             bring_up(commands)
             jobs = stack.enter_context(tunnel(commands, seconds=REACH_S))
         else:
@@ -147,8 +155,15 @@ def _answering(address: str, process: subprocess.Popen[bytes], said: Path, *, se
             return RayJobs(address)
         except Unreachable:
             time.sleep(POLL_S)
-    lines = "\n".join(read_text(said).strip().splitlines()[-SHOWN_LINES:]) or "it said nothing"
-    raise _NoTunnel(f"no tunnel to the head of the cluster: `ray dashboard` gave no answer. It said:\n{lines}")
+    lines = read_text(said).strip().splitlines()
+    shown = "\n".join(lines[-SHOWN_LINES:]) or "it said nothing"
+    if process.poll() is None:
+        raise ClusterError(
+            f"there is a tunnel to the head of the cluster, but no dashboard answers there within {seconds:.0f} s. "
+            f"Try again, since the head may be starting or busy. {_CURE} `ray dashboard` said:\n{shown}"
+        )
+    kind, cure = (_NoHead, "") if NO_HEAD.search("\n".join(lines)) else (ClusterError, f" {_CURE}")
+    raise kind(f"no tunnel to the head of the cluster: `ray dashboard` failed.{cure} It said:\n{shown}")
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -78,6 +78,9 @@ class Dispatcher:
         self._keys: dict[str, tuple[str, ...]] = {}
         self._warm: dict[str, frozenset[str]] = {}
         self._obsolete: list[AnyPath] = []
+        for trial in search.record.trials.values():
+            if trial.state != "RUNNING":
+                self._let_go(trial)  # a kill may have come between the line in the journal and the deletion
 
     @property
     def is_done(self) -> bool:
@@ -358,8 +361,12 @@ class Dispatcher:
         self._watchdog.over(slot, trial.trial_id)
         self._search.release(trial)
         if trial.state in ("PRUNED", "FAILED"):
-            files = self._folder.trial(trial.trial_id)
-            self._obsolete += [files.last, files.previous]
+            self._let_go(trial)
+
+    def _let_go(self, trial: TrialRecord) -> None:
+        """Have the checkpoints of a trial that is over deleted, once the journal is on the disk."""
+        files = self._folder.trial(trial.trial_id)
+        self._obsolete += [files.last, files.previous]
 
 
 def _can_wait(message: SlotMessage) -> bool:

@@ -220,11 +220,10 @@ def remove(*paths: AnyPath) -> None:
     Raises:
         StorageError: one cannot be deleted.
     """
+    objects.remove(path for path in paths if not isinstance(path, Path))
     for path in paths:
-        if not isinstance(path, Path):
-            objects.remove([path])
-            continue
-        patiently(partial(path.unlink, missing_ok=True), f"delete {path}")
+        if isinstance(path, Path):
+            patiently(partial(path.unlink, missing_ok=True), f"delete {path}")
 
 
 def rename(source: AnyPath, target: AnyPath) -> None:

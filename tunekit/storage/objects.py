@@ -30,6 +30,8 @@ PAUSES_S = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 """Seconds before each further try of what a store refused for a moment."""
 SMALL_BYTES = 8 << 20
 """A file up to this size is sent as one piece."""
+MANY = 100
+"""From so many objects on, those to be deleted are looked up in a listing first: most may be gone already."""
 
 _LIBRARIES = ("botocore", "aiobotocore", "s3fs", "gcsfs", "google", "aiohttp")
 """Packages of stores, which have errors of their own beside the operating system's."""
@@ -249,12 +251,17 @@ def copy(source: UPath, target: UPath) -> None:
 
 
 def remove(paths: Iterable[UPath]) -> None:
-    """Delete objects; those that are not there are no error.
+    """Delete objects; those that are not there are no error, and cost little where there are many.
 
     Raises:
-        StorageError: one cannot be deleted.
+        StorageError: one cannot be deleted, or the store does not answer.
     """
-    for path in paths:
+    asked = list(paths)
+    if len(asked) > MANY:
+        common = next(each for each in asked[0].parents if all(each in path.parents for path in asked))
+        there = {path.path for path in below(common)}
+        asked = [path for path in asked if path.path in there]
+    for path in asked:
         _found(lambda path=path: path.fs.rm_file(path.path), f"delete {path}")  # type: ignore[misc]
 
 
