@@ -31,7 +31,7 @@ from tunekit.cluster import launching
 from tunekit.journal import SweepRecord, read_events, replay
 
 CLI = [sys.executable, "-m", "tunekit"]
-LONG = SWEEP.replace("epochs: 2", "epochs: 12").replace("num_trials: 2", "num_trials: 4")
+LONG = SWEEP.replace("epochs: 2", "epochs: 40").replace("num_trials: 2", "num_trials: 4")
 
 
 class Desk:

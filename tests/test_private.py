@@ -415,3 +415,37 @@ def test_a_signal_while_ray_starts_is_answered_when_it_has_started_and_the_third
         assert came[:2] == (["started", "answered"] if times < 3 else ["answered", "started"])
     finally:
         signal.signal(number, before)
+
+
+AFTER_RAY = """
+import os, signal, sys, threading
+import ray
+from tunekit.execution.ray_start import shut_down, signals_kept
+
+came = []
+signal.signal(signal.SIGTERM, lambda *_: came.append("answered"))
+with signals_kept():
+    ray.init(num_cpus=1, include_dashboard=False, object_store_memory=80_000_000, log_to_driver=False)
+if sys.argv[1] == "while it ends":
+    kill_all_processes = ray._private.worker._global_node.kill_all_processes
+
+    def killed_within(**options):
+        os.kill(os.getpid(), signal.SIGTERM)
+        kill_all_processes(**options)
+        assert not came, "not before the processes are gone"
+
+    ray._private.worker._global_node.kill_all_processes = killed_within
+shut_down()
+if sys.argv[1] == "afterwards":
+    os.kill(os.getpid(), signal.SIGTERM)
+print(came, ray.is_initialized())
+"""
+
+
+@pytest.mark.ray
+@pytest.mark.parametrize("when", ["while it ends", "afterwards"])
+def test_sigterm_is_answered_as_before_when_ray_has_ended(when: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", AFTER_RAY, when], cwd=tmp_path, env=dict(os.environ), capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, "['answered'] False"), done.stderr

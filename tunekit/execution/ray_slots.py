@@ -36,7 +36,7 @@ from tunekit.execution.dispatcher import Dispatcher
 from tunekit.execution.driver import Driver, Messages
 from tunekit.execution.mailbox import Mailbox
 from tunekit.execution.protocol import Leaving, Notice, Reply, SlotMessage, SweepInterrupted, worker_name
-from tunekit.execution.ray_start import nothing_copied
+from tunekit.execution.ray_start import nothing_copied, shut_down
 from tunekit.execution.slot import Trials, serve
 from tunekit.execution.step_sizes import LOST_DEVICE
 from tunekit.schema import canonical_json
@@ -362,7 +362,7 @@ def run_on_ray(
     except RayError as error:
         raise SweepInterrupted(f"Ray ended before the sweep was done: {nodes.last_line(str(error))}") from error
     finally:
-        ray.shutdown()
+        shut_down()
 
 
 def _drive(

@@ -12,11 +12,13 @@ import secrets
 import signal
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from unittest import mock
+
+import ray
 
 logger = logging.getLogger(__name__)
 
@@ -39,11 +41,33 @@ def on_loopback() -> Iterator[str]:
 def signals_kept() -> Iterator[None]:
     """Ray inside leaves this process's own answers to signals alone; its own ends the process without a word.
 
-    A signal that comes meanwhile is answered at the end: a Ray that is half started would leave processes behind. The
-    third does not wait.
+    A signal that comes meanwhile is answered at the end: a Ray that is half started, or half ended, would leave
+    processes behind. The third does not wait.
     """
     with mock.patch("ray._private.utils.set_sigterm_handler"), _postponed(signal.SIGINT, signal.SIGTERM):
         yield
+
+
+def shut_down() -> None:
+    """End Ray, and keep this process's answer to SIGTERM.
+
+    Ray's core leaves the system's own answer behind, which ends the process without a word; Python does not see that.
+    """
+    state = ray._private.state.state
+    disconnect: Callable[[], None] = state.disconnect
+
+    def first_step_without_core() -> None:
+        _set_again(signal.SIGTERM)
+        disconnect()
+
+    with signals_kept(), mock.patch.object(state, "disconnect", first_step_without_core):
+        ray.shutdown()
+
+
+def _set_again(number: signal.Signals) -> None:
+    handler = signal.getsignal(number)
+    if callable(handler) and threading.current_thread() is threading.main_thread():
+        signal.signal(number, handler)
 
 
 @contextmanager
