@@ -25,6 +25,8 @@ from tunekit.training.learner import Learner, Questions, Update
 from tunekit.trial import BackboneConfig, Locations, TaskConfig, TrainingConfig, TrialConfig
 
 SPLITS = {"train": 17, "dev": 8, "test": 5}
+ROUNDING = 2e-6
+"""Of a loss, a difference of logits of several units; how much there is depends on the processor."""
 Member = tuple[str, dict[str, Any], dict[str, Any], int]
 """Method, options, settings of the training, seed."""
 
@@ -127,7 +129,7 @@ def dev_labels(learner: Learner) -> Any:
 
 
 def require_same(together: Running, by_itself: Running) -> None:
-    assert together.losses == pytest.approx(by_itself.losses, rel=1e-5, abs=1e-7)
+    assert together.losses == pytest.approx(by_itself.losses, rel=1e-5, abs=ROUNDING)
     assert together.learner.optimizer is not by_itself.learner.optimizer
     for name, parameter in by_itself.learner.trained.items():
         if by_itself.learner.config.method == "bitfit":
@@ -471,7 +473,7 @@ def test_any_mixture_of_members_gives_the_losses_of_solo_runs(data: st.DataObjec
     by_themselves = [train_together([running(config, cache)])[0] for config in configs]
     together = train_together([running(config, cache) for config in configs])
     for one, other in zip(together, by_themselves, strict=True):
-        assert one.losses == pytest.approx(other.losses, rel=1e-5, abs=1e-7)
+        assert one.losses == pytest.approx(other.losses, rel=1e-5, abs=ROUNDING)
 
 
 def test_methods_that_train_the_backbone_or_compute_in_their_own_way_have_no_company(cache: WorkerCache) -> None:
