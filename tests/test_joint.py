@@ -25,7 +25,7 @@ from tunekit.training.learner import Learner, Questions, Update
 from tunekit.trial import BackboneConfig, Locations, TaskConfig, TrainingConfig, TrialConfig
 
 SPLITS = {"train": 17, "dev": 8, "test": 5}
-ROUNDING = 2e-6
+ROUNDING = 1e-6
 """Of a loss, a difference of logits of several units; how much there is depends on the processor."""
 Member = tuple[str, dict[str, Any], dict[str, Any], int]
 """Method, options, settings of the training, seed."""

@@ -155,15 +155,17 @@ def _answering(address: str, process: subprocess.Popen[bytes], said: Path, *, se
             return RayJobs(address)
         except Unreachable:
             time.sleep(POLL_S)
-    lines = read_text(said).strip().splitlines()
-    shown = "\n".join(lines[-SHOWN_LINES:]) or "it said nothing"
+    text = read_text(said).strip()
+    shown = "\n".join(text.splitlines()[-SHOWN_LINES:]) or "it said nothing"
     if process.poll() is None:
         raise ClusterError(
             f"there is a tunnel to the head of the cluster, but no dashboard answers there within {seconds:.0f} s. "
             f"Try again, since the head may be starting or busy. {_CURE} `ray dashboard` said:\n{shown}"
         )
-    kind, cure = (_NoHead, "") if NO_HEAD.search("\n".join(lines)) else (ClusterError, f" {_CURE}")
-    raise kind(f"no tunnel to the head of the cluster: `ray dashboard` failed.{cure} It said:\n{shown}")
+    failed = "no tunnel to the head of the cluster: `ray dashboard` failed."
+    if NO_HEAD.search(text):
+        raise _NoHead(f"{failed} It said:\n{shown}")
+    raise ClusterError(f"{failed} {_CURE} It said:\n{shown}")
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

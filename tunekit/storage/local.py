@@ -322,21 +322,14 @@ def put_new(source: Path, target: Path) -> None:
         StorageError: it cannot be written.
     """
 
-    def attempt() -> None:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = _beside(target)
+    def put(temporary: Path, path: Path) -> None:
         try:
-            _copy_to_disk(source, temporary)
-            try:
-                os.link(temporary, target)
-            except OSError:  # it is there, or this file system has no links
-                if not target.exists():
-                    os.replace(temporary, target)
-        finally:
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
+            os.link(temporary, path)
+        except OSError:  # it is there, or this file system has no links
+            if not path.exists():
+                os.replace(temporary, path)
 
-    patiently(attempt, f"write {target}")
+    _replace(target, partial(_copy_to_disk, source), put=put)
 
 
 def _copy_to_disk(source: Path, target: Path) -> None:
@@ -345,25 +338,27 @@ def _copy_to_disk(source: Path, target: Path) -> None:
         os.fsync(file.fileno())
 
 
-def _beside(path: Path) -> Path:
-    """A name for what will be `path`; not by the number of the process, which containers on several machines share."""
-    return path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
-
-
 def _in_one_store(source: AnyPath, target: AnyPath) -> tuple[UPath, UPath]:
     if isinstance(source, Path) or isinstance(target, Path):
         raise ValueError(f"{source} and {target} are not in one object store")
     return source, target
 
 
-def _replace(path: Path, fill: Callable[[Path], None], *, cure: str = CURE) -> Path:
-    temporary = _beside(path)
+def _replace(
+    path: Path,
+    fill: Callable[[Path], None],
+    *,
+    put: Callable[[Path, Path], None] = os.replace,
+    cure: str = CURE,
+) -> Path:
+    # Not by the number of the process: containers on several machines often have the same.
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
 
     def attempt() -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             fill(temporary)
-            os.replace(temporary, path)
+            put(temporary, path)
         finally:
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)

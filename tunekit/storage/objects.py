@@ -9,6 +9,7 @@ with longer pauses.
 from __future__ import annotations
 
 import logging
+import os
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -258,9 +259,9 @@ def remove(paths: Iterable[UPath]) -> None:
     """
     asked = list(paths)
     if len(asked) > MANY:
-        common = next(each for each in asked[0].parents if all(each in path.parents for path in asked))
-        there = {path.path for path in below(common)}
-        asked = [path for path in asked if path.path in there]
+        common = os.path.commonpath([path.path for path in asked]).strip("/")
+        there = set(_keys_below(next(each for each in asked[0].parents if each.path.strip("/") == common)))
+        asked = [path for path in asked if path.path.strip("/") in there]
     for path in asked:
         _found(lambda path=path: path.fs.rm_file(path.path), f"delete {path}")  # type: ignore[misc]
 
@@ -291,9 +292,13 @@ def below(folder: UPath) -> list[UPath]:
     Raises:
         StorageError: the store does not answer.
     """
-    found: list[str] = _found(lambda: folder.fs.find(folder.path), f"read {folder}") or []
     start = folder.path.strip("/") + "/"
-    return [folder / key.lstrip("/").removeprefix(start) for key in sorted(found)]
+    return [folder / key.removeprefix(start) for key in sorted(_keys_below(folder))]
+
+
+def _keys_below(folder: UPath) -> list[str]:
+    found: list[str] = _found(lambda: folder.fs.find(folder.path), f"read {folder}") or []
+    return [key.strip("/") for key in found]
 
 
 def exists(path: UPath) -> bool:

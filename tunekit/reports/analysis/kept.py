@@ -136,11 +136,9 @@ def read(result: SweepResult, comparison: Comparison) -> Kept:
     Raises:
         StorageError: a file is there and cannot be read.
     """
-    reader = _Reader(result.folder)
+    reader = _Reader(result.folder, comparison.metric)
     with collected_later():
-        read = [
-            reader.arm(arm) for arm in comparison.arms if arm.best is not None and reader.counts_in(arm, comparison)
-        ]
+        read = [reader.arm(arm) for arm in comparison.arms]
     found = [answers for answers in read if answers is not None]
     if len({style for answers in found for style in answers.styles}) > 1:
         reader.missing.append("Errors: the arms write tags in several ways, so labels are counted and not entities.")
@@ -161,26 +159,25 @@ class _Reader:
 
     Args:
         folder: of the sweep; None: there is nothing to read.
+        metric: what errors are counted for; an arm that is scored by another one is named.
     """
 
-    def __init__(self, folder: SweepFolder | None) -> None:
-        self._folder = folder
+    def __init__(self, folder: SweepFolder | None, metric: str) -> None:
+        self._folder, self._metric = folder, metric
         self._asked: dict[str, Asked | None] = {}
         self.places: dict[str, int] = {}
         self.missing: list[str] = []
 
-    def counts_in(self, arm: ArmResult, comparison: Comparison) -> bool:
-        """Whether an arm is scored by the metric that errors are counted for; one that is not is named."""
-        if arm.metric == comparison.metric:
-            return True
-        self.missing.append(
-            f"Errors: {arm.name} is scored by {arm.metric}, and errors are counted for {comparison.metric}."
-        )
-        return False
-
     def arm(self, arm: ArmResult) -> ArmAnswers | None:
         """The answers of an arm's first reported trial; None if nothing of them can be used."""
-        if self._folder is None or arm.best is None:
+        if arm.best is None:
+            return None
+        if arm.metric != self._metric:
+            self.missing.append(
+                f"Errors: {arm.name} is scored by {arm.metric}, and errors are counted for {self._metric}."
+            )
+            return None
+        if self._folder is None:
             return None
         trial = arm.best.trials[0]
         found = load_predictions(self._folder.trial(trial.trial_id).path)
