@@ -12,7 +12,8 @@ intervals over sweeps:
     within      sweeps whose winner is truly within delta of the best finalised point
     all         the same for the highest mean after every finalised point has run on `max_seeds` seeds
     seeds       trials of finalising, of those that running all on `max_seeds` takes; confirmation included
-    ended sure  races that ended because no other point was likely to be better by more than delta
+    ended sure  races that ended because no other point was likely to be better by more than delta, and the share
+                of these whose winner is within
     naive       mean error of the winner's own mean over the seeds that chose it: the bias
     fresh       the same of the estimate from confirmation, which a report calls corrected
     shrunk      the same of the model's estimate, which stands in where there was no confirmation
@@ -192,7 +193,8 @@ def _row(name: str, found: list[Found]) -> list[str]:
     parts = [_share([each.is_within for each in found]), _share([each.all_is_within for each in found])]
     trials, all_trials = (np.mean([getattr(each, key) for each in found]) for key in ("num_trials", "num_all"))
     parts.append(f"{trials:.1f} of {all_trials:.0f} ({100 * trials / all_trials:.0f} %)")
-    parts.append(f"{100 * np.mean([each.end == 'confident' for each in found]):.0f} %")
+    sure = [each.is_within for each in found if each.end == "confident"]
+    parts.append(f"{100 * len(sure) / len(found):.0f} %, {100 * np.mean(sure):.1f}" if sure else "0 %")
     for key in ("naive", "fresh", "shrunk"):
         errors = 100 * np.array([each.errors[key] for each in found])
         parts.append(f"{errors.mean():+.2f} ± {1.96 * errors.std(ddof=1) / math.sqrt(len(errors)):.2f}")

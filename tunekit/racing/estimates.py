@@ -11,7 +11,9 @@ covariance of two points over the seeds that both ran on is `shared`, 0 if it co
 variance within a point, or, where there is an effect in common, half of that of the difference of two. A point's own
 rest is drawn towards the mean of all, as if that were known from :data:`PRIOR_DF` further degrees of freedom (Smyth,
 *Linear models and empirical Bayes methods*, 2004, equation 3.1): of three seeds nobody can tell a steady point from a
-lucky one.
+lucky one. Estimates for a comparison go further and take no point for steadier than the mean of all. Noise is often
+skewed (most seeds of a few-shot method give the score of a constant answer, one gives ten points more), and then a
+point whose scores so far are alike is rather one that has not shown its noise yet.
 """
 
 from __future__ import annotations
@@ -104,14 +106,19 @@ def quantile(df: float, confidence: float) -> float:
     return float(stdtrit(df, (1 + confidence) / 2))
 
 
-def estimate(table: Table) -> Estimates:
-    """The true means of the points by their scores, as the model of this module has it."""
+def estimate(table: Table, *, for_comparison: bool = False) -> Estimates:
+    """The true means of the points by their scores, as the model of this module has it.
+
+    Args:
+        table: the scores.
+        for_comparison: take no point for steadier than the mean of all.
+    """
     import numpy as np
 
     rows = [sorted(row.items()) for row in table]  # sums do not depend on the order in which scores came
     scores = [{seed: score for seed, score in row if score is not None} for row in rows]
     counts = tuple(map(len, scores))
-    noise = _noise(scores)
+    noise = _noise(scores, for_comparison)
     there = [point for point, count in enumerate(counts) if count]
     covariance = np.zeros((len(table), len(table)))
     means = [fmean(row.values()) if row else None for row in scores]
@@ -138,7 +145,7 @@ class _Noise:
     df: float
 
 
-def _noise(scores: Sequence[Mapping[int, float]]) -> _Noise:
+def _noise(scores: Sequence[Mapping[int, float]], for_comparison: bool) -> _Noise:
     """The variances by moments.
 
     Where seeds have an effect in common, the rest is half the variance of the difference of two points, on the seeds
@@ -155,8 +162,9 @@ def _noise(scores: Sequence[Mapping[int, float]]) -> _Noise:
             within[point] = max(0.0, _mean(with_others, 2 * rest) - rest)
     else:
         rest = _mean(list(zip(counts, within, strict=True)))
+    least = rest if for_comparison else 0.0
     own = (
-        (PRIOR_DF * rest + count * variance) / (PRIOR_DF + count)
+        max(least, (PRIOR_DF * rest + count * variance) / (PRIOR_DF + count))
         for count, variance in zip(counts, within, strict=True)
     )
     num_seeds = len({seed for row in scores for seed in row})
@@ -217,8 +225,8 @@ def _information(
 
 
 def _variance(values: Sequence[float]) -> float:
-    """Sample variance; 0 of fewer than two values."""
-    if len(values) < 2:
+    """Sample variance; 0 of fewer than two values, and, whatever rounding does, of equal ones."""
+    if len(set(values)) < 2:
         return 0.0
     mean = sum(values) / len(values)
     return sum((value - mean) ** 2 for value in values) / (len(values) - 1)

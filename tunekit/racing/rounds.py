@@ -9,9 +9,14 @@ share of that get their next seed; the others wait, and come back if the leader 
 Such races go back to Maron and Moore, *Hoeffding races* (1994); asking for a winner that is near enough to the best,
 and not for the best, to Bechhofer's indifference zone (1954). Who looks after each round and stops at the first that
 pleases is wrong more often than at each look (Armitage, McPherson and Rowe, *Repeated significance tests on
-accumulating data*, 1969). Looks between which few seeds were added are nearly the same look, so ``1 - confidence`` is
-divided by one look for each time that the number of seeds can double, and the first. That is a rule of thumb: how often
-the winner is within `delta` of the best is measured by ``benchmarks/racing.py``.
+accumulating data*, 1969), so ``1 - confidence`` is spent in proportion to the seeds that have run (Kim and DeMets,
+*Design and analysis of group sequential tests based on the type I error spending rate function*, 1987, with exponent
+1): little where few have. Looks between which few seeds were added are nearly the same look; a look may spend what was
+added since there were half as many seeds. That is a rule of thumb: how often the winner is within `delta` of the best
+is measured by ``benchmarks/racing.py``.
+
+Scores that are all alike say that there is no noise, or that nobody has seen it yet: a few-shot method that learns
+nothing gives one score on most seeds. They end a race after :data:`SEEDS_WITHOUT_NOISE` seeds, and not before.
 
 Rounds are synchronous: nothing is decided before each trial of a round has ended. So a race depends on the scores
 alone, and not on the order in which they came.
@@ -19,7 +24,6 @@ alone, and not on the order in which they came.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -28,6 +32,10 @@ from tunekit.racing.estimates import Estimates, Table, estimate
 End = Literal["confident", "max_seeds", "alone", "no score", "cut"]
 """Why a race is over: no point is likely to be better by more than delta; who may be better has run on all seeds; there
 was one point; no point has a score; it could not go on (which the caller says: a budget)."""
+
+
+SEEDS_WITHOUT_NOISE = 5
+"""Seeds on which every point must have scored the same each time before noise is taken to be nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,11 +51,13 @@ class Rules:
     confidence: float
     """Between 0.5 and 1."""
 
-    @property
-    def allowed(self) -> float:
-        """The chance below which another point must be better by more than delta for a look to end the race."""
-        num_looks = 1 + math.ceil(math.log2(self.max_seeds / self.num_first))
-        return (1 - self.confidence) / num_looks
+    def allowed(self, num_seeds: int) -> float:
+        """The chance below which another point must be better by more than delta for a look to end the race.
+
+        Args:
+            num_seeds: that the leader has run on.
+        """
+        return (1 - self.confidence) * num_seeds / (2 * self.max_seeds)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +92,7 @@ def race(table: Table, rules: Rules, *, is_cut: bool = False) -> Standing:
         following: list[int] = []
         if is_whole or is_cut:
             known = [{s: v for s, v in row.items() if s < n} for row, n in zip(table, asked, strict=True)]
-            leader, chance, end, following = _decide(estimate(known), asked, rules)
+            leader, chance, end, following = _decide(estimate(known, for_comparison=True), asked, rules)
             verdict = leader, chance
             end = end or (None if is_whole else "cut")
         if end is not None or not is_whole:
@@ -103,8 +113,10 @@ def _decide(found: Estimates, asked: list[int], rules: Rules) -> tuple[int | Non
     if not others:
         return leader, None, "alone", []
     chances = {point: found.chance_better(point, leader, by=rules.delta) for point in others}
-    if found.df and sum(chances.values()) < rules.allowed:
-        return leader, sum(chances.values()), "confident", []
-    close = [leader, *(point for point in others if chances[point] >= rules.allowed / len(others))]
-    following = sorted(point for point in close if asked[point] < rules.max_seeds)
-    return leader, sum(chances.values()), None if following else "max_seeds", following
+    chance, allowed = sum(chances.values()), rules.allowed(asked[leader])
+    is_known = any(found.own) or max(found.num_scores) >= SEEDS_WITHOUT_NOISE
+    if found.df and is_known and chance < allowed:
+        return leader, chance, "confident", []
+    close = [point for point in others if not is_known or chances[point] >= allowed / len(others)]
+    following = sorted(point for point in (leader, *close) if asked[point] < rules.max_seeds)
+    return leader, chance, None if following else "max_seeds", following

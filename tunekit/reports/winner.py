@@ -222,16 +222,17 @@ class _Choice:
 
     def chance(self) -> float | None:
         """At most the chance that another point is better by more than delta; None where the noise is not known."""
-        others = self._others(self.found)
-        if not self.found.df or not others:
+        found = estimate(self.chosen_by, for_comparison=True)
+        others = self._others(found)
+        if not found.df or not others:
             return None
-        return min(1.0, sum(self.found.chance_better(other, self.place, by=self.delta) for other in others))
+        return min(1.0, sum(found.chance_better(other, self.place, by=self.delta) for other in others))
 
     def rivals(self) -> tuple[Rival, ...]:
         """The points that are not shown to be worse by more than delta, by all scores that there are."""
         rows = [*self.chosen_by]
         rows[self.place] = {**rows[self.place], **self.later}
-        found = estimate(rows)
+        found = estimate(rows, for_comparison=True)
         others = self._others(found)
         enough = 1 - (1 - self.confidence) / max(1, len(others))
         close = [each for each in others if found.chance_better(self.place, each, by=self.delta) < enough]
