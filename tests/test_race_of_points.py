@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 from simulation import TEST_S, Killed, advance, curve_value, facts, launch, run, simulated_sweep
 
+from tunekit import reports
 from tunekit.errors import ConfigError
 from tunekit.journal import FILE_NAME, ArmRace, Journal, SweepProgress, SweepRecord, read_events, replay
-from tunekit.reports.results import read
+from tunekit.reports.results import SweepResult, read
 from tunekit.reports.winner import winners
 from tunekit.search import Search
 from tunekit.sweep import Sweep, from_resolved, resolved
@@ -350,12 +353,6 @@ def test_one_seed_cannot_tell_anything(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("num_arms", [1, 5])
 def test_the_terminal_says_first_how_sure_each_choice_is(num_arms: int, tmp_path: Path) -> None:
-    import io
-
-    from rich.console import Console
-
-    from tunekit import reports
-
     space = {"learning_rate": {"low": 1e-3, "high": 2e-3}}
     arms = {
         f"arm{number}": {"method": "finetune", "space": space, "fixed": {"epochs": 1 + number}}
@@ -363,13 +360,25 @@ def test_the_terminal_says_first_how_sure_each_choice_is(num_arms: int, tmp_path
     }
     search = {"searcher": "random", "num_trials": 2, "seed": 3}
     sweep = racing_sweep(arms=arms, search=search, fixed={}, finalise={"top": 2, "seeds": [10]})
-    stream = io.StringIO()
-    Console(file=stream, width=300).print(reports.summary(run(sweep, tmp_path)))
-    first = stream.getvalue().splitlines()[0]
+    first = shown(run(sweep, tmp_path))[0]
     if num_arms == 1:
         assert first.startswith("arm0: the choice of point ") and "cannot be told from noise" in first
     else:
-        assert first.startswith("The choice of a point cannot be told from noise in 5 arms: arm0, arm1, arm2, arm3 and")
+        assert first.startswith("The choice of a point cannot be told from noise in arm0, arm1, arm2, arm3 and arm4:")
+
+
+def test_of_many_arms_in_which_nothing_was_chosen_the_first_line_says_nothing_of_choices(tmp_path: Path) -> None:
+    arms = {f"arm{number}": {"method": "finetune", "fixed": {"epochs": 1 + number}} for number in range(5)}
+    finalise = {"top": 1, "seeds": [10, 42]}
+    sweep = racing_sweep(arms=arms, search={"num_trials": 1}, fixed={"learning_rate": 1e-3}, finalise=finalise)
+    assert shown(run(sweep, tmp_path))[0].startswith("udpos: ")
+
+
+def shown(result: SweepResult) -> list[str]:
+    """The lines of the summary in a wide terminal."""
+    stream = io.StringIO()
+    Console(file=stream, width=300).print(reports.summary(result))
+    return stream.getvalue().splitlines()
 
 
 def test_with_draws_a_report_may_be_asked_for_at_any_moment_of_finalising(tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ variance within a point, or, where there is an effect in common, half of that of
 rest is drawn towards the mean of all, as if that were known from :data:`PRIOR_DF` further degrees of freedom (Smyth,
 *Linear models and empirical Bayes methods*, 2004, equation 3.1): of three seeds nobody can tell a steady point from a
 lucky one. Estimates for a comparison go further and take no point for steadier than the mean of all. Noise is often
-skewed (most seeds of a few-shot method give the score of a constant answer, one gives ten points more), and then a
-point whose scores so far are alike is rather one that has not shown its noise yet.
+skewed (most seeds of a few-shot method give the score of a constant answer, a few give some points more), and
+then a point whose scores so far are alike is rather one that has not shown its noise yet.
 """
 
 from __future__ import annotations

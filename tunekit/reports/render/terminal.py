@@ -17,14 +17,14 @@ from tunekit.reports.baselines import majority_rows
 from tunekit.reports.caveats import caveats
 from tunekit.reports.contents.costs import trainable
 from tunekit.reports.contents.failures import failed_alike, reason_of
+from tunekit.reports.contents.winners import found, not_told
 from tunekit.reports.published import score_tables
 from tunekit.reports.render.formats import spread, value_text
 from tunekit.reports.render.terminal_published import plain_table, published_below
 from tunekit.reports.results import ArmResult, Comparison, SweepResult, read
 from tunekit.reports.scores import Spread
-from tunekit.reports.winner import winners
 from tunekit.reports.words import metric_name, searched
-from tunekit.wording import NOTHING, duration, names, one_line, percent, plural
+from tunekit.wording import NOTHING, duration, one_line, percent, plural
 
 MAX_COLUMNS = 4
 """More arms than these would not fit beside each other."""
@@ -52,12 +52,11 @@ def before_quoting(notes: Sequence[str]) -> list[RenderableType]:
 
 def _choices(result: SweepResult) -> list[RenderableType]:
     """Which point each arm ends with and how sure that is; of many arms only those where it is not."""
-    final = [winner for winner in winners(result) if winner.is_final]
+    final = [winner for winner in found(result) if winner.is_final]
     if len(final) <= MAX_COLUMNS:
         return [*(Text(one_line(winner.first_line, limit=1000)) for winner in final), *([Text()] if final else [])]
-    doubt = [one_line(winner.arm) for winner in final if not winner.is_told]
-    text = f"The choice of a point cannot be told from noise in {plural(len(doubt), 'arm')}: {names(doubt)}."
-    return [Text(text), Text()] if doubt else []
+    doubt = not_told(result)
+    return [bold(doubt), Text()] if doubt else []
 
 
 def bold(markdown: str) -> Text:
