@@ -219,6 +219,10 @@ class VirtualSlots:
         """See `Cluster`."""
         return f"{self._num_slots} simulated slots"
 
+    def leaving(self) -> dict[str, str]:
+        """See `Cluster`: no node will be ended."""
+        return {}
+
     def check(self, view: object) -> None:
         """See `Cluster`: simulated slots always fit."""
 
@@ -233,6 +237,10 @@ class VirtualSlots:
     def take_lost(self) -> Messages:
         """See `Pool`: none dies."""
         return []
+
+    def end(self, slot: str) -> None:
+        """See `Pool`: none hangs."""
+        raise AssertionError(f"{slot} is said to hang, in virtual time")
 
     def exchange(self, replies: Messages, timeout_s: float) -> Messages:
         """Let slots obey, and give what they say next; see `Driver.run`."""

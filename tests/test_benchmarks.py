@@ -18,6 +18,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from tunekit.execution.dispatcher import Dispatcher
+from tunekit.execution.driver import Cluster, Pool
 from tunekit.execution.protocol import Reply, SlotMessage
 from tunekit.execution.slot import serve
 from tunekit.journal import SCHEMA, replay
@@ -346,6 +347,12 @@ def test_what_slots_lost_is_read_off_the_times_in_the_journal(scripts: Any, tmp_
     journal.write_bytes(b"".join(lines))
     lost = scripts.scale.waits(journal)
     assert (lost.starts, lost.gaps, lost.excess) == ([2.0], [3.0], [2.0, 0.0])
+
+
+@pytest.mark.parametrize("protocol", [Pool, Cluster])
+def test_slots_in_virtual_time_answer_all_that_a_driver_may_ask(scripts: Any, protocol: type) -> None:
+    asked = {name for name in vars(protocol) if not name.startswith("_")}
+    assert asked and asked <= set(dir(scripts.simulated.VirtualSlots)), "also what it asks after minutes only"
 
 
 @pytest.mark.slow
