@@ -12,8 +12,8 @@ variance within a point, or, where there is an effect in common, half of that of
 rest is drawn towards the mean of all, as if that were known from :data:`PRIOR_DF` further degrees of freedom (Smyth,
 *Linear models and empirical Bayes methods*, 2004, equation 3.1): of three seeds nobody can tell a steady point from a
 lucky one. Estimates for a comparison go further and take no point for steadier than the mean of all. Noise is often
-skewed (most seeds of a few-shot method give the score of a constant answer, a few give some points more), and
-then a point whose scores so far are alike is rather one that has not shown its noise yet.
+skewed (most seeds of a few-shot method give the score of a constant answer, a few give some points more), and then a
+point whose scores so far are alike is rather one that has not shown its noise yet.
 """
 
 from __future__ import annotations
@@ -118,18 +118,19 @@ def estimate(table: Table, *, for_comparison: bool = False) -> Estimates:
     rows = [sorted(row.items()) for row in table]  # sums do not depend on the order in which scores came
     scores = [{seed: score for seed, score in row if score is not None} for row in rows]
     counts = tuple(map(len, scores))
-    noise = _noise(scores, for_comparison)
+    noise = _noise(scores)
+    own = tuple(max(each, noise.rest) for each in noise.own) if for_comparison else noise.own
     there = [point for point, count in enumerate(counts) if count]
     covariance = np.zeros((len(table), len(table)))
     means = [fmean(row.values()) if row else None for row in scores]
     if there and noise.rest > 0:
-        information, pull = _information(scores, noise.own, noise.shared)
+        information, pull = _information(scores, own, noise.shared)
         block = np.linalg.inv(information[np.ix_(there, there)])
         covariance[np.ix_(there, there)] = block
         for point, mean in zip(there, block @ pull[there], strict=True):
             means[point] = float(mean)
     return Estimates(
-        means=tuple(means), covariance=covariance, own=noise.own, shared=noise.shared, num_scores=counts, df=noise.df
+        means=tuple(means), covariance=covariance, own=own, shared=noise.shared, num_scores=counts, df=noise.df
     )
 
 
@@ -145,7 +146,7 @@ class _Noise:
     df: float
 
 
-def _noise(scores: Sequence[Mapping[int, float]], for_comparison: bool) -> _Noise:
+def _noise(scores: Sequence[Mapping[int, float]]) -> _Noise:
     """The variances by moments.
 
     Where seeds have an effect in common, the rest is half the variance of the difference of two points, on the seeds
@@ -162,9 +163,8 @@ def _noise(scores: Sequence[Mapping[int, float]], for_comparison: bool) -> _Nois
             within[point] = max(0.0, _mean(with_others, 2 * rest) - rest)
     else:
         rest = _mean(list(zip(counts, within, strict=True)))
-    least = rest if for_comparison else 0.0
     own = (
-        max(least, (PRIOR_DF * rest + count * variance) / (PRIOR_DF + count))
+        (PRIOR_DF * rest + count * variance) / (PRIOR_DF + count)
         for count, variance in zip(counts, within, strict=True)
     )
     num_seeds = len({seed for row in scores for seed in row})

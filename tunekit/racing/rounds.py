@@ -32,10 +32,8 @@ from tunekit.racing.estimates import Estimates, Table, estimate
 End = Literal["confident", "max_seeds", "alone", "no score", "cut"]
 """Why a race is over: no point is likely to be better by more than delta; who may be better has run on all seeds; there
 was one point; no point has a score; it could not go on (which the caller says: a budget)."""
-
-
 SEEDS_WITHOUT_NOISE = 5
-"""Seeds on which every point must have scored the same each time before noise is taken to be nothing."""
+"""Scores that a point must have, where those of each point are alike, before noise is taken to be nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
