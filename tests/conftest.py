@@ -101,6 +101,7 @@ def _refuse_outside(host: str) -> None:
         raise OSError(f"tests use no network, and this one wants {host}")
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in a hook of the same name
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     _skip_what_needs_a_gpu([item for item in items if item.get_closest_marker("gpu")])
     _share_out(items)

@@ -66,10 +66,14 @@ def module_name(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-@cache
 def path_of(module: str) -> Path | None:
     """The file of a module of ours; None if there is none of that name."""
-    return {module_name(path): path for path in modules()}.get(module)
+    return _paths().get(module)
+
+
+@cache
+def _paths() -> Mapping[str, Path]:
+    return {module_name(path): path for path in modules()}
 
 
 @cache
