@@ -129,15 +129,26 @@ def without_token(home: Path) -> dict[str, str]:
 
 
 PORTS = range(12_000, 32_000)  # below those that Linux gives to whoever names none, so nobody takes one in between
+_GIVEN: list[socket.socket] = []
 
 
 def free_port() -> int:
-    """A port of this machine that nobody uses now, and that none but another call of this can take."""
+    """A TCP port that nobody uses now, and that no other call gives to anybody while this process runs.
+
+    The caller will take it only later, so it cannot be held. Its UDP port is held instead: none of ours uses UDP.
+    """
     while True:
         port = secrets.choice(PORTS)
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
+        given = socket.socket(type=socket.SOCK_DGRAM)
+        try:
+            given.bind(("127.0.0.1", port))
+            with socket.socket() as probe:
+                probe.bind(("", port))
+        except OSError:
+            given.close()
+            continue
+        _GIVEN.append(given)
+        return port
 
 
 def processes() -> list[tuple[int, int, str]]:

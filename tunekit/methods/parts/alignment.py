@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Protocol
 
 import torch
@@ -61,13 +62,17 @@ class Alignment:
         heldout: Mapping[str, Sequence[ParallelPair]],
     ) -> None:
         self._kind, self._label, self._num_words = kind, label, num_words
-        self.drawn = [(language, both) for language, found in pairs.items() for both in self._texts(found)]
-        """(language, (source, target)) of each text that may be drawn."""
+        self._pairs = pairs
         self.heldout = {language: self._texts(found) for language, found in heldout.items() if found}
         self._rows: dict[tuple[str | None, Example], Rows] = {}
         if kind == "token":
             for language in pairs:
                 _require_spaces(language, [texts for name, texts in self.drawn if name == language])
+
+    @cached_property
+    def drawn(self) -> list[tuple[str, tuple[Example, Example]]]:
+        """(language, (source, target)) of each text that may be drawn; made when first asked for, as it takes long."""
+        return [(language, both) for language, found in self._pairs.items() for both in self._texts(found)]
 
     def draw(self, count: int, encode: Encode) -> Sides:
         """`count` texts, drawn uniformly with replacement by torch's CPU generator."""
