@@ -18,8 +18,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
-import fakes
-
 HERE = Path(__file__).parent
 C = TypeVar("C", bound="Cluster")
 
@@ -33,6 +31,8 @@ class Cluster:
     """
 
     def __init__(self, folder: Path, *, dashboard: bool = False) -> None:
+        import fakes  # only now: it loads torch, and who asks for a port alone need not wait for it
+
         self.folder = folder
         self.url = f"http://127.0.0.1:{free_port()}" if dashboard else ""
         self.address = f"127.0.0.1:{free_port()}"
